@@ -1,0 +1,36 @@
+// Unix-domain sockets as the native programs use them: bounded messages with descriptors.
+#pragma once
+
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kernel/unique_fd.h"
+
+namespace sockswitch {
+
+// Most descriptors that one message may carry here; the kernel drops and closes what is beyond.
+inline constexpr std::size_t kMaxDescriptors = 4;
+
+struct Message {
+  std::string bytes;
+  std::vector<UniqueFd> fds;
+  bool truncated = false;  // bytes or descriptors were cut off (MSG_TRUNC, MSG_CTRUNC)
+  bool end = false;        // orderly end of stream, nothing was read
+};
+
+// All throw ErrnoError; EINTR is handled inside. Sockets are close-on-exec. `type` may hold SOCK_NONBLOCK.
+UniqueFd unix_connect(const std::string& path, int type);
+// Binds with mode 0600, replacing a dead socket file at `path`; EADDRINUSE if a live one answers there.
+UniqueFd unix_listen(const std::string& path, int type, int backlog);
+// Sends one message. MSG_NOSIGNAL always. Returns false on EAGAIN.
+bool send_message(int fd, std::span<const struct iovec> parts, std::span<const int> fds = {});
+// Receives one message of at most `max_bytes`. EAGAIN throws like any other error.
+Message receive_message(int fd, std::size_t max_bytes);
+struct ucred peer_credentials(int fd);
+
+}  // namespace sockswitch

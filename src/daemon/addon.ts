@@ -1,0 +1,126 @@
+/**
+ * The boundary to the C++ data plane: what `build/Release/sockswitch.node` exports, typed.
+ *
+ * The data plane handles every notification on threads of its own; what crosses this boundary is
+ * control (listeners and policies in) and observation (counters and rare events out).
+ * Errors thrown by the addon are `AddonError`s: `code` ("EPERM"), `errno` (positive), `syscall`.
+ */
+import { createRequire } from 'node:module';
+
+/** Why a call was not switched, or that it was; `addon.outcomes` lists them with a sentence each. */
+export type Outcome = string;
+
+export interface OutcomeInfo {
+  readonly name: Outcome;
+  /** `switched`: accelerated; `fallback`: goes on over the fallback network; `refused`: denied;
+   *  `passed`: not a matter for switching (AF_UNIX, the container's loopback, ...), never logged. */
+  readonly kind: 'switched' | 'fallback' | 'refused' | 'passed';
+  /** One sentence for `explain`, `ps` and the log. */
+  readonly text: string;
+}
+
+/** Tables that policy compiles to, a container each. Prefixes are "ADDRESS/LENGTH", IPv4 or IPv6. */
+export interface Policy {
+  /** Destinations the user keeps on the fallback network (annotation and configuration). */
+  readonly ignore: readonly string[];
+  /** Subnets of Podman's own networks: always on the fallback network. */
+  readonly podmanNetworks: readonly string[];
+}
+
+/** What the data plane tells about one destination, without touching it. */
+export interface Verdict {
+  readonly outcome: Outcome;
+  /** The rule's detail: the matching prefix, the container's or the host's route, a device's name. */
+  readonly detail: string;
+  /** Egress device on the host, where the outcome is `switched`. */
+  readonly device?: string;
+}
+
+/** First occurrence of a kind of fallback or refusal in one listener; never once a connection. */
+export interface DataPlaneEvent {
+  readonly type: 'first-outcome' | 'listener-closed' | 'listener-failed';
+  readonly listener: number;
+  readonly outcome?: Outcome;
+  /** For example the destination "10.0.0.1:443", or the failed system call. */
+  readonly detail: string;
+}
+
+export interface ListenerOptions {
+  /** The seccomp notification descriptor; ownership passes to the data plane, also on error. */
+  readonly fd: number;
+  /** Process id of the container's init (0: not known, taken from the first notification). */
+  readonly pid: number;
+  /** Listeners of one container share this key: its first network namespace is remembered by it. */
+  readonly container: string;
+  readonly policy: Policy;
+}
+
+export interface Engine {
+  /** Starts a listener thread; returns the listener's number, never reused. */
+  attach(options: ListenerOptions): number;
+  setPolicy(listener: number, policy: Policy): void;
+  /** Counts by outcome since attach. Also for a closed listener until `forget`. */
+  counters(listener: number): Record<Outcome, number>;
+  /** What would happen now to a connect to this destination. `address` numeric, v4 or v6. */
+  explain(listener: number, address: string, port: number): Verdict;
+  /** Drops what is kept of a closed listener. */
+  forget(listener: number): void;
+  /** Stops all threads without answering what is pending: the keeper's duplicates stay open. */
+  stop(): void;
+}
+
+/** The daemon's end of the keeper's socket. See native/programs/keeper.cc for the protocol. */
+export interface KeeperLink {
+  /** Asks the keeper to end itself once no listener is left (`force`: at once). */
+  shutdown(force: boolean): void;
+  close(): void;
+}
+
+export interface KeeperHandlers {
+  /** A container process tree (or one `podman exec`) came: its OCI ContainerProcessState as text. */
+  onListener(listener: { id: number; fd: number; state: string }): void;
+  /** Something was sent to the listener socket that the keeper refused, and why. */
+  onRefused(reason: string): void;
+  /** All listeners that existed before this daemon have been handed over. */
+  onReady(): void;
+  onClose(reason: string): void;
+}
+
+export interface Addon {
+  readonly outcomes: readonly OutcomeInfo[];
+  /** Probes the running kernel; never throws. */
+  kernelFeatures(): {
+    readonly userNotif: boolean;
+    readonly addfd: boolean;
+    readonly syncWakeUp: boolean;
+    readonly waitKillable: boolean;
+    readonly pidfdThread: boolean;
+    readonly netnsCookie: boolean;
+    /** A socket pinned to a device cannot reach loopback; "" or the reason why that is not so. */
+    readonly pinningProblem: string;
+  };
+  createEngine(options: {
+    /** The native helper that enters a container's namespaces. */
+    readonly netnsProgram: string;
+    onEvents(events: readonly DataPlaneEvent[]): void;
+  }): Engine;
+  /** Connects to the keeper (`EBUSY`: another daemon is connected; `ENOENT`, `ECONNREFUSED`: none). */
+  connectKeeper(path: string, handlers: KeeperHandlers): KeeperLink;
+  /** Who is at the other end of a connected Unix socket (SO_PEERCRED). */
+  peerCredentials(fd: number): { readonly pid: number; readonly uid: number; readonly gid: number };
+}
+
+export interface AddonError extends Error {
+  readonly code: string;
+  readonly errno: number;
+  readonly syscall: string;
+}
+
+export function isAddonError(error: unknown): error is AddonError {
+  return error instanceof Error && 'code' in error && 'errno' in error && 'syscall' in error;
+}
+
+export function loadAddon(): Addon {
+  const require = createRequire(import.meta.url);
+  return require('../../build/Release/sockswitch.node') as Addon;
+}

@@ -1,0 +1,115 @@
+/** The client's side of control.sock. */
+import { Client } from 'undici';
+import type { z } from 'zod';
+import { codeOf, UserError } from '../errors.js';
+import { quote } from '../text.js';
+import {
+  ApiError,
+  apiErrorSchema,
+  type ContainerList,
+  containerListSchema,
+  type ExplainRequest,
+  type Explanation,
+  explanationSchema,
+  type Status,
+  statusSchema,
+} from './protocol.js';
+
+const TIMEOUT_MS = 10_000;
+
+/** No daemon answers on the socket. */
+export class NoDaemonError extends UserError {
+  override readonly name = 'NoDaemonError';
+
+  constructor() {
+    super(
+      'no daemon is running: start it with "systemctl --user start sockswitch" or "sockswitch daemon"',
+    );
+  }
+}
+
+/** One request a call, no connection kept. All reject with NoDaemonError, ApiError or UserError. */
+export class ControlClient {
+  readonly #socket: string;
+
+  constructor(socket: string) {
+    this.#socket = socket;
+  }
+
+  status(): Promise<Status> {
+    return this.#request('GET', '/v1/status', statusSchema);
+  }
+
+  containers(): Promise<ContainerList> {
+    return this.#request('GET', '/v1/containers', containerListSchema);
+  }
+
+  explain(request: ExplainRequest): Promise<Explanation> {
+    return this.#request('POST', '/v1/explain', explanationSchema, request);
+  }
+
+  async stopKeeper(): Promise<void> {
+    await this.#send('POST', '/v1/keeper/stop', {});
+  }
+
+  async #request<T>(
+    method: 'GET' | 'POST',
+    path: string,
+    schema: z.ZodType<T>,
+    body?: object,
+  ): Promise<T> {
+    const result = schema.safeParse(await this.#send(method, path, body));
+    if (result.success) return result.data;
+    throw new UserError(
+      `the daemon's answer to ${method} ${path} is not understood: restart it, it may be of another version ("systemctl --user restart sockswitch")`,
+    );
+  }
+
+  async #send(method: 'GET' | 'POST', path: string, body?: object): Promise<unknown> {
+    const client = new Client('http://localhost', {
+      socketPath: this.#socket,
+      headersTimeout: TIMEOUT_MS,
+      bodyTimeout: TIMEOUT_MS,
+    });
+    try {
+      const response = await client.request({
+        method,
+        path,
+        ...(body === undefined
+          ? {}
+          : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
+      });
+      const text = await response.body.text();
+      const json: unknown = text === '' ? undefined : JSON.parse(text);
+      if (response.statusCode < 400) return json;
+      const error = apiErrorSchema.safeParse(json);
+      if (error.success) throw new ApiError(error.data.error.code, error.data.error.message);
+      throw new UserError(`the daemon answered ${response.statusCode} to ${method} ${path}`);
+    } catch (error) {
+      throw this.#translate(error);
+    } finally {
+      await client.close();
+    }
+  }
+
+  #translate(error: unknown): unknown {
+    if (error instanceof ApiError || error instanceof UserError) return error;
+    switch (codeOf(error)) {
+      case 'ENOENT':
+      case 'ECONNREFUSED':
+        return new NoDaemonError();
+      case 'EACCES':
+        return new UserError(
+          `no permission for ${quote(this.#socket)}: run the command as the user that runs the daemon`,
+        );
+      case 'UND_ERR_HEADERS_TIMEOUT':
+      case 'UND_ERR_BODY_TIMEOUT':
+      case 'UND_ERR_CONNECT_TIMEOUT':
+        return new UserError(
+          `the daemon does not answer within ${TIMEOUT_MS / 1000} s: see its log ("journalctl --user -u sockswitch"), restart it`,
+        );
+      default:
+        return error;
+    }
+  }
+}

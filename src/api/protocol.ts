@@ -1,0 +1,132 @@
+/**
+ * What the command line and other clients say to the daemon over control.sock.
+ *
+ * HTTP/1.1 on a Unix socket in the runtime directory, which only its user can enter; JSON bodies; every
+ * path begins with /v1. Fields may be added; a client ignores those that it does not know.
+ *
+ *   GET  /v1/status        -> Status
+ *   GET  /v1/containers    -> ContainerList: running accelerated containers, and recent incidents
+ *   POST /v1/explain       ExplainRequest -> Explanation: what a connect would do now, without doing it
+ *   POST /v1/keeper/stop   {} -> 204: the keeper ends once it holds no listener any more
+ *
+ * An error has status 4xx or 5xx and the body ApiError; match `code`, not the message:
+ * `bad-request` (400), `not-found` (404: no such container or path), `ambiguous` (409: the id prefix fits
+ * several), `gone` (409: the container has just ended), `internal` (500).
+ */
+import { isIP } from 'node:net';
+import { z } from 'zod';
+
+const kind = z.enum(['switched', 'fallback', 'refused', 'passed']);
+
+export const statusSchema = z.object({
+  pid: z.int(),
+  version: z.string(),
+  /** ISO 8601. */
+  startedAt: z.string(),
+  uptimeSeconds: z.number(),
+  kernel: z.object({
+    release: z.string(),
+    syncWakeUp: z.boolean(),
+    waitKillable: z.boolean(),
+    pidfdThread: z.boolean(),
+  }),
+  /** Whether rewritten specs ask for WAIT_KILLABLE_RECV. */
+  waitKillable: z.boolean(),
+  keeper: z.object({ connected: z.boolean(), socket: z.string() }),
+  /** The configuration file, and whether there is one. */
+  config: z.object({ path: z.string(), present: z.boolean() }),
+  podmanNetworks: z.array(z.string()),
+  containers: z.int(),
+  listeners: z.int(),
+});
+export type Status = z.infer<typeof statusSchema>;
+
+const reasonSchema = z.object({
+  outcome: z.string(),
+  kind,
+  /** One sentence. */
+  text: z.string(),
+  count: z.int(),
+});
+export type Reason = z.infer<typeof reasonSchema>;
+
+const containerSchema = z.object({
+  id: z.string(),
+  startedAt: z.string(),
+  /** Process id of its init on the host; 0 when not known. */
+  pid: z.int(),
+  /** Process trees that are being served: the container's own and one for each `podman exec`. */
+  listeners: z.int(),
+  status: z.enum(['running', 'not-understood']),
+  annotations: z.record(z.string(), z.string()),
+  /** What the container and the configuration keep on the fallback network. */
+  ignore: z.array(z.string()),
+  /** Connections and other calls by kind, since the start of the daemon or the container. */
+  counts: z.record(kind, z.int()),
+  /** Most frequent first; without `passed`. */
+  reasons: z.array(reasonSchema),
+});
+export type ContainerRow = z.infer<typeof containerSchema>;
+
+const incidentSchema = z.object({
+  /** ISO 8601. */
+  time: z.string(),
+  /** `rejected`: the start was refused; `unaccelerated`: started on its fallback network only;
+   *  `listener`: something came to the listener socket that is not served. */
+  kind: z.enum(['rejected', 'unaccelerated', 'listener']),
+  /** Container id where it is known. */
+  container: z.string().optional(),
+  message: z.string(),
+});
+export type Incident = z.infer<typeof incidentSchema>;
+
+export const containerListSchema = z.object({
+  containers: z.array(containerSchema),
+  /** Oldest first, at most 50. */
+  incidents: z.array(incidentSchema),
+});
+export type ContainerList = z.infer<typeof containerListSchema>;
+
+export const explainRequestSchema = z.strictObject({
+  /** The container's id or the beginning of it. */
+  container: z.string().min(1).max(1024),
+  /** Numeric, IPv4 or IPv6. */
+  address: z.string().refine((text) => isIP(text) !== 0 && !text.includes('%'), {
+    message: 'must be a numeric IPv4 or IPv6 address',
+  }),
+  port: z.int().min(0).max(65535),
+});
+export type ExplainRequest = z.infer<typeof explainRequestSchema>;
+
+export const explanationSchema = z.object({
+  container: z.string(),
+  address: z.string(),
+  port: z.int(),
+  kind,
+  outcome: z.string(),
+  /** The outcome in a sentence. */
+  text: z.string(),
+  /** The rule: a matching prefix, a route, a device. */
+  detail: z.string(),
+  device: z.string().optional(),
+});
+export type Explanation = z.infer<typeof explanationSchema>;
+
+export const apiErrorSchema = z.object({
+  error: z.object({
+    code: z.enum(['bad-request', 'not-found', 'ambiguous', 'gone', 'internal']),
+    message: z.string(),
+  }),
+});
+export type ApiErrorBody = z.infer<typeof apiErrorSchema>;
+export type ApiErrorCode = ApiErrorBody['error']['code'];
+
+export class ApiError extends Error {
+  override readonly name = 'ApiError';
+  readonly code: ApiErrorCode;
+
+  constructor(code: ApiErrorCode, message: string) {
+    super(message);
+    this.code = code;
+  }
+}

@@ -1,0 +1,135 @@
+/**
+ * The annotations by which a container asks for acceleration; docs/annotations.md is their manual.
+ *
+ * Two families: ours (`sockswitch/...`) and bypass4netns's (`nerdctl/bypass4netns...`), honoured so that
+ * what was written for it works unchanged. Ours wins where both speak. Values come from users and images:
+ * every error names the annotation, the value and the remedy.
+ */
+import { z } from 'zod';
+import { UserError } from '../errors.js';
+import { type Prefix, parsePrefix } from '../policy/prefix.js';
+import { nearest, quote } from '../text.js';
+
+export interface ContainerRequest {
+  readonly enabled: boolean;
+  /** Fail the start rather than run without acceleration. */
+  readonly required: boolean;
+  readonly ignore: readonly Prefix[];
+}
+
+const OURS = 'sockswitch/';
+const KNOWN = ['sockswitch/enable', 'sockswitch/ignore', 'sockswitch/required'] as const;
+
+const MAX_PREFIXES = 1024;
+const MAX_VALUE_BYTES = 64 * 1024;
+/** All annotations travel in the runtime's ContainerProcessState, which the keeper bounds. */
+const MAX_TOTAL_BYTES = 64 * 1024;
+
+// What Go's strconv.ParseBool takes, so that values mean here what they mean to Podman and nerdctl.
+const TRUE = new Set(['1', 't', 'T', 'TRUE', 'true', 'True']);
+const FALSE = new Set(['0', 'f', 'F', 'FALSE', 'false', 'False']);
+
+type Annotations = Readonly<Record<string, string>>;
+
+/** Reads a container's annotations; also validates those that do not matter yet. Throws UserError. */
+export function parseAnnotations(annotations: Annotations): ContainerRequest {
+  refuseUnknown(Object.keys(annotations));
+  const enable = boolean(annotations, 'sockswitch/enable');
+  const required = boolean(annotations, 'sockswitch/required');
+  const ignore = prefixList(annotations, 'sockswitch/ignore');
+  const bypass = boolean(annotations, 'nerdctl/bypass4netns');
+  const bypassIgnore = subnetArray(annotations, 'nerdctl/bypass4netns-ignore-subnets');
+  // bind is not switched yet, so there is nothing that this one could turn off.
+  boolean(annotations, 'nerdctl/bypass4netns-ignore-bind');
+
+  const enabled = enable ?? bypass ?? false;
+  if (enabled) limitTotal(annotations);
+  return {
+    enabled,
+    required: required ?? false,
+    ignore: [...new Set([...ignore, ...bypassIgnore])],
+  };
+}
+
+function refuseUnknown(keys: readonly string[]): void {
+  for (const key of keys) {
+    if (!key.startsWith(OURS) || KNOWN.some((known) => known === key)) continue;
+    const suggestion = nearest(key, KNOWN);
+    const remedy = suggestion === undefined ? 'remove it' : `did you mean ${quote(suggestion)}?`;
+    throw new UserError(`unknown annotation ${quote(key)}: ${remedy} (known: ${KNOWN.join(', ')})`);
+  }
+}
+
+function boolean(annotations: Annotations, key: string): boolean | undefined {
+  const value = valueFor(annotations, key);
+  if (value === undefined) return undefined;
+  if (TRUE.has(value)) return true;
+  if (FALSE.has(value)) return false;
+  throw new UserError(`annotation ${key} is ${quote(value)}: set it to "true" or "false"`);
+}
+
+function prefixList(annotations: Annotations, key: string): Prefix[] {
+  const value = valueFor(annotations, key);
+  if (value === undefined) return [];
+  const words = value.split(/[ \t\n]+/).filter((word) => word !== '');
+  limitCount(key, words.length);
+  return words.map((word) => prefix(key, word, 'separate entries by blanks'));
+}
+
+function subnetArray(annotations: Annotations, key: string): Prefix[] {
+  const value = valueFor(annotations, key);
+  if (value === undefined) return [];
+  const parsed = z.array(z.string()).safeParse(parseJson(value));
+  if (!parsed.success) {
+    throw new UserError(
+      `annotation ${key} is ${quote(value)}: set it to a JSON array of strings, such as ["10.0.0.0/8", "auto"]`,
+    );
+  }
+  limitCount(key, parsed.data.length);
+  // "auto" asks for the container's own subnets; the built-in rules cover those always.
+  return parsed.data
+    .filter((entry) => entry !== 'auto')
+    .map((entry) => prefix(key, entry, '"auto" is allowed, too'));
+}
+
+function prefix(key: string, text: string, hint: string): Prefix {
+  const parsed = parsePrefix(text);
+  if (parsed !== undefined) return parsed;
+  throw new UserError(
+    `annotation ${key} holds ${quote(text)}: write addresses or prefixes such as 10.96.0.0/16 or fd00::/8; ${hint}`,
+  );
+}
+
+function valueFor(annotations: Annotations, key: string): string | undefined {
+  if (!Object.hasOwn(annotations, key)) return undefined;
+  const value = annotations[key];
+  if (value !== undefined && Buffer.byteLength(value) > MAX_VALUE_BYTES) {
+    throw new UserError(
+      `annotation ${key} is ${Buffer.byteLength(value)} bytes long: keep it to ${MAX_VALUE_BYTES}`,
+    );
+  }
+  return value;
+}
+
+function limitCount(key: string, count: number): void {
+  if (count <= MAX_PREFIXES) return;
+  throw new UserError(
+    `annotation ${key} holds ${count} entries: keep it to ${MAX_PREFIXES}; larger prefixes can cover several`,
+  );
+}
+
+function limitTotal(annotations: Annotations): void {
+  const bytes = Buffer.byteLength(JSON.stringify(annotations));
+  if (bytes <= MAX_TOTAL_BYTES) return;
+  throw new UserError(
+    `the annotations of this container take ${bytes} bytes as JSON: an accelerated container may have ${MAX_TOTAL_BYTES}, so shorten or remove some, or set sockswitch/enable=false`,
+  );
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

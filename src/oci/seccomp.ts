@@ -1,0 +1,249 @@
+/**
+ * Rewrites a container's seccomp profile so that the calls we switch are reported to us.
+ *
+ * The promise: what was denied stays denied, with the same errno. What was allowed is allowed, or
+ * reported to us (SCMP_ACT_NOTIFY), or, for io_uring, which would go around us, answered with ENOSYS.
+ *
+ * What follows from how runtimes and libseccomp read a profile (tried with libseccomp 2.5 and read in
+ * crun and runc):
+ *
+ * - A rule whose action equals the default action has no effect; the runtimes skip it.
+ * - An unconditional rule shadows every conditional one of the same call, in whatever order they come.
+ *   So under an allowing default, "report this call" cannot stand beside conditional denials of it.
+ * - Two unconditional rules with different actions for one call fail the container's start.
+ * - The order of overlapping conditional rules is libseccomp's own. Replacing ALLOW by NOTIFY in place,
+ *   with the same conditions, is safe, because the order does not depend on the action.
+ * - On 32-bit x86, libseccomp adds a rule for `socketcall` to each rule of a socket call. A rule of the
+ *   profile that allows `socketcall` itself would shadow these, and any process (64-bit ones, too, by
+ *   int 0x80) could go around us: it is split by sub-call.
+ * - `errnoRet` beside an action that takes none fails the start (crun).
+ */
+import { UserError } from '../errors.js';
+import { quote } from '../text.js';
+import { refuseFastOpen } from './seccomp-fastopen.js';
+import type { Seccomp, SeccompRule } from './seccomp-types.js';
+
+export const LISTENER_METADATA = 'sockswitch/1';
+const WAIT_KILLABLE = 'SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV';
+const NOTIFY = 'SCMP_ACT_NOTIFY';
+const ALLOWING = new Set(['SCMP_ACT_ALLOW', 'SCMP_ACT_LOG']);
+const ENOSYS = 38;
+
+/** Reported to us. If connect is, bind and listen must be, too: they could act on a host socket. */
+const GUARDED = ['connect', 'bind', 'listen'] as const;
+/** Reported where the profile lets us: the data plane only learns from them. */
+const OBSERVED = ['epoll_create', 'epoll_create1'] as const;
+const IO_URING = ['io_uring_setup', 'io_uring_enter', 'io_uring_register'] as const;
+
+/** First argument of 32-bit x86's socketcall: SYS_SOCKET (1) to SYS_SENDMMSG (20). */
+const SOCKETCALL_LAST = 20;
+const SOCKETCALL_GUARDED = new Set([2, 3, 4]); // bind, connect, listen
+
+export interface RewriteOptions {
+  /** Where the runtime sends the notification descriptor. */
+  readonly listenerPath: string;
+  /** Ask for SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (Linux 5.19; crun takes it, runc 1.1 does not). */
+  readonly waitKillable: boolean;
+  /** See seccomp-fastopen.ts. */
+  readonly refuseFastOpen: boolean;
+  /** `process.arch`, for a spec that has no seccomp section. */
+  readonly machine: string;
+}
+
+export type Rewrite =
+  | { readonly kind: 'rewritten'; readonly seccomp: Seccomp }
+  /** Nothing to do: this profile was rewritten before. */
+  | { readonly kind: 'already-ours' }
+  /** The profile never lets the container connect. */
+  | { readonly kind: 'nothing-to-accelerate'; readonly reason: string };
+
+export type SeccompProblem = 'listener-in-use' | 'inexpressible';
+
+/** A profile that cannot be rewritten without breaking a promise. */
+export class SeccompError extends UserError {
+  override readonly name = 'SeccompError';
+  readonly problem: SeccompProblem;
+
+  constructor(problem: SeccompProblem, message: string) {
+    super(message);
+    this.problem = problem;
+  }
+}
+
+/** Pure; `seccomp` is undefined for an unconfined container. Throws SeccompError. */
+export function rewriteSeccomp(seccomp: Seccomp | undefined, options: RewriteOptions): Rewrite {
+  const profile = seccomp ?? emptyProfile(options.machine);
+  if (profile.listenerPath === options.listenerPath) return { kind: 'already-ours' };
+  refuseOtherListener(profile);
+
+  if (!allowsByDefault(profile) && !rulesOf(profile, 'connect').some(isAllowing)) {
+    return {
+      kind: 'nothing-to-accelerate',
+      reason: "the container's seccomp profile never allows connect",
+    };
+  }
+  let rules = profile.syscalls ?? [];
+  for (const name of GUARDED) rules = notify(profile, rules, name, true);
+  for (const name of OBSERVED) rules = notify(profile, rules, name, false);
+  rules = guardSocketcall(profile, rules);
+  for (const name of IO_URING) rules = answerEnosys(profile, rules, name);
+  if (options.refuseFastOpen) rules = refuseFastOpen(rules, allowsByDefault(profile));
+
+  const result: Seccomp = {
+    ...profile,
+    listenerPath: options.listenerPath,
+    listenerMetadata: LISTENER_METADATA,
+    syscalls: rules,
+  };
+  if (options.waitKillable && !(profile.flags ?? []).includes(WAIT_KILLABLE)) {
+    result.flags = [...(profile.flags ?? []), WAIT_KILLABLE];
+  }
+  return { kind: 'rewritten', seccomp: result };
+}
+
+function refuseOtherListener(profile: Seccomp): void {
+  if (
+    profile.listenerPath !== undefined &&
+    profile.listenerPath !== null &&
+    profile.listenerPath !== ''
+  ) {
+    throw new SeccompError(
+      'listener-in-use',
+      `the container's seccomp profile already has the listenerPath ${quote(profile.listenerPath)}, and a container can have only one: use a profile without it, or set sockswitch/enable=false`,
+    );
+  }
+  const notified =
+    profile.defaultAction === NOTIFY
+      ? 'defaultAction'
+      : profile.syscalls?.find((rule) => rule.action === NOTIFY)?.names[0];
+  if (notified === undefined) return;
+  throw new SeccompError(
+    'listener-in-use',
+    `the container's seccomp profile already uses SCMP_ACT_NOTIFY (for ${quote(notified)}), which would come to sockswitch: use a profile without it, or set sockswitch/enable=false`,
+  );
+}
+
+/** Rules after the calls named `name` that were allowed are reported. */
+function notify(
+  profile: Seccomp,
+  rules: readonly SeccompRule[],
+  name: string,
+  guarded: boolean,
+): SeccompRule[] {
+  const effective = rulesOf(profile, name);
+  const denials = effective.filter((rule) => !isAllowing(rule));
+  if (denials.some(isUnconditional)) return [...rules]; // denied for good
+  if (!allowsByDefault(profile)) {
+    if (denials.length > 0 && new Set(effective.filter(isAllowing).map((r) => r.action)).size > 1) {
+      // Two kinds of allowing rules would become one, which can change how libseccomp merges them.
+      return inexpressible(rules, name, guarded, 'both allowing, logging and denying rules');
+    }
+    return splitOut(profile, rules, name, (rule) => [ruleFor(name, NOTIFY, rule)]);
+  }
+  if (denials.length > 0) {
+    return inexpressible(rules, name, guarded, 'conditional denials under an allowing default');
+  }
+  // Nothing is denied, so one unconditional rule says it all; what allowed conditionally goes.
+  return [...splitOut(profile, rules, name, () => []), { names: [name], action: NOTIFY }];
+}
+
+function inexpressible(
+  rules: readonly SeccompRule[],
+  name: string,
+  guarded: boolean,
+  what: string,
+): SeccompRule[] {
+  if (!guarded) return [...rules];
+  throw new SeccompError(
+    'inexpressible',
+    `the container's seccomp profile has ${what} for ${name}, which cannot be combined with acceleration safely: allow or deny ${name} as a whole, or set sockswitch/enable=false`,
+  );
+}
+
+function guardSocketcall(profile: Seccomp, rules: readonly SeccompRule[]): SeccompRule[] {
+  const denied = (call: string) => rulesOf(profile, call).some((rule) => !isAllowing(rule));
+  return splitOut(profile, rules, 'socketcall', (rule) => {
+    // Conditional ones are reported as they are: the data plane lets other sub-calls through.
+    if (!isUnconditional(rule)) return [ruleFor('socketcall', NOTIFY, rule)];
+    if (denied('socketcall')) return [ruleFor('socketcall', rule.action, rule)];
+    return Array.from({ length: SOCKETCALL_LAST }, (_, index) => index + 1).map((call) => ({
+      names: ['socketcall'],
+      action: SOCKETCALL_GUARDED.has(call) ? NOTIFY : rule.action,
+      args: [{ index: 0, value: call, op: 'SCMP_CMP_EQ' }],
+    }));
+  });
+}
+
+function answerEnosys(
+  profile: Seccomp,
+  rules: readonly SeccompRule[],
+  name: string,
+): SeccompRule[] {
+  const effective = rulesOf(profile, name);
+  if (effective.some((rule) => !isAllowing(rule) && isUnconditional(rule))) return [...rules];
+  if (!allowsByDefault(profile) && !effective.some(isAllowing)) return [...rules];
+  const others = splitOut(profile, rules, name, () => []);
+  if (profile.defaultAction === 'SCMP_ACT_ERRNO' && profile.defaultErrnoRet === ENOSYS)
+    return others;
+  return [...others, { names: [name], action: 'SCMP_ACT_ERRNO', errnoRet: ENOSYS }];
+}
+
+/** Takes `name` out of every effective allowing rule; `replace` says what comes in its place. */
+function splitOut(
+  profile: Seccomp,
+  rules: readonly SeccompRule[],
+  name: string,
+  replace: (rule: SeccompRule) => SeccompRule[],
+): SeccompRule[] {
+  return rules.flatMap((rule) => {
+    if (!rule.names.includes(name) || !isAllowing(rule) || !isEffective(profile, rule))
+      return [rule];
+    const names = rule.names.filter((other) => other !== name);
+    const rest = names.length === 0 ? [] : [{ ...rule, names }];
+    return [...rest, ...replace(rule)];
+  });
+}
+
+/** A rule for one call with the conditions of `like`. */
+function ruleFor(name: string, action: string, like: SeccompRule): SeccompRule {
+  return isUnconditional(like)
+    ? { names: [name], action }
+    : { names: [name], action, args: like.args };
+}
+
+function rulesOf(profile: Seccomp, name: string): SeccompRule[] {
+  return (profile.syscalls ?? []).filter(
+    (rule) => rule.names.includes(name) && isEffective(profile, rule),
+  );
+}
+
+/** Whether the runtimes do not skip the rule. */
+function isEffective(profile: Seccomp, rule: SeccompRule): boolean {
+  if (rule.action !== profile.defaultAction) return true;
+  if (rule.action !== 'SCMP_ACT_ERRNO') return false;
+  return (rule.errnoRet ?? 1) !== (profile.defaultErrnoRet ?? 1); // EPERM where none is given
+}
+
+function allowsByDefault(profile: Seccomp): boolean {
+  return ALLOWING.has(profile.defaultAction);
+}
+
+function isAllowing(rule: SeccompRule): boolean {
+  return ALLOWING.has(rule.action);
+}
+
+function isUnconditional(rule: SeccompRule): boolean {
+  return (rule.args ?? []).length === 0;
+}
+
+function emptyProfile(machine: string): Seccomp {
+  const architectures: Readonly<Record<string, string[]>> = {
+    x64: ['SCMP_ARCH_X86_64', 'SCMP_ARCH_X86', 'SCMP_ARCH_X32'],
+    arm64: ['SCMP_ARCH_AARCH64', 'SCMP_ARCH_ARM'],
+  };
+  return {
+    defaultAction: 'SCMP_ACT_ALLOW',
+    architectures: architectures[machine] ?? [],
+    syscalls: [],
+  };
+}

@@ -1,0 +1,141 @@
+/**
+ * What happens to one OCI spec on its way from Podman to the runtime: read the annotations, rewrite
+ * `linux.seccomp`, and leave every other byte alone.
+ */
+import { z } from 'zod';
+import { messageOf, UserError } from '../errors.js';
+import { quote, shorten } from '../text.js';
+import { type ContainerRequest, parseAnnotations } from './annotations.js';
+import { findMember, setMember } from './json-text.js';
+import { type RewriteOptions, rewriteSeccomp, SeccompError } from './seccomp.js';
+import { parseSeccomp, printSeccomp, type Seccomp } from './seccomp-types.js';
+
+const specView = z.object({
+  annotations: z.record(z.string(), z.string()).nullish(),
+  hostname: z.string().nullish(),
+  mounts: z.array(z.object({ source: z.string().nullish() })).nullish(),
+  linux: z
+    .object({
+      cgroupsPath: z.string().nullish(),
+      namespaces: z.array(z.object({ type: z.string() })).nullish(),
+      seccomp: z.unknown(),
+    })
+    .nullish(),
+});
+type SpecView = z.infer<typeof specView>;
+
+export interface SpecResult {
+  /** The spec to run: the given text, or with another `linux.seccomp`. */
+  readonly text: string;
+  readonly accelerated: boolean;
+  /** Why a container that asked for acceleration does not get it; undefined when it does. */
+  readonly note?: string;
+}
+
+export interface SpecAnswer {
+  /** The container's id as far as the spec tells it. */
+  readonly container: string | undefined;
+  readonly result: SpecResult | UserError;
+}
+
+/** Never throws for what a spec holds: a refusal is a `UserError` in `result`. */
+export function processSpec(text: string, options: RewriteOptions): SpecAnswer {
+  let spec: SpecView | undefined;
+  try {
+    spec = readSpec(text);
+    return { container: containerId(spec), result: rewriteSpec(text, spec, options) };
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    return { container: spec === undefined ? undefined : containerId(spec), result: error };
+  }
+}
+
+function readSpec(text: string): SpecView {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw new UserError(
+      `the hook's input is not a JSON document (${shorten(messageOf(error))}): it must be run by Podman as a precreate hook`,
+    );
+  }
+  const spec = specView.safeParse(json);
+  if (spec.success) return spec.data;
+  throw new UserError(`the hook's input is not an OCI spec: ${firstIssue(spec.error)}`);
+}
+
+function rewriteSpec(text: string, spec: SpecView, options: RewriteOptions): SpecResult {
+  const request = parseAnnotations(spec.annotations ?? {});
+  if (!request.enabled) return { text, accelerated: false };
+  const hasNetwork = spec.linux?.namespaces?.some((namespace) => namespace.type === 'network');
+  if (spec.linux === undefined || spec.linux === null || hasNetwork !== true) {
+    // Not refused even when required: the host's network is as fast as it gets.
+    return {
+      text,
+      accelerated: false,
+      note: "the container uses the host's network, so there is nothing to accelerate",
+    };
+  }
+  try {
+    return rewriteLinux(text, spec.linux.seccomp, request, options);
+  } catch (error) {
+    if (!(error instanceof SeccompError) || error.problem !== 'inexpressible') throw error;
+    return unaccelerated(text, request, error.message);
+  }
+}
+
+function rewriteLinux(
+  text: string,
+  present: unknown,
+  request: ContainerRequest,
+  options: RewriteOptions,
+): SpecResult {
+  const hasSection = present !== undefined && present !== null;
+  const rewrite = rewriteSeccomp(hasSection ? readSeccomp(text) : undefined, options);
+  switch (rewrite.kind) {
+    case 'already-ours':
+      return { text, accelerated: true };
+    case 'nothing-to-accelerate':
+      return unaccelerated(text, request, rewrite.reason);
+    case 'rewritten':
+      return {
+        text: setMember(text, ['linux'], 'seccomp', printSeccomp(rewrite.seccomp)),
+        accelerated: true,
+      };
+  }
+}
+
+function unaccelerated(text: string, request: ContainerRequest, reason: string): SpecResult {
+  if (!request.required) return { text, accelerated: false, note: reason };
+  throw new UserError(
+    `sockswitch/required is set and the container cannot be accelerated: ${reason}`,
+  );
+}
+
+function readSeccomp(text: string): Seccomp {
+  const span = findMember(text, ['linux', 'seccomp']);
+  try {
+    return parseSeccomp(text.slice(span?.start, span?.end));
+  } catch (error) {
+    const reason = error instanceof z.ZodError ? firstIssue(error) : shorten(messageOf(error));
+    throw new UserError(
+      `linux.seccomp of the container's spec is not what the OCI runtime specification says: ${reason}; correct the seccomp profile`,
+    );
+  }
+}
+
+/** Podman's id: the spec has no field for it, but the paths in it hold it. */
+function containerId(spec: SpecView): string | undefined {
+  const places = [spec.linux?.cgroupsPath, ...(spec.mounts ?? []).map((mount) => mount.source)];
+  for (const place of places) {
+    const id = /(?:^|[^0-9a-f])([0-9a-f]{64})(?:[^0-9a-f]|$)/.exec(place ?? '')?.[1];
+    if (id !== undefined) return id;
+  }
+  return spec.hostname ?? undefined;
+}
+
+function firstIssue(error: z.ZodError): string {
+  const issue = error.issues[0];
+  if (issue === undefined) return 'unknown reason';
+  return `${quote(issue.path.join('.'))}: ${shorten(issue.message)}`;
+}

@@ -1,0 +1,21 @@
+/** Configuration, annotations and Podman's networks, compiled to the tables of the data plane. */
+import type { Policy } from '../daemon/addon.js';
+import type { Config } from './config.js';
+import type { Prefix } from './prefix.js';
+
+export interface PolicySources {
+  readonly config: Pick<Config, 'ignore'>;
+  /** `ignore` of the container's annotations. */
+  readonly ignore: readonly Prefix[];
+  readonly podmanNetworks: readonly Prefix[];
+}
+
+export function compilePolicy(sources: PolicySources): Policy {
+  return {
+    ignore: [...new Set([...sources.ignore, ...sources.config.ignore])],
+    podmanNetworks: [...new Set(sources.podmanNetworks)],
+  };
+}
+
+/** Keeps everything on the fallback network: for a listener that is not understood. */
+export const SWITCH_NOTHING: Policy = { ignore: ['0.0.0.0/0', '::/0'], podmanNetworks: [] };

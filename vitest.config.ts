@@ -1,0 +1,21 @@
+import { defineConfig } from 'vitest/config';
+
+/** One after the other: these tests share one machine's lab, daemon and network. */
+const onRealThings = {
+  fileParallelism: false,
+  testTimeout: 180_000,
+  hookTimeout: 600_000,
+  teardownTimeout: 60_000,
+};
+
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 10_000 } },
+      {
+        test: { name: 'integration', include: ['test/integration/**/*.test.ts'], ...onRealThings },
+      },
+      { test: { name: 'security', include: ['test/security/**/*.test.ts'], ...onRealThings } },
+    ],
+  },
+});

@@ -1,0 +1,66 @@
+# shellcheck shell=bash
+# product.sh: sockswitch on host1 and host2, installed and run by their user, as a person would.
+#
+# The daemon's output goes to ~/sockswitch-daemon.log of the host. Its PID (inside the host) stands in
+# $XDG_RUNTIME_DIR/lab-daemon.pid. Only the daemon is the lab's to start and stop; what else the product keeps running is its own
+# affair.
+
+product_up() {
+  local host
+  if ! host_run host1 lab test -e /opt/sockswitch/dist/cli.js; then
+    log "no dist/cli.js in the mounted tree: sockswitch is not installed and no daemon runs"
+    return
+  fi
+  host_run host1 lab test -x /usr/local/bin/node || return 0
+  for host in host1 host2; do
+    log "sockswitch install and daemon on $host"
+    host_run "$host" lab sockswitch install >"$RUN_DIR/$host/install.log" 2>&1 ||
+      { cat "$RUN_DIR/$host/install.log" >&2; die "sockswitch install failed on $host"; }
+    product_start "$host"
+  done
+}
+
+# Prints the daemon's PID as the host sees it; nothing if it does not run.
+product_pid() {
+  # shellcheck disable=SC2016  # expanded on the host
+  host_run "$1" lab sh -c '
+    read -r pid <"$XDG_RUNTIME_DIR/lab-daemon.pid" || exit 0
+    tr "\0" " " <"/proc/$pid/cmdline" | grep -q "sockswitch/dist/cli.js daemon" && echo "$pid"
+    exit 0' 2>/dev/null
+}
+
+product_start() {
+  local host=$1
+  if [[ -n $(product_pid "$host") ]]; then
+    log "the daemon of $host runs already"
+    return
+  fi
+  # shellcheck disable=SC2016  # expanded on the host
+  host_run "$host" lab sh -c '
+    setsid sockswitch daemon >>"$HOME/sockswitch-daemon.log" 2>&1 </dev/null &
+    echo $! >"$XDG_RUNTIME_DIR/lab-daemon.pid"
+    deadline=$(($(date +%s) + 10))
+    until sockswitch status >/dev/null 2>&1; do
+      kill -0 $! 2>/dev/null && [ "$(date +%s)" -lt "$deadline" ] || exit 1
+      sleep 0.1
+    done' || {
+    log "the daemon of $host did not get ready; its log:"
+    host_run "$host" lab tail -n 40 sockswitch-daemon.log >&2
+    die "sockswitch daemon failed on $host"
+  }
+}
+
+product_stop() {
+  local host=$1 pid
+  pid=$(product_pid "$host")
+  [[ -n $pid ]] || return 0
+  # shellcheck disable=SC2016  # expanded on the host
+  host_run "$host" lab sh -c '
+    kill -TERM "$1"
+    for try in $(seq 100); do
+      kill -0 "$1" 2>/dev/null || exit 0
+      sleep 0.05
+    done
+    echo "lab: the daemon ignored SIGTERM for 5 s; killing it" >&2
+    kill -KILL "$1"' sh "$pid"
+}

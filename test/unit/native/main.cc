@@ -1,0 +1,25 @@
+// Runs the native unit tests; prints one line a test and exits with 1 when a check failed.
+#include <exception>
+#include <iostream>
+#include <string_view>
+
+#include "check.h"
+
+int main(int argc, char** argv) {
+  using sockswitch::check::failures;
+  const std::string_view filter = argc > 1 ? argv[1] : "";
+  int run = 0;
+  for (const auto& test : sockswitch::check::tests()) {
+    if (test.name.find(filter) == std::string::npos) continue;
+    const int before = failures();
+    try {
+      test.body();
+    } catch (const std::exception& error) {
+      sockswitch::check::fail(test.name.c_str(), 0, error.what());
+    }
+    std::cout << (failures() == before ? "ok   " : "FAIL ") << test.name << std::endl;
+    ++run;
+  }
+  std::cout << run << " tests, " << failures() << " failures" << std::endl;
+  return failures() == 0 && run > 0 ? 0 : 1;
+}

@@ -16,18 +16,40 @@
     {
       "target_name": "sockswitch-precreate",
       "type": "executable",
-      "sources": ["native/programs/precreate.cc", "native/programs/json_scan.cc", "native/kernel/unix_socket.cc", "native/kernel/errno_error.cc"],
+      "sources": [
+        "native/programs/precreate.cc",
+        "native/programs/json_scan.cc",
+        "native/kernel/unix_socket.cc",
+        "native/kernel/errno_error.cc"
+      ],
       "ldflags": ["-static"]
     },
     {
       "target_name": "sockswitch-keeper",
       "type": "executable",
-      "sources": ["native/programs/keeper.cc", "native/kernel/unix_socket.cc", "native/kernel/errno_error.cc"]
+      "sources": [
+        "native/programs/keeper.cc",
+        "native/kernel/unix_socket.cc",
+        "native/kernel/errno_error.cc"
+      ]
     },
     {
       "target_name": "sockswitch-netns",
       "type": "executable",
       "sources": ["native/programs/netns.cc", "native/kernel/unix_socket.cc", "native/kernel/errno_error.cc"]
+    },
+    {
+      "target_name": "native-tests",
+      "type": "executable",
+      "include_dirs": ["test/unit/native"],
+      "sources": [
+        "test/unit/native/main.cc",
+        "test/unit/native/json_scan_test.cc",
+        "test/unit/native/unix_socket_test.cc",
+        "native/programs/json_scan.cc",
+        "native/kernel/unix_socket.cc",
+        "native/kernel/errno_error.cc"
+      ]
     }
   ]
 }

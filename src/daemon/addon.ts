@@ -6,6 +6,8 @@
  * Errors thrown by the addon are `AddonError`s: `code` ("EPERM"), `errno` (positive), `syscall`.
  */
 import { createRequire } from 'node:module';
+import { codeOf, messageOf, UserError } from '../errors.js';
+import { shorten } from '../text.js';
 
 /** Why a call was not switched, or that it was; `addon.outcomes` lists them with a sentence each. */
 export type Outcome = string;
@@ -120,7 +122,17 @@ export function isAddonError(error: unknown): error is AddonError {
   return error instanceof Error && 'code' in error && 'errno' in error && 'syscall' in error;
 }
 
+/** Throws UserError when the addon is not built, or not for this Node.js. */
 export function loadAddon(): Addon {
   const require = createRequire(import.meta.url);
-  return require('../../build/Release/sockswitch.node') as Addon;
+  try {
+    // The one cast of the boundary: the addon is built from the same commit as these types.
+    return require('../../build/Release/sockswitch.node') as Addon;
+  } catch (error) {
+    const reason =
+      codeOf(error) === 'MODULE_NOT_FOUND' ? 'it is not built' : shorten(messageOf(error), 200);
+    throw new UserError(
+      `cannot load the data plane, build/Release/sockswitch.node: ${reason}; run "npm run build"`,
+    );
+  }
 }

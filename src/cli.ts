@@ -1,0 +1,93 @@
+#!/usr/bin/env node
+/** The command line: verbs, options and their manual. What a verb does stands in commands/VERB.ts. */
+import { Command, Option } from 'commander';
+import * as help from './commands/help.js';
+import { fail } from './commands/output.js';
+import { LOG_LEVELS } from './policy/config.js';
+import { version } from './version.js';
+
+// Verbs are imported when they are used: `status` and `ps` must not wait for the daemon's libraries.
+const program = new Command('sockswitch')
+  .description('Host-speed networking for rootless Podman containers, by socket switching.')
+  .version(version(), '-V, --version', 'print the version')
+  .helpOption('-h, --help', 'print this help')
+  .helpCommand('help [command]', 'print the help of a command')
+  .showHelpAfterError('(see --help)')
+  .addHelpText('after', help.general);
+
+program
+  .command('daemon')
+  .summary('run the daemon in the foreground')
+  .description(help.daemonDescription)
+  .addOption(
+    new Option('--log-level <level>', 'least severe messages to log; overrides log_level').choices(
+      LOG_LEVELS,
+    ),
+  )
+  .addOption(
+    new Option('--log-format <format>', 'auto: text on a terminal, else JSON')
+      .choices(['auto', 'json', 'text'])
+      .default('auto'),
+  )
+  .addHelpText('after', help.daemon)
+  .action(async (options) => (await import('./commands/daemon.js')).daemon(options));
+
+program
+  .command('status')
+  .summary('tell whether the daemon runs, and how')
+  .description(help.statusDescription)
+  .option('--json', 'print JSON')
+  .addHelpText('after', help.status)
+  .action(async (options) => (await import('./commands/status.js')).status(options));
+
+program
+  .command('ps')
+  .summary('list accelerated containers')
+  .description(help.psDescription)
+  .option('--json', 'print JSON')
+  .option('--no-trunc', 'print whole ids, all reasons and all remembered incidents')
+  .addHelpText('after', help.ps)
+  .action(async (options) => (await import('./commands/ps.js')).ps(options));
+
+program
+  .command('explain')
+  .summary('tell what would happen to a connection')
+  .description(help.explainDescription)
+  .argument('<container>', 'id, beginning of an id, or name')
+  .argument(
+    '<destination>',
+    'ADDRESS[:PORT], [IPV6]:PORT or NAME[:PORT]; the port is 443 if left out',
+  )
+  .option('--json', 'print JSON')
+  .addHelpText('after', help.explain)
+  .action(async (container, destination, options) =>
+    (await import('./commands/explain.js')).explain(container, destination, options),
+  );
+
+program
+  .command('install')
+  .summary("install Podman's hook and the systemd unit for this user")
+  .description(help.installDescription)
+  .option('--dry-run', 'print what would be done, and do nothing')
+  .addHelpText('after', help.install)
+  .action(async (options) => (await import('./commands/install.js')).install(options));
+
+program
+  .command('uninstall')
+  .summary('remove what install installed')
+  .description(help.uninstallDescription)
+  .option('--dry-run', 'print what would be done, and do nothing')
+  .addHelpText('after', help.uninstall)
+  .action(async (options) => (await import('./commands/uninstall.js')).uninstall(options));
+
+// A reader that goes away (`sockswitch ps | head -1`) is not an error.
+process.stdout.on('error', (error) => {
+  if ('code' in error && error.code === 'EPIPE') process.exit();
+  throw error;
+});
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  fail(error);
+}

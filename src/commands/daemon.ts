@@ -1,0 +1,41 @@
+/** `sockswitch daemon`: runs the daemon in the foreground until it is told to stop. */
+
+import { loadAddon } from '../daemon/addon.js';
+import { createLogger, type LogFormat } from '../daemon/log.js';
+import { Supervisor } from '../daemon/supervisor.js';
+import { configPaths, defaultGraphRoot, programs, runtimePaths } from '../paths.js';
+import { type LogLevel, loadConfig } from '../policy/config.js';
+
+export interface DaemonOptions {
+  readonly logLevel?: LogLevel;
+  readonly logFormat: LogFormat;
+}
+
+/** Resolves when the daemon has stopped. Rejects with UserError when it cannot start. */
+export async function daemon(options: DaemonOptions): Promise<void> {
+  const configuration = configPaths();
+  const config = loadConfig(configuration.config);
+  const log = createLogger(options.logLevel ?? config.logLevel, options.logFormat);
+  const supervisor = await Supervisor.start({
+    addon: loadAddon(),
+    runtime: runtimePaths(),
+    configuration,
+    programs: programs(),
+    graphRoot: defaultGraphRoot(),
+    config,
+    log,
+    fixedLogLevel: options.logLevel !== undefined,
+  });
+  process.on('SIGHUP', () => supervisor.reload());
+  await new Promise<void>((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      process.once(signal, () => {
+        log.info(
+          { signal },
+          'stopping; containers keep running, their new connections wait for the next daemon',
+        );
+        supervisor.stop().then(resolve, resolve);
+      });
+    }
+  });
+}

@@ -1,0 +1,46 @@
+/** What a user writes as a destination: ADDRESS, ADDRESS:PORT, [V6]:PORT, NAME or NAME:PORT. */
+import { isIP, isIPv6 } from 'node:net';
+import { UserError } from '../errors.js';
+import { quote } from '../text.js';
+
+/** Where no port is given. Only the address decides, so far. */
+const DEFAULT_PORT = 443;
+
+export interface Destination {
+  /** A numeric address, or a name to resolve. */
+  readonly host: string;
+  readonly numeric: boolean;
+  readonly port: number;
+}
+
+/** Throws UserError. */
+export function parseDestination(text: string): Destination {
+  if (isIPv6(text)) return { host: numericOnly(text), numeric: true, port: DEFAULT_PORT };
+  const match = /^(?:\[([^\]]+)\]|([^:[\]]+))(?::([0-9]+))?$/.exec(text);
+  const bracketed = match?.[1];
+  const host = bracketed ?? match?.[2];
+  if (host === undefined || (bracketed !== undefined && !isIPv6(bracketed))) {
+    throw new UserError(
+      `destination ${quote(text)} is not understood: write ADDRESS, ADDRESS:PORT, [IPV6]:PORT or NAME[:PORT]`,
+    );
+  }
+  const numeric = isIP(host) !== 0;
+  if (!numeric && !/^[a-zA-Z0-9._-]{1,253}$/.test(host)) {
+    throw new UserError(`destination ${quote(host)} is neither an address nor a host name`);
+  }
+  return { host: numericOnly(host), numeric, port: parsePort(match?.[3]) };
+}
+
+function parsePort(text: string | undefined): number {
+  if (text === undefined) return DEFAULT_PORT;
+  const port = Number(text);
+  if (port <= 65535) return port;
+  throw new UserError(`port ${quote(text)} is too large: write a number from 0 to 65535`);
+}
+
+function numericOnly(host: string): string {
+  if (!host.includes('%')) return host;
+  throw new UserError(
+    `destination ${quote(host)} has an interface in it: leave out "%" and what follows (such addresses are link-local and never switched)`,
+  );
+}

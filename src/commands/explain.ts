@@ -1,0 +1,77 @@
+/** `sockswitch explain CONTAINER DEST[:PORT]`. */
+import { lookup } from 'node:dns/promises';
+import { ControlClient } from '../api/client.js';
+import { ApiError, type Explanation } from '../api/protocol.js';
+import { messageOf, UserError } from '../errors.js';
+import { runtimePaths } from '../paths.js';
+import { escapeControl, quote } from '../text.js';
+import { type Destination, parseDestination } from './destination.js';
+import { print, printJson } from './output.js';
+import { containerNames } from './podman.js';
+
+const SENTENCE: Readonly<Record<Explanation['kind'], string>> = {
+  switched: 'would be switched to the host',
+  fallback: "would go over the container's fallback network",
+  refused: 'would be refused',
+  passed: 'is not a matter for switching',
+};
+
+export async function explain(
+  container: string,
+  destinationText: string,
+  options: { readonly json?: boolean },
+): Promise<void> {
+  const destination = parseDestination(destinationText);
+  const client = new ControlClient(runtimePaths().controlSocket);
+  const id = await containerId(client, container);
+  const addresses = await addressesOf(destination);
+  const explanations = await Promise.all(
+    addresses.map((address) => client.explain({ container: id, address, port: destination.port })),
+  );
+  if (options.json === true) {
+    printJson(destination.numeric ? explanations[0] : explanations);
+    return;
+  }
+  if (!destination.numeric) {
+    print(
+      `${destination.host} is, as the host resolves it (the container may do so otherwise): ${addresses.join(' ')}`,
+    );
+  }
+  for (const explanation of explanations) print(sentence(explanation));
+}
+
+/** One or two sentences on one line. */
+export function sentence(explanation: Explanation): string {
+  const { address, port, kind, outcome, text, detail, device } = explanation;
+  const host = address.includes(':') ? `[${address}]` : address;
+  const by = device === undefined ? '' : ` by ${device}`;
+  const rule = detail === '' ? '' : ` (${detail})`;
+  return escapeControl(
+    `A connection to ${host}:${port} ${SENTENCE[kind]}${by}: ${text.replace(/\.$/, '')}${rule}. Rule: ${outcome}.`,
+  );
+}
+
+/** The daemon knows ids; names are Podman's. A name wins over an id's beginning, as in Podman. */
+async function containerId(client: ControlClient, given: string): Promise<string> {
+  const { containers } = await client.containers();
+  if (containers.some(({ id }) => id === given)) return given;
+  const named = [...(await containerNames())].find(([, name]) => name === given)?.[0];
+  if (named === undefined) return given;
+  if (containers.some(({ id }) => id === named)) return named;
+  throw new ApiError(
+    'not-found',
+    `container ${given} is not running with acceleration: start it with --annotation sockswitch/enable=true, and see "sockswitch ps" for why not`,
+  );
+}
+
+async function addressesOf(destination: Destination): Promise<string[]> {
+  if (destination.numeric) return [destination.host];
+  try {
+    const found = await lookup(destination.host, { all: true });
+    return [...new Set(found.map(({ address }) => address))];
+  } catch (error) {
+    throw new UserError(
+      `${quote(destination.host)} cannot be resolved on the host (${messageOf(error)}): give an address instead`,
+    );
+  }
+}

@@ -1,0 +1,67 @@
+/** `sockswitch install` and the plan that `uninstall` shares. */
+import { accessSync, constants } from 'node:fs';
+import { execa } from 'execa';
+import { UserError } from '../errors.js';
+import { installAll } from '../oci/install.js';
+import { type InstallFile, installFiles } from '../oci/installation.js';
+import { type ConfigPaths, configPaths, programs, runtimePaths } from '../paths.js';
+import { quote } from '../text.js';
+import { print } from './output.js';
+import { systemctl, systemdRuns } from './systemd.js';
+
+const PODMAN_TIMEOUT_MS = 10_000;
+
+export async function install(options: { readonly dryRun?: boolean }): Promise<void> {
+  const dryRun = options.dryRun === true;
+  requireProgram(programs().precreate);
+  const { files, paths } = await plannedFiles();
+  const steps = installAll(files, paths.installRecord, dryRun);
+  for (const { path, action } of steps) print(`${action.padEnd(9)} ${path}`);
+  if (!systemdRuns()) {
+    print('No systemd user instance runs here. Start the daemon with: sockswitch daemon');
+    return;
+  }
+  const unitChanged = steps.some((s) => s.path === paths.systemdUnit && s.action !== 'unchanged');
+  if (!dryRun) {
+    await systemctl('daemon-reload');
+    await systemctl('enable', '--now', 'sockswitch.service');
+    if (unitChanged) await systemctl('try-restart', 'sockswitch.service');
+  }
+  print('enabled   sockswitch.service (systemd user unit), and started');
+}
+
+/** The files of this installation for this user. */
+export async function plannedFiles(): Promise<{ files: InstallFile[]; paths: ConfigPaths }> {
+  const paths = configPaths();
+  const { XDG_CONFIG_HOME: configHome } = process.env;
+  const files = installFiles({
+    paths,
+    runtime: runtimePaths(),
+    programs: programs(),
+    node: process.execPath,
+    podmanVersion: await podmanVersion(),
+    configHome,
+  });
+  return { files, paths };
+}
+
+/** "5.4.2"; undefined where Podman is missing. */
+async function podmanVersion(): Promise<string | undefined> {
+  const result = await execa('podman', ['--version'], {
+    reject: false,
+    stdin: 'ignore',
+    timeout: PODMAN_TIMEOUT_MS,
+  });
+  if (result.exitCode !== 0) return undefined;
+  return /([0-9]+\.[0-9]+\.[0-9]+)/.exec(result.stdout)?.[1];
+}
+
+function requireProgram(path: string): void {
+  try {
+    accessSync(path, constants.X_OK);
+  } catch {
+    throw new UserError(
+      `${quote(path)} is missing, so the hook could not run: run "npm run build", or reinstall sockswitch`,
+    );
+  }
+}

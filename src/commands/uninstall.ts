@@ -1,0 +1,43 @@
+/** `sockswitch uninstall`. */
+import { existsSync } from 'node:fs';
+import { ControlClient, NoDaemonError } from '../api/client.js';
+import { UserError } from '../errors.js';
+import { uninstallAll } from '../oci/install.js';
+import { runtimePaths } from '../paths.js';
+import { plannedFiles } from './install.js';
+import { print } from './output.js';
+import { systemctl, systemdRuns } from './systemd.js';
+
+export async function uninstall(options: { readonly dryRun?: boolean }): Promise<void> {
+  const dryRun = options.dryRun === true;
+  const { files, paths } = await plannedFiles();
+  const planned = uninstallAll(files, paths.installRecord, true); // refuses before anything is done
+  await releaseDaemon(dryRun);
+  if (systemdRuns() && existsSync(paths.systemdUnit)) {
+    if (!dryRun) await systemctl('disable', '--now', 'sockswitch.service');
+    print('disabled  sockswitch.service (systemd user unit), and stopped');
+  }
+  const steps = dryRun ? planned : uninstallAll(files, paths.installRecord, false);
+  for (const { path, action } of steps) print(`${action.padEnd(9)} ${path}`);
+  if (!dryRun && systemdRuns()) await systemctl('daemon-reload');
+  if (existsSync(paths.config)) print(`kept      ${paths.config} (your configuration)`);
+}
+
+/**
+ * Lets the keeper end, as no container needs it. Containers that are still served would wait at their next
+ * connect for a daemon that never comes, so they must be stopped first.
+ */
+async function releaseDaemon(dryRun: boolean): Promise<void> {
+  const client = new ControlClient(runtimePaths().controlSocket);
+  try {
+    const { containers } = await client.status();
+    if (containers > 0) {
+      throw new UserError(
+        `${containers} accelerated ${containers === 1 ? 'container is' : 'containers are'} running and would lose the network: stop them first ("sockswitch ps" lists them)`,
+      );
+    }
+    if (!dryRun) await client.stopKeeper();
+  } catch (error) {
+    if (!(error instanceof NoDaemonError)) throw error;
+  }
+}

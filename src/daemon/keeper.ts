@@ -1,0 +1,75 @@
+/**
+ * Finding or starting the keeper, the small native program that outlives the daemon.
+ *
+ * A keeper that runs already (from before a restart) is used as it is. Otherwise one is started in a
+ * session of its own and asked until it listens. `EBUSY` means that another daemon holds it; one that is
+ * about to end lets go of it within a moment, so that is asked again, too.
+ */
+import { spawn } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { codeOf, messageOf, UserError } from '../errors.js';
+import { quote } from '../text.js';
+import type { Addon, KeeperHandlers, KeeperLink } from './addon.js';
+
+const PATIENCE_MS = 2_000;
+const RETRY_MS = 20;
+
+export class KeeperBusyError extends UserError {
+  override readonly name = 'KeeperBusyError';
+}
+
+export interface KeeperOptions {
+  readonly addon: Pick<Addon, 'connectKeeper'>;
+  readonly socket: string;
+  readonly program: string;
+  readonly runtimeDirectory: string;
+  readonly handlers: KeeperHandlers;
+}
+
+/** Rejects with KeeperBusyError, or with UserError when no keeper can be had. */
+export async function connectKeeper(options: KeeperOptions): Promise<KeeperLink> {
+  const deadline = Date.now() + PATIENCE_MS;
+  let started: { failure(): string | undefined } | undefined;
+  for (;;) {
+    try {
+      return options.addon.connectKeeper(options.socket, options.handlers);
+    } catch (error) {
+      const code = codeOf(error);
+      if (code === 'ENOENT' || code === 'ECONNREFUSED') {
+        started ??= startKeeper(options.program, options.runtimeDirectory);
+        const failure = started.failure();
+        if (failure !== undefined) throw new UserError(failure);
+      } else if (code !== 'EBUSY') {
+        throw new UserError(
+          `cannot talk to the keeper at ${quote(options.socket)}: ${messageOf(error)}`,
+        );
+      }
+      if (Date.now() < deadline) {
+        await sleep(RETRY_MS);
+        continue;
+      }
+      if (code === 'EBUSY')
+        throw new KeeperBusyError('another sockswitch daemon is already running');
+      throw new UserError(
+        `${quote(options.program)} does not listen on ${quote(options.socket)} after ${PATIENCE_MS / 1000} s: run it by hand with "--runtime-dir ${options.runtimeDirectory}" to see why`,
+      );
+    }
+  }
+}
+
+function startKeeper(program: string, runtimeDirectory: string): { failure(): string | undefined } {
+  let failure: string | undefined;
+  const child = spawn(program, ['--runtime-dir', runtimeDirectory], {
+    detached: true,
+    cwd: '/',
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  child.once('error', (error) => {
+    failure = `cannot start ${quote(program)} (${codeOf(error) ?? error.message}): run "npm run build", or reinstall sockswitch`;
+  });
+  child.once('exit', (code, signal) => {
+    failure = `${quote(program)} ended at once (${signal ?? `status ${code}`}): its message is above`;
+  });
+  child.unref();
+  return { failure: () => failure };
+}

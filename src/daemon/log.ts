@@ -1,0 +1,37 @@
+/**
+ * The daemon's log: pino's JSON lines on stderr, or, for a person at a terminal, one readable line each.
+ *
+ * Text that comes from containers is escaped where a record is made into a line, so no caller can forget.
+ */
+import { type DestinationStream, type Logger, pino } from 'pino';
+import { z } from 'zod';
+import type { LogLevel } from '../policy/config.js';
+import { escapeControl } from '../text.js';
+
+export const LOG_FORMATS = ['auto', 'json', 'text'] as const;
+export type LogFormat = (typeof LOG_FORMATS)[number];
+export type { Logger };
+
+/** `auto`: text when stderr is a terminal, else JSON. */
+export function createLogger(level: LogLevel, format: LogFormat): Logger {
+  const readable = format === 'text' || (format === 'auto' && process.stderr.isTTY);
+  const destination: DestinationStream = readable
+    ? { write: (line) => void process.stderr.write(`${readableLine(line)}\n`) }
+    : pino.destination({ fd: 2, sync: true });
+  return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination);
+}
+
+const record = z.looseObject({ level: z.number(), time: z.string(), msg: z.string().default('') });
+
+/** `12:34:56 info  container started id=... pid=...` */
+export function readableLine(line: string): string {
+  const { level, time, msg, ...fields } = record.parse(JSON.parse(line));
+  const rest = Object.entries(fields).map(([key, value]) => ` ${key}=${fieldText(value)}`);
+  const label = pino.levels.labels[level] ?? String(level);
+  return escapeControl(`${time.slice(11, 19)} ${label.padEnd(5)} ${msg}${rest.join('')}`);
+}
+
+function fieldText(value: unknown): string {
+  const text = typeof value === 'string' ? value : JSON.stringify(value);
+  return /^[^\s"=]+$/.test(text) ? text : JSON.stringify(text);
+}

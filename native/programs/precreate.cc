@@ -82,13 +82,14 @@ class Deadline {
     return static_cast<int>(std::clamp<decltype(left)>(left, 0, INT_MAX));
   }
 
-  void wait(int fd, short events) const {
+  // Returns those of the events that are there.
+  short wait(int fd, short events) const {
     struct pollfd request = {.fd = fd, .events = events, .revents = 0};
     while (true) {
       const int left = remaining_ms();
       if (left == 0) throw NoAnswer("no complete answer in time");
       const int ready = ::poll(&request, 1, left);
-      if (ready > 0) return;
+      if (ready > 0) return request.revents;
       if (ready < 0 && errno != EINTR) throw_errno("poll");
     }
   }
@@ -151,7 +152,8 @@ void send_spec(int fd, std::string_view spec, const Deadline& deadline) {
     if (count > 0) {
       spec.remove_prefix(static_cast<std::size_t>(count));
     } else if (errno == EAGAIN) {
-      deadline.wait(fd, POLLOUT);
+      // Who answers before it has read everything wants no more.
+      if ((deadline.wait(fd, POLLOUT | POLLIN) & POLLIN) != 0) break;
     } else if (errno == EPIPE) {
       return;  // it has read enough to answer, or it is gone: the answer tells
     } else if (errno != EINTR) {

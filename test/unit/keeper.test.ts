@@ -1,0 +1,446 @@
+/**
+ * Drives the real keeper, with keeper_peer.py in the roles of OCI runtimes, containers and daemons.
+ * The containers are processes under a real seccomp filter: that needs no root, only no_new_privs.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { program, type Running, start, temporaryDirectory } from './native/programs.js';
+
+const STATE = '{"ociVersion":"1.0.2","fds":["seccompFd"],"pid":1,"state":{"id":"a{\\"]"}}';
+const LISTENER = 1;
+const REFUSED = 2;
+const READY = 3;
+const BUSY = 4;
+const FORGET = 5;
+const SHUTDOWN = 6;
+
+interface Message {
+  readonly type: number;
+  readonly id: number;
+  readonly text: string;
+  readonly listeners: number;
+}
+
+interface Reply {
+  readonly container: number;
+  readonly peer: number;
+  readonly status: number;
+  readonly messages: readonly Message[];
+  readonly end: boolean;
+}
+
+/** keeper_peer.py: one command at a time, each answered. */
+class Peers {
+  readonly #process: ChildProcess;
+  readonly #replies: AsyncIterator<string>;
+
+  constructor() {
+    const script = fileURLToPath(new URL('native/keeper_peer.py', import.meta.url));
+    const child = spawn('python3', [script], { stdio: ['pipe', 'pipe', 'inherit'] });
+    this.#process = child;
+    this.#replies = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  }
+
+  async do(what: string, command: object = {}): Promise<Reply> {
+    this.#process.stdin?.write(`${JSON.stringify({ do: what, ...command })}\n`);
+    const { value } = await this.#replies.next();
+    const reply = JSON.parse(value ?? '{"error":"keeper_peer.py has ended"}');
+    if (reply.error) throw new Error(`${what}: ${reply.error}`);
+    return reply;
+  }
+
+  end(): void {
+    this.#process.stdin?.end();
+  }
+}
+
+let directory: string;
+let listenerSocket: string;
+let keeperSocket: string;
+let keeper: Running;
+let peers: Peers;
+
+async function until(condition: () => boolean, what: string): Promise<void> {
+  const deadline = Date.now() + 5000;
+  while (!condition()) {
+    if (Date.now() > deadline) throw new Error(`in vain: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+async function startKeeper(): Promise<Running> {
+  const running = start(program('sockswitch-keeper'), ['--runtime-dir', directory]);
+  await until(() => existsSync(keeperSocket), 'keeper.sock');
+  return running;
+}
+
+function descriptors(): number {
+  return readdirSync(`/proc/${keeper.process.pid}/fd`).length;
+}
+
+/** CPU time so far, in clock ticks. */
+function cpuTicks(running: Running): number {
+  const fields = readFileSync(`/proc/${running.process.pid}/stat`, 'utf8')
+    .split(') ')[1]
+    ?.split(' ');
+  return Number(fields?.[11]) + Number(fields?.[12]);
+}
+
+/** A container whose listener the keeper holds. */
+async function newContainer(text = STATE): Promise<number> {
+  const { container } = await peers.do('container');
+  await peers.do('runtime', { path: listenerSocket, text, containers: [container] });
+  return container;
+}
+
+async function receive(peer: number, count: number, timeout = 2): Promise<readonly Message[]> {
+  return (await peers.do('receive', { peer, count, timeout })).messages;
+}
+
+async function connectDaemon(): Promise<number> {
+  return (await peers.do('daemon', { path: keeperSocket })).peer;
+}
+
+/** Connects and reads what is replayed, kReady excluded. */
+async function replayed(): Promise<{ peer: number; listeners: Message[] }> {
+  const peer = await connectDaemon();
+  const listeners: Message[] = [];
+  while (true) {
+    const [message] = await receive(peer, 1);
+    if (!message) throw new Error('no kReady');
+    if (message.type === READY) return { peer, listeners };
+    listeners.push(message);
+  }
+}
+
+beforeEach(async () => {
+  directory = temporaryDirectory();
+  listenerSocket = join(directory, 'listener.sock');
+  keeperSocket = join(directory, 'keeper.sock');
+  keeper = await startKeeper();
+  peers = new Peers();
+  const started = peers;
+  onTestFinished(() => started.end());
+});
+
+describe('listeners', () => {
+  test('are replayed to each daemon, then told as they come', async () => {
+    await newContainer();
+    await newContainer(` ${STATE}\n`);
+    const first = await replayed();
+    expect(first.listeners).toMatchObject([
+      { type: LISTENER, text: STATE, listeners: 1 },
+      { type: LISTENER, text: ` ${STATE}\n`, listeners: 1 },
+    ]);
+    await newContainer();
+    const [third] = await receive(first.peer, 1);
+    expect(third).toMatchObject({ type: LISTENER, text: STATE, listeners: 1 });
+    await peers.do('hangup', { peer: first.peer });
+
+    const second = await replayed();
+    expect(second.listeners).toEqual([...first.listeners, third]);
+  });
+
+  test('hold trapped calls while there is no daemon', async () => {
+    const container = await newContainer();
+    const { peer } = await replayed();
+    await peers.do('hangup', { peer });
+    await peers.do('trap', { container });
+    const next = await replayed();
+    await peers.do('answer', { peer: next.peer, value: 42 });
+    expect(await peers.do('end', { container })).toEqual({ status: 42 });
+  });
+
+  test('are let go when their last process has ended', async () => {
+    const before = descriptors();
+    const container = await newContainer();
+    await until(() => descriptors() === before + 1, 'the listener is held');
+    await peers.do('end', { container });
+    await until(() => descriptors() === before, 'the listener is released');
+    expect((await replayed()).listeners).toEqual([]);
+  });
+
+  test('are let go when the daemon says so', async () => {
+    const container = await newContainer();
+    const { peer, listeners } = await replayed();
+    const before = descriptors();
+    await peers.do('order', { peer, type: FORGET, id: 12345 });
+    await peers.do('order', { peer, type: FORGET, id: listeners[0]?.id });
+    await until(() => descriptors() === before - 1, 'the listener is released');
+    await peers.do('hangup', { peer });
+    expect((await replayed()).listeners).toEqual([]);
+    await peers.do('end', { container });
+  });
+
+  test('200 come and go and leave nothing behind', async () => {
+    const { peer } = await replayed();
+    const before = descriptors();
+    for (let round = 0; round < 4; ++round) {
+      const containers: number[] = [];
+      for (let i = 0; i < 50; ++i) containers.push(await newContainer());
+      expect(await receive(peer, 50)).toHaveLength(50);
+      expect(descriptors()).toBe(before + 50);
+      for (const container of containers) await peers.do('end', { container });
+      await until(() => descriptors() === before, 'all are released');
+    }
+  });
+
+  test('a daemon that does not read gets everything later', async () => {
+    const peer = await connectDaemon();
+    const large = `{"a":"${'x'.repeat(100_000)}"}`;
+    for (let i = 0; i < 12; ++i) await newContainer(large);
+    await until(() => descriptors() >= 12, 'all are held');
+    const messages = await receive(peer, 13, 5);
+    expect(messages.map((message) => message.type)).toEqual([READY, ...Array(12).fill(LISTENER)]);
+    expect(messages.slice(1).every((message) => message.text === large)).toBe(true);
+  });
+
+  test('a state may come in pieces, and its sender may stay', async () => {
+    const { peer: daemon } = await replayed();
+    const { container } = await peers.do('container');
+    const { peer } = await peers.do('runtime', {
+      path: listenerSocket,
+      text: STATE.slice(0, 10),
+      containers: [container],
+      hold: true,
+    });
+    expect(await receive(daemon, 1, 0.1)).toEqual([]);
+    await peers.do('more', { peer, text: STATE.slice(10) });
+    expect(await receive(daemon, 1)).toMatchObject([{ type: LISTENER, text: STATE }]);
+  });
+
+  test('a runtime may connect long before it sends', async () => {
+    const { peer: daemon } = await replayed();
+    const { peer } = await peers.do('runtime', { path: listenerSocket, hold: true });
+    await new Promise((resolve) => setTimeout(resolve, 5500));
+    expect(await receive(daemon, 1, 0.1)).toEqual([]);
+    await peers.do('more', { peer, text: STATE });
+    expect(await receive(daemon, 1)).toMatchObject([
+      { type: REFUSED, text: 'the state came without a descriptor' },
+    ]);
+  });
+});
+
+describe('rubbish is refused', () => {
+  const long = `{"a":"${'x'.repeat(128 * 1024)}"}`;
+  test.each([
+    ['nothing', {}, 'a peer left without sending anything'],
+    ['no descriptor', { text: STATE }, 'the state came without a descriptor'],
+    ['another descriptor', { text: STATE, files: 1 }, 'the descriptor is no seccomp listener'],
+    ['two descriptors', { text: STATE, files: 2 }, 'two descriptors came instead of one'],
+    ['five descriptors', { text: STATE, files: 5 }, 'more descriptors came than can be taken'],
+    ['no object', { text: '[{}]', files: 1 }, 'the state is not one JSON object'],
+    ['two objects', { text: `${STATE}{}`, files: 1 }, 'the state is not one JSON object'],
+    ['binary', { text: '\u0000\u0001', files: 1 }, 'the state is not one JSON object'],
+    ['half an object', { text: '{"a":', files: 1 }, 'the state ended before it was complete'],
+    ['too much', { text: long, files: 1 }, 'the state is too long'],
+  ])('%s', async (_, what, reason) => {
+    const { peer } = await replayed();
+    const before = descriptors();
+    await peers.do('runtime', { path: listenerSocket, ...what }).catch(() => {}); // EPIPE: refused
+    expect(await receive(peer, 1)).toEqual([{ type: REFUSED, id: 0, text: reason, listeners: 0 }]);
+    await until(() => descriptors() === before, 'all descriptors are closed');
+  });
+
+  test('a second listener, too', async () => {
+    const { peer } = await replayed();
+    const { container: one } = await peers.do('container');
+    const { container: two } = await peers.do('container');
+    await peers.do('runtime', { path: listenerSocket, text: STATE, containers: [one, two] });
+    expect(await receive(peer, 2, 0.3)).toMatchObject([{ type: REFUSED }]);
+  });
+
+  test('who stops in the middle has five seconds', async () => {
+    const { peer } = await replayed();
+    const before = descriptors();
+    await peers.do('runtime', { path: listenerSocket, text: '{', files: 1, hold: true });
+    expect(await receive(peer, 1, 4)).toEqual([]);
+    expect(await receive(peer, 1, 2)).toMatchObject([
+      { type: REFUSED, text: 'the state was not complete in time' },
+    ]);
+    expect(descriptors()).toBe(before);
+  });
+
+  test('32 reasons wait for a daemon; the others are counted', async () => {
+    for (let i = 0; i < 100; ++i) await peers.do('runtime', { path: listenerSocket, text: 'x' });
+    const { peer } = await replayed();
+    const refusals = await receive(peer, 100, 0.3);
+    expect(refusals).toHaveLength(32);
+    expect(refusals.every((message) => message.type === REFUSED)).toBe(true);
+  });
+
+  test('600 idle connections keep no listener away for good', async () => {
+    const { peer: daemon } = await replayed();
+    const idle: number[] = [];
+    for (let i = 0; i < 600; ++i) {
+      idle.push((await peers.do('runtime', { path: listenerSocket, hold: true })).peer);
+    }
+    const { container } = await peers.do('container');
+    const waiting = { path: listenerSocket, text: STATE, containers: [container], hold: true };
+    await peers.do('runtime', waiting);
+    const cpuBefore = cpuTicks(keeper);
+    expect(await receive(daemon, 1, 0.5)).toEqual([]);
+    expect(cpuTicks(keeper) - cpuBefore, 'the keeper does not spin').toBeLessThan(10);
+    for (const peer of idle) await peers.do('hangup', { peer });
+    const messages = await receive(daemon, 600, 1);
+    expect(messages.filter((message) => message.type === LISTENER)).toHaveLength(1);
+  });
+});
+
+describe('daemons', () => {
+  test('a second one is told that the keeper is busy', async () => {
+    const { peer } = await replayed();
+    const second = await connectDaemon();
+    expect(await peers.do('receive', { peer: second, count: 2 })).toEqual({
+      messages: [{ type: BUSY, id: 0, text: '', listeners: 0 }],
+      end: true,
+    });
+    await newContainer();
+    expect(await receive(peer, 1)).toMatchObject([{ type: LISTENER }]);
+  });
+
+  test.each([
+    ['a wrong magic', { type: FORGET, id: 1, magic: 1 }],
+    ['an unknown message', { type: 99, id: 1 }],
+  ])('%s ends the connection, not the keeper', async (_, order) => {
+    await newContainer();
+    const { peer } = await replayed();
+    await peers.do('order', { peer, ...order });
+    expect(await peers.do('receive', { peer, count: 1 })).toEqual({ messages: [], end: true });
+    expect((await replayed()).listeners).toHaveLength(1);
+  });
+
+  test('many come and go', async () => {
+    await newContainer();
+    const before = descriptors();
+    for (let i = 0; i < 50; ++i) {
+      const { peer, listeners } = await replayed();
+      expect(listeners).toHaveLength(1);
+      await peers.do('hangup', { peer });
+    }
+    await until(() => descriptors() === before, 'nothing is left behind');
+  });
+});
+
+describe('the end', () => {
+  test.each(['SIGTERM', 'SIGINT'] as const)('%s removes the sockets', async (signal) => {
+    keeper.process.kill(signal);
+    expect(await keeper.ended).toEqual({ status: 0, stdout: '', stderr: '' });
+    expect(readdirSync(directory)).toEqual(['keeper.lock']);
+  });
+
+  test('is not brought by SIGHUP or SIGPIPE', async () => {
+    keeper.process.kill('SIGHUP');
+    keeper.process.kill('SIGPIPE');
+    expect((await replayed()).listeners).toEqual([]);
+  });
+
+  test('shutdown at once', async () => {
+    await newContainer();
+    const { peer } = await replayed();
+    await peers.do('order', { peer, type: SHUTDOWN, id: 1 });
+    expect(await keeper.ended).toMatchObject({ status: 0 });
+    expect((await keeper.ended).stderr).toContain('holds 1 listener');
+  });
+
+  test('shutdown when nothing is held and no daemon is there', async () => {
+    const container = await newContainer();
+    const { peer } = await replayed();
+    await peers.do('order', { peer, type: SHUTDOWN, id: 0 });
+    await peers.do('end', { container });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(keeper.process.exitCode).toBeNull();
+    await peers.do('hangup', { peer });
+    expect(await keeper.ended).toEqual({ status: 0, stdout: '', stderr: '' });
+  });
+
+  test('a new daemon takes a shutdown back', async () => {
+    const container = await newContainer();
+    const first = await replayed();
+    await peers.do('order', { peer: first.peer, type: SHUTDOWN, id: 0 });
+    await peers.do('hangup', { peer: first.peer });
+    const second = await replayed();
+    await peers.do('end', { container });
+    await peers.do('hangup', { peer: second.peer });
+    expect((await replayed()).listeners).toEqual([]);
+  });
+});
+
+describe('the runtime directory', () => {
+  async function fails(path: string): Promise<string> {
+    const { status, stderr } = await start(program('sockswitch-keeper'), ['--runtime-dir', path])
+      .ended;
+    expect(status).toBe(1);
+    return stderr;
+  }
+
+  test('is served by one keeper', async () => {
+    expect(await fails(directory)).toBe(
+      `sockswitch-keeper: another keeper already serves ${directory}\n`,
+    );
+    expect((await replayed()).listeners).toEqual([]);
+  });
+
+  test('is served by one of ten that start together', async () => {
+    const other = temporaryDirectory();
+    const racers = Array.from({ length: 10 }, () =>
+      start(program('sockswitch-keeper'), ['--runtime-dir', other]),
+    );
+    const first = await Promise.all(
+      racers.map(({ ended }) =>
+        Promise.race([
+          ended.then(({ status }) => status),
+          new Promise((resolve) => setTimeout(resolve, 1000, 'serves')),
+        ]),
+      ),
+    );
+    expect(first.filter((outcome) => outcome === 'serves')).toHaveLength(1);
+    expect(first.filter((outcome) => outcome === 1)).toHaveLength(9);
+  });
+
+  test('is taken over from a keeper that was killed', async () => {
+    keeper.process.kill('SIGKILL');
+    await keeper.ended;
+    expect(existsSync(listenerSocket)).toBe(true);
+    keeper = start(program('sockswitch-keeper'), ['--runtime-dir', directory]);
+    await until(() => statSync(keeperSocket).mode % 0o1000 === 0o600, 'the socket is new');
+    for (let i = 0; ; ++i) {
+      const { listeners } = await replayed().catch((error) => {
+        if (i > 100) throw error;
+        return { listeners: undefined };
+      });
+      if (listeners) break;
+    }
+  });
+
+  test('has nothing but sockets and a lock, closed to others', () => {
+    for (const name of readdirSync(directory)) {
+      expect(statSync(join(directory, name)).mode & 0o777, name).toBe(0o600);
+    }
+  });
+
+  test('must be there, ours and closed to others', async () => {
+    const parent = temporaryDirectory();
+    expect(await fails(join(parent, 'none'))).toContain('No such file or directory');
+    writeFileSync(join(parent, 'file'), '');
+    expect(await fails(join(parent, 'file'))).toContain('Not a directory');
+    mkdirSync(join(parent, 'open'));
+    chmodSync(join(parent, 'open'), 0o750);
+    expect(await fails(join(parent, 'open'))).toContain('is open to other users');
+    writeFileSync(join(parent, 'listener.sock'), 'precious');
+    expect(await fails(parent)).toContain('operation on non-socket');
+    expect(readFileSync(join(parent, 'listener.sock'), 'utf8')).toBe('precious');
+  });
+});

@@ -9,9 +9,37 @@
   "targets": [
     {
       "target_name": "sockswitch",
-      "include_dirs": ["<!@(node -p \"require('node-addon-api').include_dir\")"],
+      "cflags_cc": ["-isystem <(module_root_dir)/<!(node -p \"require('node-addon-api').include_dir\")"],
       "defines": ["NAPI_VERSION=9", "NODE_ADDON_API_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED"],
-      "sources": ["<!@(ls native/addon/*.cc native/kernel/*.cc native/notify/*.cc native/switch/*.cc native/policy/*.cc)"]
+      "sources": [
+        "native/addon/addon.cc",
+        "native/addon/keeper_link.cc",
+        "native/addon/values.cc",
+        "native/kernel/errno_error.cc",
+        "native/kernel/features.cc",
+        "native/kernel/netlink.cc",
+        "native/kernel/netns.cc",
+        "native/kernel/syscalls.cc",
+        "native/kernel/unix_socket.cc",
+        "native/kernel/watcher.cc",
+        "native/notify/bind_listen.cc",
+        "native/notify/caller.cc",
+        "native/notify/connect.cc",
+        "native/notify/engine.cc",
+        "native/notify/interrupted.cc",
+        "native/notify/listener.cc",
+        "native/notify/notification.cc",
+        "native/notify/target.cc",
+        "native/policy/address.cc",
+        "native/policy/destination.cc",
+        "native/policy/network_view.cc",
+        "native/policy/outcome.cc",
+        "native/switch/epoll_transfer.cc",
+        "native/switch/host_socket.cc",
+        "native/switch/replace.cc",
+        "native/switch/socket_options.cc",
+        "native/switch/tcp_socket.cc"
+      ]
     },
     {
       "target_name": "sockswitch-precreate",
@@ -36,7 +64,13 @@
     {
       "target_name": "sockswitch-netns",
       "type": "executable",
-      "sources": ["native/programs/netns.cc", "native/kernel/unix_socket.cc", "native/kernel/errno_error.cc"]
+      "sources": [
+        "native/programs/netns.cc",
+        "native/kernel/unix_socket.cc",
+        "native/kernel/netlink.cc",
+        "native/kernel/errno_error.cc",
+        "native/policy/address.cc"
+      ]
     },
     {
       "target_name": "native-tests",

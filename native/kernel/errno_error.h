@@ -13,7 +13,7 @@ class ErrnoError : public std::runtime_error {
 
   int error() const { return error_; }
   const std::string& syscall() const { return syscall_; }
-  // The constant's name, for example "EPERM"; "E123" for a number that libc does not know.
+  // The constant's name, for example "EPERM"; "123" for a number that libc does not know.
   std::string code() const;
 
  private:

@@ -1,0 +1,157 @@
+// What the addon exports; src/daemon/addon.ts types it.
+#include <napi.h>
+
+#include <memory>
+
+#include "addon/keeper_link.h"
+#include "addon/values.h"
+#include "kernel/features.h"
+#include "kernel/unix_socket.h"
+#include "notify/engine.h"
+
+namespace sockswitch::addon {
+namespace {
+
+// Listener threads report to JS through a thread-safe function; it does not keep the process alive.
+class EngineObject {
+ public:
+  explicit EngineObject(const Napi::Object& options)
+      : events_(Napi::ThreadSafeFunction::New(options.Env(), get_function(options, "onEvents"),
+                                              "sockswitch events", 0, 1)) {
+    events_.Unref(options.Env());
+    engine_ = std::make_unique<Engine>(get_string(options, "netnsProgram"),
+                                       [this](ListenerEvent event) { report(std::move(event)); });
+  }
+
+  Engine& engine() {
+    if (!engine_) throw std::logic_error("the engine has been stopped");
+    return *engine_;
+  }
+
+  void stop() {
+    if (!engine_) return;
+    engine_.reset();  // joins the threads: nobody reports any more
+    events_.Release();
+  }
+
+ private:
+  void report(ListenerEvent event) {
+    auto held = std::make_unique<ListenerEvent>(std::move(event));
+    auto deliver = [](Napi::Env env, Napi::Function handler, ListenerEvent* raw) {
+      std::unique_ptr<ListenerEvent> owned(raw);
+      auto batch = Napi::Array::New(env, 1);
+      batch.Set(0U, to_js(env, *owned));
+      handler.Call({batch});
+    };
+    if (events_.NonBlockingCall(held.get(), deliver) == napi_ok) static_cast<void>(held.release());
+  }
+
+  Napi::ThreadSafeFunction events_;
+  std::unique_ptr<Engine> engine_;
+};
+
+using Shared = std::shared_ptr<EngineObject>;
+
+template <typename Body>
+void method(Napi::Object& object, const char* name, const Shared& shared, Body body) {
+  Napi::Env env = object.Env();
+  object.Set(name, Napi::Function::New(env, [shared, body](const Napi::CallbackInfo& info) {
+               return guarded(info.Env(), [&]() -> Napi::Value { return body(info, *shared); });
+             }));
+}
+
+std::uint64_t listener_number(const Napi::CallbackInfo& info) {
+  return static_cast<std::uint64_t>(get_integer(info, 0));
+}
+
+Napi::Value attach(const Napi::CallbackInfo& info, EngineObject& object) {
+  Napi::Object options = get_object(info, 0);
+  UniqueFd fd(get_int(options, "fd"));
+  auto number = object.engine().attach(std::move(fd), get_int(options, "pid"),
+                                       get_string(options, "container"),
+                                       get_policy(options.Get("policy")));
+  return Napi::Number::New(info.Env(), static_cast<double>(number));
+}
+
+Napi::Value explain(const Napi::CallbackInfo& info, EngineObject& object) {
+  Napi::Env env = info.Env();
+  std::string text = get_string(info, 1);
+  auto address = Address::parse(text);
+  if (!address) throw Napi::TypeError::New(env, "not a numeric address: " + text);
+  Destination to{*address, static_cast<std::uint16_t>(get_integer(info, 2)), 0};
+  std::string detail;
+  std::string device;
+  RouteDecision decision = object.engine().explain(listener_number(info), to, detail, device);
+  auto verdict = Napi::Object::New(env);
+  verdict.Set("outcome", sockswitch::info(decision.outcome).name);
+  verdict.Set("detail", detail);
+  if (!device.empty()) verdict.Set("device", device);
+  return verdict;
+}
+
+Napi::Value create_engine(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    auto shared = std::make_shared<EngineObject>(get_object(info, 0));
+    auto object = Napi::Object::New(env);
+    method(object, "attach", shared, attach);
+    method(object, "explain", shared, explain);
+    method(object, "setPolicy", shared, [](const Napi::CallbackInfo& call, EngineObject& self) {
+      self.engine().set_policy(listener_number(call), get_policy(call[1]));
+      return call.Env().Undefined();
+    });
+    method(object, "counters", shared, [](const Napi::CallbackInfo& call, EngineObject& self) {
+      return to_js(call.Env(), self.engine().counters(listener_number(call)));
+    });
+    method(object, "forget", shared, [](const Napi::CallbackInfo& call, EngineObject& self) {
+      self.engine().forget(listener_number(call));
+      return call.Env().Undefined();
+    });
+    method(object, "stop", shared, [](const Napi::CallbackInfo& call, EngineObject& self) {
+      self.stop();
+      return call.Env().Undefined();
+    });
+    // A process that ends without stop(): the threads end before the addon's memory goes away.
+    env.AddCleanupHook([shared] { shared->stop(); });
+    return object;
+  });
+}
+
+Napi::Value kernel_features(const Napi::CallbackInfo& info) {
+  KernelFeatures features = probe_kernel();
+  auto object = Napi::Object::New(info.Env());
+  object.Set("userNotif", features.user_notif);
+  object.Set("addfd", features.addfd);
+  object.Set("syncWakeUp", features.sync_wake_up);
+  object.Set("waitKillable", features.wait_killable);
+  object.Set("pidfdThread", features.pidfd_thread);
+  object.Set("netnsCookie", features.netns_cookie);
+  object.Set("pinningProblem", features.pinning_problem);
+  return object;
+}
+
+Napi::Value peer_credentials_of(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    struct ucred peer = peer_credentials(static_cast<int>(get_integer(info, 0)));
+    auto object = Napi::Object::New(info.Env());
+    object.Set("pid", peer.pid);
+    object.Set("uid", peer.uid);
+    object.Set("gid", peer.gid);
+    return object;
+  });
+}
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  exports.Set("outcomes", outcomes_to_js(env));
+  exports.Set("kernelFeatures", Napi::Function::New(env, kernel_features));
+  exports.Set("createEngine", Napi::Function::New(env, create_engine));
+  exports.Set("connectKeeper", Napi::Function::New(env, connect_keeper));
+  exports.Set("peerCredentials", Napi::Function::New(env, peer_credentials_of));
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(sockswitch, init)
+
+}  // namespace sockswitch::addon

@@ -1,0 +1,148 @@
+// Theory of operation.
+//
+// The socket is watched by libuv; each packet (programs/keeper_protocol.h) becomes one call of a JS
+// handler. The first packet is awaited in connect_keeper() itself, so that "another daemon is connected"
+// is an error of the call. The link keeps itself alive until it is closed, from either side; closing is
+// final, and libuv frees the watcher in its own time.
+#include "addon/keeper_link.h"
+
+#include <sys/socket.h>
+#include <uv.h>
+
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <string>
+
+#include "addon/values.h"
+#include "kernel/unix_socket.h"
+#include "programs/keeper_protocol.h"
+
+namespace sockswitch::addon {
+namespace {
+
+class KeeperLink {
+ public:
+  KeeperLink(Napi::Env env, UniqueFd fd, const Napi::Object& handlers)
+      : env_(env),
+        fd_(std::move(fd)),
+        on_listener_(Napi::Persistent(get_function(handlers, "onListener"))),
+        on_refused_(Napi::Persistent(get_function(handlers, "onRefused"))),
+        on_ready_(Napi::Persistent(get_function(handlers, "onReady"))),
+        on_close_(Napi::Persistent(get_function(handlers, "onClose"))) {}
+
+  // Starts watching; `self` is given back when the link is closed.
+  static void start(std::shared_ptr<KeeperLink> self) {
+    uv_loop_t* loop = nullptr;
+    napi_get_uv_event_loop(self->env_, &loop);
+    uv_poll_init(loop, &self->poll_, self->fd_.get());
+    self->poll_.data = self.get();
+    uv_poll_start(&self->poll_, UV_READABLE, [](uv_poll_t* poll, int, int) {
+      static_cast<KeeperLink*>(poll->data)->readable();
+    });
+    self->self_ = self;
+  }
+
+  void send(KeeperMessage type, std::uint64_t id) {
+    if (!self_) return;
+    KeeperHeader header{.type = type, .id = id};
+    struct iovec part{&header, sizeof header};
+    send_message(fd_.get(), std::span(&part, 1));
+  }
+
+  void close() {
+    if (!self_) return;
+    uv_poll_stop(&poll_);
+    uv_close(reinterpret_cast<uv_handle_t*>(&poll_), [](uv_handle_t* handle) {
+      static_cast<KeeperLink*>(handle->data)->self_.reset();
+    });
+  }
+
+  // Handles one packet; false if it says that the link is of no use.
+  void handle(Message message) {
+    KeeperHeader header;
+    if (message.end) return lost("the keeper ended");
+    if (message.truncated || message.bytes.size() < sizeof header) return lost("malformed packet");
+    std::memcpy(&header, message.bytes.data(), sizeof header);
+    std::string text = message.bytes.substr(sizeof header);
+    if (header.magic != kKeeperMagic || header.length != text.size()) {
+      return lost("a keeper of another version");
+    }
+    switch (header.type) {
+      case KeeperMessage::kListener:
+        return listener(header.id, std::move(message), text);
+      case KeeperMessage::kRefused:
+        return call(on_refused_, {Napi::String::New(env_, text)});
+      case KeeperMessage::kReady:
+        return call(on_ready_, {});
+      case KeeperMessage::kBusy:
+        return lost("another daemon is connected to the keeper");
+      case KeeperMessage::kForget:
+      case KeeperMessage::kShutdown:
+        break;
+    }
+    lost("unexpected packet");
+  }
+
+ private:
+  void readable() {
+    Napi::HandleScope scope(env_);
+    try {
+      handle(receive_message(fd_.get(), sizeof(KeeperHeader) + kMaxStateBytes));
+    } catch (const ErrnoError& error) {
+      if (error.error() != EAGAIN) lost(error.what());
+    }
+  }
+
+  void listener(std::uint64_t id, Message message, const std::string& text) {
+    if (message.fds.size() != 1) return lost("a listener without its descriptor");
+    auto object = Napi::Object::New(env_);
+    object.Set("id", static_cast<double>(id));
+    object.Set("fd", message.fds.front().release());  // the handler's from here on
+    object.Set("state", text);
+    call(on_listener_, {object});
+  }
+
+  void lost(const std::string& reason) {
+    close();
+    call(on_close_, {Napi::String::New(env_, reason)});
+  }
+
+  void call(const Napi::FunctionReference& handler, const std::vector<napi_value>& arguments) {
+    handler.MakeCallback(env_.Global(), arguments);
+  }
+
+  Napi::Env env_;
+  UniqueFd fd_;
+  uv_poll_t poll_{};
+  std::shared_ptr<KeeperLink> self_;
+  Napi::FunctionReference on_listener_;
+  Napi::FunctionReference on_refused_;
+  Napi::FunctionReference on_ready_;
+  Napi::FunctionReference on_close_;
+};
+
+}  // namespace
+
+Napi::Value connect_keeper(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    UniqueFd fd = unix_connect(get_string(info, 0), SOCK_SEQPACKET | SOCK_NONBLOCK);
+    auto link = std::make_shared<KeeperLink>(env, std::move(fd), get_object(info, 1));
+    KeeperLink::start(link);
+    auto object = Napi::Object::New(env);
+    object.Set("shutdown", Napi::Function::New(env, [link](const Napi::CallbackInfo& call) {
+                 bool force = call[0].ToBoolean();
+                 guarded(call.Env(), [&] { link->send(KeeperMessage::kShutdown, force ? 1 : 0); });
+               }));
+    object.Set("forget", Napi::Function::New(env, [link](const Napi::CallbackInfo& call) {
+                 auto id = static_cast<std::uint64_t>(get_integer(call, 0));
+                 guarded(call.Env(), [&] { link->send(KeeperMessage::kForget, id); });
+               }));
+    object.Set("close",
+               Napi::Function::New(env, [link](const Napi::CallbackInfo&) { link->close(); }));
+    return object;
+  });
+}
+
+}  // namespace sockswitch::addon

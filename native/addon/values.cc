@@ -1,0 +1,129 @@
+#include "addon/values.h"
+
+namespace sockswitch::addon {
+namespace {
+
+[[noreturn]] void wrong(Napi::Env env, const std::string& what, const char* wanted) {
+  throw Napi::TypeError::New(env, what + ": " + wanted + " wanted");
+}
+
+std::vector<std::string> get_strings(const Napi::Object& object, const char* key) {
+  Napi::Value value = object.Get(key);
+  if (!value.IsArray()) wrong(object.Env(), key, "an array of strings");
+  auto array = value.As<Napi::Array>();
+  std::vector<std::string> result;
+  for (std::uint32_t i = 0; i < array.Length(); ++i) {
+    Napi::Value element = array.Get(i);
+    if (!element.IsString()) wrong(object.Env(), key, "an array of strings");
+    result.push_back(element.As<Napi::String>());
+  }
+  return result;
+}
+
+const char* event_type(ListenerEvent::Type type) {
+  switch (type) {
+    case ListenerEvent::Type::kFirstOutcome:
+      return "first-outcome";
+    case ListenerEvent::Type::kClosed:
+      return "listener-closed";
+    case ListenerEvent::Type::kFailed:
+      break;
+  }
+  return "listener-failed";
+}
+
+const char* kind_name(OutcomeKind kind) {
+  switch (kind) {
+    case OutcomeKind::kSwitched:
+      return "switched";
+    case OutcomeKind::kFallback:
+      return "fallback";
+    case OutcomeKind::kRefused:
+      return "refused";
+    case OutcomeKind::kPassed:
+      break;
+  }
+  return "passed";
+}
+
+}  // namespace
+
+std::string get_string(const Napi::Object& object, const char* key) {
+  Napi::Value value = object.Get(key);
+  if (!value.IsString()) wrong(object.Env(), key, "a string");
+  return value.As<Napi::String>();
+}
+
+int get_int(const Napi::Object& object, const char* key) {
+  Napi::Value value = object.Get(key);
+  if (!value.IsNumber()) wrong(object.Env(), key, "a number");
+  return value.As<Napi::Number>().Int32Value();
+}
+
+Napi::Function get_function(const Napi::Object& object, const char* key) {
+  Napi::Value value = object.Get(key);
+  if (!value.IsFunction()) wrong(object.Env(), key, "a function");
+  return value.As<Napi::Function>();
+}
+
+Napi::Object get_object(const Napi::CallbackInfo& info, std::size_t index) {
+  if (!info[index].IsObject()) wrong(info.Env(), "argument " + std::to_string(index), "an object");
+  return info[index].As<Napi::Object>();
+}
+
+std::string get_string(const Napi::CallbackInfo& info, std::size_t index) {
+  if (!info[index].IsString()) wrong(info.Env(), "argument " + std::to_string(index), "a string");
+  return info[index].As<Napi::String>();
+}
+
+std::int64_t get_integer(const Napi::CallbackInfo& info, std::size_t index) {
+  if (!info[index].IsNumber()) wrong(info.Env(), "argument " + std::to_string(index), "a number");
+  return info[index].As<Napi::Number>().Int64Value();
+}
+
+Policy get_policy(const Napi::Value& value) {
+  if (!value.IsObject()) wrong(value.Env(), "policy", "an object");
+  auto object = value.As<Napi::Object>();
+  return Policy::compile(get_strings(object, "ignore"), get_strings(object, "podmanNetworks"));
+}
+
+Napi::Object to_js(Napi::Env env, const OutcomeCounters& counters) {
+  auto object = Napi::Object::New(env);
+  for (const OutcomeInfo& known : outcome_table()) {
+    object.Set(known.name, static_cast<double>(counters.value(known.outcome)));
+  }
+  return object;
+}
+
+Napi::Object to_js(Napi::Env env, const ListenerEvent& event) {
+  auto object = Napi::Object::New(env);
+  object.Set("type", event_type(event.type));
+  object.Set("listener", static_cast<double>(event.listener));
+  if (event.type == ListenerEvent::Type::kFirstOutcome) {
+    object.Set("outcome", info(event.outcome).name);
+  }
+  object.Set("detail", event.detail);
+  return object;
+}
+
+Napi::Array outcomes_to_js(Napi::Env env) {
+  auto array = Napi::Array::New(env);
+  for (const OutcomeInfo& known : outcome_table()) {
+    auto object = Napi::Object::New(env);
+    object.Set("name", known.name);
+    object.Set("kind", kind_name(known.kind));
+    object.Set("text", known.text);
+    array.Set(array.Length(), object);
+  }
+  return array;
+}
+
+Napi::Error to_js_error(Napi::Env env, const ErrnoError& error) {
+  auto result = Napi::Error::New(env, error.what());
+  result.Set("code", Napi::String::New(env, error.code()));
+  result.Set("errno", Napi::Number::New(env, error.error()));
+  result.Set("syscall", Napi::String::New(env, error.syscall()));
+  return result;
+}
+
+}  // namespace sockswitch::addon

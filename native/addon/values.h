@@ -1,0 +1,44 @@
+// JS values to C++ ones and back: the only code that looks into JS objects.
+#pragma once
+
+#include <napi.h>
+
+#include <string>
+#include <vector>
+
+#include "kernel/errno_error.h"
+#include "notify/engine.h"
+
+namespace sockswitch::addon {
+
+// Each throws Napi::TypeError naming the property where the value is not what it should be.
+std::string get_string(const Napi::Object& object, const char* key);
+int get_int(const Napi::Object& object, const char* key);
+Napi::Function get_function(const Napi::Object& object, const char* key);
+Napi::Object get_object(const Napi::CallbackInfo& info, std::size_t index);
+std::string get_string(const Napi::CallbackInfo& info, std::size_t index);
+std::int64_t get_integer(const Napi::CallbackInfo& info, std::size_t index);
+Policy get_policy(const Napi::Value& value);
+
+Napi::Object to_js(Napi::Env env, const OutcomeCounters& counters);
+Napi::Object to_js(Napi::Env env, const ListenerEvent& event);
+Napi::Array outcomes_to_js(Napi::Env env);
+
+// A JS Error with `code`, `errno` (positive) and `syscall`.
+Napi::Error to_js_error(Napi::Env env, const ErrnoError& error);
+
+// Runs `body`, turning C++ exceptions into JS ones.
+template <typename Body>
+auto guarded(Napi::Env env, Body body) {
+  try {
+    return body();
+  } catch (const Napi::Error&) {
+    throw;
+  } catch (const ErrnoError& error) {
+    throw to_js_error(env, error);
+  } catch (const std::exception& error) {
+    throw Napi::Error::New(env, error.what());
+  }
+}
+
+}  // namespace sockswitch::addon

@@ -1,0 +1,40 @@
+// Sockets in another network namespace, by way of the helper program sockswitch-netns.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+#include "kernel/unique_fd.h"
+
+namespace sockswitch {
+
+struct NetnsIdentity {
+  dev_t device = 0;
+  ino_t inode = 0;
+  auto operator<=>(const NetnsIdentity&) const = default;
+};
+
+// A network namespace that is held open.
+class Netns {
+ public:
+  // The network namespace of a process or thread. Throws ErrnoError.
+  static Netns of_process(pid_t pid);
+
+  NetnsIdentity identity() const { return identity_; }
+  // Runs the helper in this namespace; returns the descriptors it sends. Throws ErrnoError.
+  std::vector<UniqueFd> open_view(const std::string& helper) const;
+  UniqueFd open_socket(const std::string& helper, int domain, int type, int protocol) const;
+
+ private:
+  Netns(UniqueFd net, UniqueFd user, NetnsIdentity identity)
+      : net_(std::move(net)), user_(std::move(user)), identity_(identity) {}
+  std::vector<UniqueFd> run(const std::string& helper, const std::vector<std::string>& arguments) const;
+
+  UniqueFd net_;
+  UniqueFd user_;
+  NetnsIdentity identity_;
+};
+
+}  // namespace sockswitch

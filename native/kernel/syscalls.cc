@@ -1,0 +1,40 @@
+#include "kernel/syscalls.h"
+
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "kernel/linux_abi.h"
+
+namespace sockswitch {
+
+int pidfd_open(pid_t pid, unsigned flags) {
+  return static_cast<int>(::syscall(SYS_pidfd_open, pid, flags));
+}
+
+int pidfd_getfd(int pidfd, int fd) {
+  return static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd, fd, 0));
+}
+
+bool read_memory(pid_t pid, std::uint64_t address, void* to, std::size_t size) {
+  struct iovec local{to, size};
+  struct iovec remote{reinterpret_cast<void*>(address), size};
+  return ::process_vm_readv(pid, &local, 1, &remote, 1, 0) == static_cast<ssize_t>(size);
+}
+
+std::optional<std::uint64_t> netns_cookie(int socket_fd) {
+  std::uint64_t cookie = 0;
+  socklen_t length = sizeof cookie;
+  if (::getsockopt(socket_fd, SOL_SOCKET, abi::kSoNetnsCookie, &cookie, &length) != 0) return {};
+  return cookie;
+}
+
+std::optional<int> int_option(int fd, int level, int name) {
+  int value = 0;
+  socklen_t length = sizeof value;
+  if (::getsockopt(fd, level, name, &value, &length) != 0) return {};
+  return value;
+}
+
+}  // namespace sockswitch

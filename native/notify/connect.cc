@@ -1,0 +1,192 @@
+// connect(2), start to end.
+//
+//   address is no IPv4/IPv6 one        the kernel's (AF_UNIX, netlink, malformed, unreadable)
+//   not a TCP socket of the container  the kernel's, on the fallback network
+//   a host socket                      one of ours: see `reconnect`
+//   destination judged "fallback"      the kernel's, on the container's own socket
+//   otherwise                          a host socket is made, starts to connect, and takes the number
+//
+// The address is read once; that copy is judged and used. The connect itself is always started here, on
+// a non-blocking socket. A non-blocking caller gets EINPROGRESS, as it would from the kernel. For a
+// blocking caller whose connection is not there at once, the call is continued: the kernel then finds a
+// socket that is connecting and waits for it, honouring SO_SNDTIMEO and signals as ever, without another
+// look at the address. (A second thread that rewrites the address to AF_UNSPEC meanwhile disconnects its
+// own socket, which stays pinned to its device.)
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "kernel/syscalls.h"
+#include "notify/target.h"
+#include "switch/host_socket.h"
+#include "switch/replace.h"
+
+namespace sockswitch {
+namespace {
+
+// The caller's address: the one copy that is judged and used.
+struct SocketAddress {
+  sockaddr_storage raw{};
+  socklen_t length = 0;  // at most sizeof(sockaddr_in6): more is never looked at
+
+  const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&raw); }
+};
+
+// Starts the connect on a host socket. 0: established; EINPROGRESS; another errno: failed.
+int start_connect(int fd, const SocketAddress& address) {
+  return ::connect(fd, address.get(), address.length) == 0 ? 0 : errno;
+}
+
+// A connection to a neighbour is there, or refused, before connect(2) returns: a second call tells.
+int settle(int fd, const SocketAddress& address) {
+  int state = start_connect(fd, address);
+  return state == EALREADY ? EINPROGRESS : state;
+}
+
+// A socket fresh from socket(2): O_RDWR and O_NONBLOCK are all the flags it has.
+void set_blocking(int fd, bool blocking) {
+  ::fcntl(fd, F_SETFL, blocking ? O_RDWR : O_RDWR | O_NONBLOCK);
+}
+
+// Tells the caller, who has the host socket by now, how its connect stands.
+Outcome deliver(Context& context, const Target& target, int host_socket, bool blocking, int state) {
+  if (blocking && state == EINPROGRESS) {
+    // Whether it is interrupted or not, the caller has a connecting socket: nothing to remember.
+    context.notify.let_continue(target.id);
+    return Outcome::kSwitched;
+  }
+  int result = blocking ? 0 : EINPROGRESS;
+  bool told = result == 0 ? context.notify.answer(target.id, 0)
+                          : context.notify.fail(target.id, result);
+  if (!told) context.interrupted.keep_result(socket_cookie(host_socket), result);
+  return Outcome::kSwitched;
+}
+
+Outcome switch_socket(Context& context, Target& target, const SocketAddress& address,
+                      const Destination& to, int device) {
+  auto flags = target.caller.flags(target.number);
+  if (!flags) return pass(context, target.id, Outcome::kCallerGone);
+  bool blocking = !flags->non_blocking;
+  Registrations registrations =
+      find_registrations(context, target.caller, target.socket.get(), target.number);
+  if (!registrations.complete) return pass(context, target.id, Outcome::kEpoll);
+
+  int state = EINPROGRESS;
+  UniqueFd host_socket;
+  if (context.interrupted.has_sockets()) {
+    host_socket = context.interrupted.take_socket(socket_cookie(target.socket.get()), to);
+  }
+  if (!host_socket) {
+    MadeSocket made = make_host_socket(context, target.socket.get(), target.identity,
+                                       target.of_host(context), device);
+    if (!made.fd) {
+      context.detail = made.detail;
+      return pass(context, target.id, made.outcome);
+    }
+    host_socket = std::move(made.fd);
+    state = start_connect(host_socket.get(), address);
+    if (state != 0 && state != EINPROGRESS) {
+      context.detail = to.text() + ": " + ::strerror(state);
+      return pass(context, target.id, Outcome::kHostError);
+    }
+  }
+  if (blocking && state == EINPROGRESS) {
+    state = settle(host_socket.get(), address);
+    if (state != 0 && state != EINPROGRESS) {
+      // Refused: the caller's own socket is as fresh as the kernel would have left it.
+      return context.notify.fail(target.id, state) ? Outcome::kSwitched : Outcome::kCallerGone;
+    }
+  }
+  if (blocking) set_blocking(host_socket.get(), true);
+  switch (replace_descriptor(context, target.id, target.socket.get(), host_socket.get(),
+                             target.number, flags->close_on_exec, registrations)) {
+    case Replaced::kYes:
+      return deliver(context, target, host_socket.get(), blocking, state);
+    case Replaced::kFailed:
+      return pass(context, target.id, Outcome::kEpoll);
+    case Replaced::kCallerGone:
+      break;
+  }
+  if (blocking) set_blocking(host_socket.get(), false);  // as a restarted call expects it
+  context.interrupted.keep_socket(socket_cookie(target.socket.get()), to, std::move(host_socket));
+  return Outcome::kCallerGone;
+}
+
+// A host socket that is not connected (its connect failed) may connect again: it is judged as the first
+// time. AF_UNSPEC, and destinations that are the container's, make it a container socket again. What
+// cannot be done so is refused, never continued: the kernel would do it in the host's namespace.
+Outcome reconnect(Context& context, Target& target, const SocketAddress& address,
+                  const std::optional<Destination>& to) {
+  if (context.interrupted.has_results()) {
+    if (auto result = context.interrupted.take_result(socket_cookie(target.socket.get()))) {
+      bool told = *result == 0 ? context.notify.answer(target.id, 0)
+                               : context.notify.fail(target.id, *result);
+      return told ? Outcome::kHousekeeping : Outcome::kCallerGone;
+    }
+  }
+  if (!to) {
+    if (!switch_back(context, target)) {
+      context.notify.fail(target.id, EINVAL);
+      return Outcome::kInternal;
+    }
+    return context.notify.answer(target.id, 0) ? Outcome::kDisconnect : Outcome::kCallerGone;
+  }
+  if (connectable(target.socket.get(), target.identity.domain) != Connectable::kYes) {
+    return pass(context, target.id, Outcome::kNotFresh);
+  }
+  RouteDecision decision = judge(*to, context.policy, *context.container.view);
+  if (decision.outcome == Outcome::kSwitched) {
+    return switch_socket(context, target, address, *to, decision.device);
+  }
+  if (!switch_back(context, target)) {
+    context.notify.fail(target.id, ENETUNREACH);
+    return Outcome::kInternal;
+  }
+  return pass(context, target.id, decision.outcome);
+}
+
+}  // namespace
+
+Outcome handle_connect(Context& context, const abi::SeccompNotif& notification,
+                       const CallArguments& arguments) {
+  std::uint64_t id = notification.id;
+  SocketAddress address;
+  address.length = std::min<socklen_t>(arguments.length, sizeof(sockaddr_in6));
+  // Lengths beyond sockaddr_storage are EINVAL, unreadable memory is EFAULT: the kernel's to say.
+  if (arguments.length < sizeof(sa_family_t) || arguments.length > sizeof(sockaddr_storage) ||
+      !read_memory(static_cast<pid_t>(notification.pid), arguments.address, &address.raw,
+                   address.length)) {
+    return pass(context, id, Outcome::kOtherFamily);
+  }
+  auto to = destination_of(address.raw, address.length);
+  if (!to && address.raw.ss_family != AF_UNSPEC) return pass(context, id, Outcome::kOtherFamily);
+  // What was read is this caller's memory only if it has been waiting all the time.
+  if (!context.notify.valid(id)) return Outcome::kCallerGone;
+
+  auto target = find_target(context, notification, arguments.fd);
+  if (!target) return pass(context, id, Outcome::kNotASocket);
+  if (to) context.detail = to->text();
+  bool tcp = target->identity.type == SOCK_STREAM && target->identity.protocol == IPPROTO_TCP;
+  if (!tcp) return pass(context, id, Outcome::kSocketType);
+  // The kernel's to refuse: EAFNOSUPPORT.
+  if (to && address.raw.ss_family != target->identity.domain) {
+    return pass(context, id, Outcome::kNotFresh);
+  }
+  if (target->of_host(context)) return reconnect(context, *target, address, to);
+  if (target->identity.netns != context.container.view->cookie()) {
+    return pass(context, id, Outcome::kNestedNetns);
+  }
+  if (!to) return pass(context, id, Outcome::kDisconnect);
+  RouteDecision decision = judge(*to, context.policy, *context.container.view);
+  if (decision.outcome != Outcome::kSwitched) return pass(context, id, decision.outcome);
+  if (connectable(target->socket.get(), target->identity.domain) != Connectable::kYes) {
+    return pass(context, id, Outcome::kNotFresh);
+  }
+  if (is_bound(target->socket.get())) return pass(context, id, Outcome::kBound);
+  return switch_socket(context, *target, address, *to, decision.device);
+}
+
+}  // namespace sockswitch

@@ -1,0 +1,97 @@
+// What the handlers of one listener work with. Used by the listener's thread alone, except where the
+// parts say otherwise.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "notify/caller.h"
+#include "notify/notification.h"
+#include "policy/destination.h"
+#include "policy/network_view.h"
+#include "policy/outcome.h"
+#include "switch/epoll_transfer.h"
+#include "switch/socket_options.h"
+
+namespace sockswitch {
+
+// The options of fresh TCP sockets of one namespace, IPv4 and IPv6.
+struct OptionBaselines {
+  std::optional<OptionBaseline> v4;
+  std::optional<OptionBaseline> v6;
+  const OptionBaseline* of(int domain) const {
+    const auto& baseline = domain == AF_INET ? v4 : v6;
+    return baseline ? &*baseline : nullptr;
+  }
+};
+
+// A container's first network namespace, shared by its listeners.
+struct ContainerNetwork {
+  std::shared_ptr<NetworkView> view;
+  OptionBaselines fresh;
+};
+
+// A call that was interrupted by a signal is often restarted by the kernel, as a new notification. What
+// the first one had done is remembered here for a moment, so that the second returns the same.
+class Interrupted {
+ public:
+  // A connecting host socket that could not be put into the caller's table: it waits for the restart.
+  void keep_socket(std::uint64_t container_socket, const Destination& to, UniqueFd host_socket);
+  // Gives it back if this container socket connects to the same destination again.
+  UniqueFd take_socket(std::uint64_t container_socket, const Destination& to);
+  // A switched call whose result could not be delivered. `result`: 0 or a positive errno.
+  void keep_result(std::uint64_t host_socket, int result);
+  std::optional<int> take_result(std::uint64_t host_socket);
+  bool has_sockets() const { return !sockets_.empty(); }
+  bool has_results() const { return !results_.empty(); }
+
+ private:
+  struct Socket {
+    std::uint64_t container_socket;
+    Destination to;
+    UniqueFd host_socket;
+  };
+  struct Result {
+    std::uint64_t host_socket;
+    int result;
+  };
+  std::deque<Socket> sockets_;
+  std::deque<Result> results_;
+};
+
+// One for the whole process.
+struct Host {
+  HostNetwork& network;
+  EpollTransfer& epoll_transfer;
+  const OptionBaselines& fresh;
+};
+
+struct Context {
+  const NotifyFd& notify;
+  const Host& host;
+  CallerCache& callers;
+  Interrupted& interrupted;
+  const ContainerNetwork& container;
+  const Policy& policy;
+  std::uint64_t epoll_generation;
+  std::string& detail;  // for the event of a first outcome: what it was about
+};
+
+// One file a trapped call. Each answers the notification and says what the outcome was.
+Outcome handle_connect(Context& context, const abi::SeccompNotif& notification,
+                       const CallArguments& arguments);
+// bind(2) and listen(2).
+Outcome handle_bind_or_listen(Context& context, const abi::SeccompNotif& notification,
+                              const CallArguments& arguments);
+
+// Lets the kernel execute the call as it stands and passes the outcome on.
+inline Outcome pass(Context& context, std::uint64_t id, Outcome outcome) {
+  return context.notify.let_continue(id) ? outcome : Outcome::kCallerGone;
+}
+
+}  // namespace sockswitch

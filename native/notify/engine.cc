@@ -1,0 +1,122 @@
+#include "notify/engine.h"
+
+#include <net/if.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+
+#include <stdexcept>
+
+#include "kernel/errno_error.h"
+
+namespace sockswitch {
+namespace {
+
+OptionBaselines read_host_baselines() {
+  UniqueFd v4(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  UniqueFd v6(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  return read_baselines(v4.get(), v6.get());
+}
+
+// Each container takes some descriptors, and the epoll transfer needs the containers' numbers.
+void raise_descriptor_limit() {
+  struct rlimit limit {};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+}  // namespace
+
+Engine::Engine(std::string helper, Listener::Sink sink)
+    : sink_(std::move(sink)),
+      network_(watcher_),
+      views_(std::move(helper), network_, watcher_),
+      fresh_(read_host_baselines()),
+      host_{network_, epoll_transfer_, fresh_} {
+  raise_descriptor_limit();
+}
+
+Engine::~Engine() { stop(); }
+
+std::uint64_t Engine::attach(UniqueFd fd, pid_t pid, const std::string& container_key,
+                             Policy policy) {
+  std::lock_guard lock(mutex_);
+  std::uint64_t number = next_++;
+  int notify_fd = fd.get();
+  Entry entry;
+  entry.listener = std::make_unique<Listener>(number, std::move(fd), pid, container(container_key),
+                                              std::make_shared<const Policy>(std::move(policy)),
+                                              views_, host_, sink_);
+  // No events are asked for: POLLHUP comes anyway, and nothing else wakes the watcher.
+  Listener* listener = entry.listener.get();
+  entry.watch = watcher_.add(notify_fd, 0, [listener] { return !listener->hang_up(); });
+  listeners_.emplace(number, std::move(entry));
+  return number;
+}
+
+void Engine::set_policy(std::uint64_t number, Policy policy) {
+  std::lock_guard lock(mutex_);
+  auto found = listeners_.find(number);
+  if (found == listeners_.end()) return;
+  found->second.listener->set_policy(std::make_shared<const Policy>(std::move(policy)));
+}
+
+const OutcomeCounters& Engine::counters(std::uint64_t number) const {
+  std::lock_guard lock(mutex_);
+  return listener(number).counters();
+}
+
+RouteDecision Engine::explain(std::uint64_t number, const Destination& to, std::string& detail,
+                              std::string& device) const {
+  std::lock_guard lock(mutex_);
+  const Listener& found = listener(number);
+  auto network = found.container().network();
+  if (!network) {
+    detail = "the container's network is not known yet";
+    return {Outcome::kInternal, 0};
+  }
+  RouteDecision decision = judge(to, *found.policy(), *network->view, &detail);
+  char name[IF_NAMESIZE] = "";
+  if (decision.device != 0 && ::if_indextoname(static_cast<unsigned>(decision.device), name)) {
+    device = name;
+  }
+  return decision;
+}
+
+void Engine::drop(Entry& entry) {
+  watcher_.remove(entry.watch);
+  entry.listener.reset();
+}
+
+void Engine::forget(std::uint64_t number) {
+  std::lock_guard lock(mutex_);
+  auto found = listeners_.find(number);
+  if (found == listeners_.end()) return;
+  drop(found->second);
+  listeners_.erase(found);
+}
+
+void Engine::stop() {
+  std::lock_guard lock(mutex_);
+  for (auto& [number, entry] : listeners_) drop(entry);
+  listeners_.clear();
+}
+
+const Listener& Engine::listener(std::uint64_t number) const {
+  auto found = listeners_.find(number);
+  if (found == listeners_.end()) {
+    throw std::out_of_range("no listener " + std::to_string(number));
+  }
+  return *found->second.listener;
+}
+
+std::shared_ptr<ContainerState> Engine::container(const std::string& key) {
+  std::erase_if(containers_, [](const auto& entry) { return entry.second.expired(); });
+  auto& known = containers_[key];
+  if (auto state = known.lock()) return state;
+  auto state = std::make_shared<ContainerState>();
+  known = state;
+  return state;
+}
+
+}  // namespace sockswitch

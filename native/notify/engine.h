@@ -1,0 +1,58 @@
+// The data plane as a whole: all listeners, and what they share.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "kernel/watcher.h"
+#include "notify/listener.h"
+
+namespace sockswitch {
+
+class Engine {
+ public:
+  // `helper` is the path of sockswitch-netns. `sink` is called from listener threads. Throws ErrnoError.
+  Engine(std::string helper, Listener::Sink sink);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  // Starts a listener; its number is never used again. Throws ErrnoError.
+  std::uint64_t attach(UniqueFd fd, pid_t pid, const std::string& container, Policy policy);
+  void set_policy(std::uint64_t listener, Policy policy);
+  const OutcomeCounters& counters(std::uint64_t listener) const;
+  // What would happen now to a connect to `to`, in words; `device` gets the egress device's name.
+  RouteDecision explain(std::uint64_t listener, const Destination& to, std::string& detail,
+                        std::string& device) const;
+  void forget(std::uint64_t listener);
+  void stop();
+
+ private:
+  struct Entry {
+    std::unique_ptr<Listener> listener;
+    std::uint64_t watch = 0;
+  };
+  // Throws std::out_of_range naming the number.
+  const Listener& listener(std::uint64_t number) const;
+  std::shared_ptr<ContainerState> container(const std::string& key);
+  void drop(Entry& entry);
+
+  Listener::Sink sink_;
+  Watcher watcher_;
+  HostNetwork network_;
+  NetworkViews views_;
+  EpollTransfer epoll_transfer_;
+  OptionBaselines fresh_;
+  Host host_;
+
+  // Control calls come from one thread; the lock is for `explain` and `counters` from elsewhere.
+  mutable std::mutex mutex_;
+  std::map<std::string, std::weak_ptr<ContainerState>> containers_;
+  std::map<std::uint64_t, Entry> listeners_;
+  std::uint64_t next_ = 1;
+};
+
+}  // namespace sockswitch

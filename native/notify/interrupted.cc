@@ -1,0 +1,43 @@
+#include "notify/context.h"
+
+namespace sockswitch {
+namespace {
+
+// A restart follows within microseconds; what is not fetched by then is dropped by newer entries.
+constexpr std::size_t kMaxKept = 64;
+
+}  // namespace
+
+void Interrupted::keep_socket(std::uint64_t container_socket, const Destination& to,
+                              UniqueFd host_socket) {
+  if (sockets_.size() >= kMaxKept) sockets_.pop_front();
+  sockets_.push_back({container_socket, to, std::move(host_socket)});
+}
+
+UniqueFd Interrupted::take_socket(std::uint64_t container_socket, const Destination& to) {
+  for (auto entry = sockets_.begin(); entry != sockets_.end(); ++entry) {
+    if (entry->container_socket != container_socket) continue;
+    bool same = entry->to.address == to.address && entry->to.port == to.port;
+    UniqueFd socket = std::move(entry->host_socket);
+    sockets_.erase(entry);
+    return same ? std::move(socket) : UniqueFd();
+  }
+  return {};
+}
+
+void Interrupted::keep_result(std::uint64_t host_socket, int result) {
+  if (results_.size() >= kMaxKept) results_.pop_front();
+  results_.push_back({host_socket, result});
+}
+
+std::optional<int> Interrupted::take_result(std::uint64_t host_socket) {
+  for (auto entry = results_.begin(); entry != results_.end(); ++entry) {
+    if (entry->host_socket != host_socket) continue;
+    int result = entry->result;
+    results_.erase(entry);
+    return result;
+  }
+  return {};
+}
+
+}  // namespace sockswitch

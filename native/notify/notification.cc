@@ -1,0 +1,118 @@
+#include "notify/notification.h"
+
+#include <sys/ioctl.h>
+
+#include <array>
+#include <cerrno>
+
+#include "kernel/syscalls.h"
+
+namespace sockswitch {
+namespace {
+
+struct CallNumber {
+  std::uint32_t arch;
+  std::int32_t number;
+  Call call;
+};
+
+// x32 has the numbers of x86_64 with abi::kX32Bit set (connect, bind, listen, epoll_create*).
+constexpr CallNumber kCalls[] = {
+    {abi::kArchX86_64, 42, Call::kConnect},      {abi::kArchX86_64, 49, Call::kBind},
+    {abi::kArchX86_64, 50, Call::kListen},       {abi::kArchX86_64, 213, Call::kEpollCreate},
+    {abi::kArchX86_64, 291, Call::kEpollCreate}, {abi::kArchI386, 362, Call::kConnect},
+    {abi::kArchI386, 361, Call::kBind},          {abi::kArchI386, 363, Call::kListen},
+    {abi::kArchI386, 254, Call::kEpollCreate},   {abi::kArchI386, 329, Call::kEpollCreate},
+    {abi::kArchAarch64, 203, Call::kConnect},    {abi::kArchAarch64, 200, Call::kBind},
+    {abi::kArchAarch64, 201, Call::kListen},     {abi::kArchAarch64, 20, Call::kEpollCreate},
+    {abi::kArchArm, 283, Call::kConnect},        {abi::kArchArm, 282, Call::kBind},
+    {abi::kArchArm, 284, Call::kListen},         {abi::kArchArm, 250, Call::kEpollCreate},
+    {abi::kArchArm, 357, Call::kEpollCreate},
+};
+
+constexpr std::int32_t kI386Socketcall = 102;
+
+CallArguments with_arguments(Call call, std::uint64_t first, std::uint64_t second,
+                             std::uint64_t third) {
+  return {call, static_cast<int>(first), second, static_cast<std::uint32_t>(third)};
+}
+
+// socketcall(2): the call's number is the first argument, its arguments are 32-bit words in memory.
+CallArguments decode_socketcall(const abi::SeccompNotif& notification) {
+  Call call = Call::kOther;
+  switch (notification.data.args[0]) {
+    case 2:
+      call = Call::kBind;
+      break;
+    case 3:
+      call = Call::kConnect;
+      break;
+    case 4:
+      call = Call::kListen;
+      break;
+    default:
+      return {};
+  }
+  std::array<std::uint32_t, 3> words{};
+  std::size_t size = (call == Call::kListen ? 2 : 3) * sizeof(std::uint32_t);
+  auto pid = static_cast<pid_t>(notification.pid);
+  if (!read_memory(pid, notification.data.args[1] & 0xFFFFFFFF, words.data(), size)) return {};
+  return with_arguments(call, words[0], words[1], words[2]);
+}
+
+}  // namespace
+
+Receive NotifyFd::receive(abi::SeccompNotif& notification) const {
+  notification = {};  // the kernel refuses anything but zeroes
+  if (::ioctl(fd_.get(), abi::kNotifRecv, &notification) == 0) return Receive::kNotification;
+  return errno == EINTR || errno == ENOENT ? Receive::kRetry : Receive::kEnd;
+}
+
+bool NotifyFd::valid(std::uint64_t id) const {
+  return ::ioctl(fd_.get(), abi::kNotifIdValid, &id) == 0;
+}
+
+bool NotifyFd::send(const abi::SeccompNotifResp& response) const {
+  return ::ioctl(fd_.get(), abi::kNotifSend, &response) == 0;
+}
+
+bool NotifyFd::let_continue(std::uint64_t id) const {
+  return send({.id = id, .val = 0, .error = 0, .flags = abi::kRespContinue});
+}
+
+bool NotifyFd::answer(std::uint64_t id, std::int64_t value) const {
+  return send({.id = id, .val = value, .error = 0, .flags = 0});
+}
+
+bool NotifyFd::fail(std::uint64_t id, int error) const {
+  return send({.id = id, .val = 0, .error = -error, .flags = 0});
+}
+
+int NotifyFd::replace(std::uint64_t id, int fd, int number, bool close_on_exec) const {
+  abi::SeccompNotifAddfd add{.id = id,
+                             .flags = abi::kAddfdSetfd,
+                             .srcfd = static_cast<std::uint32_t>(fd),
+                             .newfd = static_cast<std::uint32_t>(number),
+                             .newfd_flags = close_on_exec ? 02000000U /* O_CLOEXEC */ : 0U};
+  return ::ioctl(fd_.get(), abi::kNotifAddfd, &add) >= 0 ? 0 : errno;
+}
+
+bool NotifyFd::enable_sync_wake_up() const {
+  return ::ioctl(fd_.get(), abi::kNotifSetFlags, abi::kNotifSyncWakeUp) == 0;
+}
+
+CallArguments decode(const abi::SeccompNotif& notification) {
+  const abi::SeccompData& data = notification.data;
+  if (data.arch == abi::kArchI386 && data.nr == kI386Socketcall) {
+    return decode_socketcall(notification);
+  }
+  std::int32_t number = data.arch == abi::kArchX86_64 ? data.nr & ~abi::kX32Bit : data.nr;
+  for (const CallNumber& known : kCalls) {
+    if (known.arch == data.arch && known.number == number) {
+      return with_arguments(known.call, data.args[0], data.args[1], data.args[2]);
+    }
+  }
+  return {};
+}
+
+}  // namespace sockswitch

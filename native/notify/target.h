@@ -1,0 +1,33 @@
+// The socket that a trapped call is about: fetched from the caller and identified.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "kernel/unique_fd.h"
+#include "notify/context.h"
+#include "switch/tcp_socket.h"
+
+namespace sockswitch {
+
+struct Target {
+  std::uint64_t id;  // of the notification
+  Caller& caller;
+  int number;       // the descriptor in the caller's table
+  UniqueFd socket;  // our duplicate of it
+  SocketIdentity identity;
+
+  bool of_host(const Context& context) const {
+    return identity.netns == context.host.network.cookie();
+  }
+};
+
+// No value if descriptor `number` is not an IPv4 or IPv6 socket. Throws ErrnoError where that cannot be
+// told (no descriptor left, the caller is gone).
+std::optional<Target> find_target(Context& context, const abi::SeccompNotif& notification, int number);
+
+// Puts a fresh container socket, with the same options, in the place of a host socket, which thereby
+// leaves the container. False, with the reason in `context.detail`, if that was not possible.
+bool switch_back(Context& context, Target& target);
+
+}  // namespace sockswitch

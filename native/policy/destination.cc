@@ -1,0 +1,66 @@
+#include "policy/destination.h"
+
+#include <stdexcept>
+
+namespace sockswitch {
+namespace {
+
+PrefixSet compile_set(const std::vector<std::string>& texts) {
+  PrefixSet set;
+  for (const std::string& text : texts) {
+    auto prefix = Prefix::parse(text);
+    if (!prefix) throw std::invalid_argument("not a CIDR: " + text);
+    set.add(*prefix);
+  }
+  return set;
+}
+
+std::optional<Outcome> fixed_v4(std::uint32_t address) {
+  std::uint32_t first = address >> 24;
+  if (address == 0) return Outcome::kUnspecified;
+  if (first == 0) return Outcome::kNoRoute;  // 0.0.0.0/8, "this network" (RFC 1122)
+  if (first == 127) return Outcome::kLoopback;
+  if (address >> 16 == 0xA9FE) return Outcome::kLinkLocal;  // 169.254.0.0/16
+  if (address == 0xFFFFFFFF) return Outcome::kBroadcast;
+  if (first >= 224 && first < 240) return Outcome::kMulticast;
+  return {};
+}
+
+std::optional<Outcome> fixed_v6(const Address& address, std::uint32_t scope) {
+  static const Address kUnspecified{};
+  static const Address kLoopback = *Address::parse("::1");
+  if (address == kUnspecified) return Outcome::kUnspecified;
+  if (address == kLoopback) return Outcome::kLoopback;
+  if (address.bytes[0] == 0xff) return Outcome::kMulticast;
+  if (address.bytes[0] == 0xfe && (address.bytes[1] & 0xc0) == 0x80) return Outcome::kLinkLocal;
+  if (scope != 0) return Outcome::kLinkLocal;  // a zone names a device of the container
+  return {};
+}
+
+}  // namespace
+
+Policy Policy::compile(const std::vector<std::string>& ignore,
+                       const std::vector<std::string>& podman_networks) {
+  return {compile_set(ignore), compile_set(podman_networks)};
+}
+
+std::optional<Outcome> fixed_rule(const Destination& destination) {
+  if (destination.address.is_v4()) return fixed_v4(destination.address.v4());
+  return fixed_v6(destination.address, destination.scope);
+}
+
+RouteDecision judge(const Destination& destination, const Policy& policy, NetworkView& view,
+                    std::string* detail) {
+  if (auto rule = fixed_rule(destination)) return {*rule, 0};
+  if (const Prefix* prefix = policy.ignore.find(destination.address)) {
+    if (detail) *detail = "ignored by " + prefix->text();
+    return {Outcome::kIgnored, 0};
+  }
+  if (const Prefix* prefix = policy.podman_networks.find(destination.address)) {
+    if (detail) *detail = "Podman's network " + prefix->text();
+    return {Outcome::kPodmanNetwork, 0};
+  }
+  return detail ? view.explain(destination.address, *detail) : view.decide(destination.address);
+}
+
+}  // namespace sockswitch

@@ -1,0 +1,54 @@
+#include "switch/host_socket.h"
+
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "kernel/errno_error.h"
+#include "kernel/linux_abi.h"
+
+namespace sockswitch {
+namespace {
+
+MadeSocket failed(Outcome outcome, std::string detail) {
+  return {UniqueFd(), outcome, std::move(detail)};
+}
+
+std::string errno_text(const char* syscall) {
+  return std::string(syscall) + ": " + ::strerror(errno);
+}
+
+}  // namespace
+
+MadeSocket make_host_socket(const Context& context, int model, const SocketIdentity& identity,
+                            bool model_is_host, int device) {
+  const OptionBaselines& baselines = model_is_host ? context.host.fresh : context.container.fresh;
+  const OptionBaseline* baseline = baselines.of(identity.domain);
+  if (!baseline) return failed(Outcome::kInternal, "no fresh socket to compare options with");
+  UniqueFd fd(
+      ::socket(identity.domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, identity.protocol));
+  if (!fd) return failed(Outcome::kHostError, errno_text("socket"));
+  std::string option = copy_socket_options(model, fd.get(), *baseline, model_is_host);
+  if (!option.empty()) return failed(Outcome::kSocketOption, option);
+  if (::setsockopt(fd.get(), SOL_SOCKET, abi::kSoBindToIfindex, &device, sizeof device) != 0) {
+    return failed(Outcome::kHostError, errno_text("setsockopt SO_BINDTOIFINDEX"));
+  }
+  return {std::move(fd), Outcome::kSwitched, {}};
+}
+
+MadeSocket make_container_socket(const Context& context, int model, const SocketIdentity& identity) {
+  const OptionBaseline* baseline = context.host.fresh.of(identity.domain);
+  if (!baseline) return failed(Outcome::kInternal, "no fresh socket to compare options with");
+  try {
+    UniqueFd fd =
+        context.container.view->open_socket(identity.domain, identity.type, identity.protocol);
+    std::string option = copy_socket_options(model, fd.get(), *baseline, true);
+    if (!option.empty()) return failed(Outcome::kSocketOption, option);
+    return {std::move(fd), Outcome::kSwitched, {}};
+  } catch (const ErrnoError& error) {
+    return failed(Outcome::kInternal, error.what());
+  }
+}
+
+}  // namespace sockswitch

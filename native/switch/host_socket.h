@@ -1,0 +1,28 @@
+// Making the host socket that takes a container socket's place, and the way back.
+#pragma once
+
+#include <string>
+
+#include "kernel/unique_fd.h"
+#include "notify/context.h"
+#include "switch/tcp_socket.h"
+
+namespace sockswitch {
+
+struct MadeSocket {
+  UniqueFd fd;
+  Outcome outcome = Outcome::kSwitched;  // why there is no socket, if `fd` is empty
+  std::string detail;
+};
+
+// A non-blocking, unconnected TCP socket of the host with the options of `model`, pinned to `device`:
+// from then on loopback and the host's own addresses are out of its reach, which a holder without
+// CAP_NET_RAW in the host's namespace cannot undo (socket(7), SO_BINDTODEVICE; Linux 5.7).
+// `model` is a container socket, or (`model_is_host`) a host socket whose connect failed.
+MadeSocket make_host_socket(const Context& context, int model, const SocketIdentity& identity,
+                            bool model_is_host, int device);
+
+// A fresh socket of the container with the options of the host socket `model`.
+MadeSocket make_container_socket(const Context& context, int model, const SocketIdentity& identity);
+
+}  // namespace sockswitch

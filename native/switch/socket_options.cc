@@ -1,0 +1,179 @@
+#include "switch/socket_options.h"
+
+#include <linux/filter.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <cstring>
+#include <span>
+
+#include "kernel/linux_abi.h"
+
+namespace sockswitch {
+namespace {
+
+// How an option that differs from the baseline is dealt with.
+enum class Carry : std::uint8_t {
+  kSet,     // what was read can be set as it is
+  kHalve,   // SO_SNDBUF, SO_RCVBUF: the kernel doubles what is set (socket(7))
+  kRefuse,  // it cannot be carried over: the socket is not switched
+  kPinned,  // a bound device: refused, unless the device is our own pin
+};
+
+struct Option {
+  int level;
+  int name;
+  Carry carry;
+  std::uint8_t size;
+  const char* text;
+};
+
+constexpr std::uint8_t kInt = sizeof(int);
+
+// Numbers that glibc's headers may lack, with the kernel that brought them.
+constexpr int kIpMinTtl = 21;
+constexpr int kIpBindAddressNoPort = 24;  // 4.2
+constexpr int kIpUnicastIf = 50;          // 3.4
+constexpr int kIpLocalPortRange = 51;     // 6.3
+constexpr int kIpv6MinHopCount = 73;      // 4.? RFC 5082
+constexpr int kIpv6AddrPreferences = 72;
+constexpr int kIpv6Transparent = 75;
+constexpr int kIpv6UnicastIf = 76;
+constexpr int kIpv6Freebind = 78;
+constexpr int kIpv6AutoFlowLabel = 70;
+constexpr int kTcpNotsentLowat = 25;
+constexpr int kTcpFastopenConnect = 30;
+constexpr int kTcpUlp = 31;
+constexpr int kTcpFastopenNoCookie = 34;
+constexpr int kTcpInq = 36;
+constexpr int kTcpTxDelay = 37;
+constexpr int kSoTxrehash = 74;
+
+constexpr Option kCommon[] = {
+    {SOL_SOCKET, SO_REUSEADDR, Carry::kSet, kInt, "SO_REUSEADDR"},
+    {SOL_SOCKET, SO_KEEPALIVE, Carry::kSet, kInt, "SO_KEEPALIVE"},
+    {SOL_SOCKET, SO_SNDBUF, Carry::kHalve, kInt, "SO_SNDBUF"},
+    {SOL_SOCKET, SO_RCVBUF, Carry::kHalve, kInt, "SO_RCVBUF"},
+    {SOL_SOCKET, SO_LINGER, Carry::kSet, sizeof(linger), "SO_LINGER"},
+    {SOL_SOCKET, SO_SNDTIMEO, Carry::kSet, sizeof(timeval), "SO_SNDTIMEO"},
+    {SOL_SOCKET, SO_RCVTIMEO, Carry::kSet, sizeof(timeval), "SO_RCVTIMEO"},
+    {SOL_SOCKET, SO_REUSEPORT, Carry::kSet, kInt, "SO_REUSEPORT"},
+    {SOL_SOCKET, SO_PRIORITY, Carry::kSet, kInt, "SO_PRIORITY"},
+    {SOL_SOCKET, SO_OOBINLINE, Carry::kSet, kInt, "SO_OOBINLINE"},
+    {SOL_SOCKET, SO_DONTROUTE, Carry::kSet, kInt, "SO_DONTROUTE"},
+    {SOL_SOCKET, SO_BROADCAST, Carry::kSet, kInt, "SO_BROADCAST"},
+    {SOL_SOCKET, SO_RCVLOWAT, Carry::kSet, kInt, "SO_RCVLOWAT"},
+    {SOL_SOCKET, SO_TIMESTAMP, Carry::kSet, kInt, "SO_TIMESTAMP"},
+    {SOL_SOCKET, SO_TIMESTAMPING, Carry::kSet, kInt, "SO_TIMESTAMPING"},
+    {SOL_SOCKET, SO_MAX_PACING_RATE, Carry::kSet, sizeof(std::uint64_t), "SO_MAX_PACING_RATE"},
+    {SOL_SOCKET, SO_ZEROCOPY, Carry::kSet, kInt, "SO_ZEROCOPY"},
+    {SOL_SOCKET, SO_BUSY_POLL, Carry::kSet, kInt, "SO_BUSY_POLL"},
+    {SOL_SOCKET, kSoTxrehash, Carry::kSet, kInt, "SO_TXREHASH"},
+    {SOL_SOCKET, SO_SELECT_ERR_QUEUE, Carry::kSet, kInt, "SO_SELECT_ERR_QUEUE"},
+    {SOL_SOCKET, SO_MARK, Carry::kRefuse, kInt, "SO_MARK"},
+    {SOL_SOCKET, abi::kSoBindToIfindex, Carry::kPinned, kInt, "SO_BINDTODEVICE"},
+    {SOL_SOCKET, SO_LOCK_FILTER, Carry::kRefuse, kInt, "SO_LOCK_FILTER"},
+    {IPPROTO_TCP, TCP_NODELAY, Carry::kSet, kInt, "TCP_NODELAY"},
+    {IPPROTO_TCP, TCP_KEEPIDLE, Carry::kSet, kInt, "TCP_KEEPIDLE"},
+    {IPPROTO_TCP, TCP_KEEPINTVL, Carry::kSet, kInt, "TCP_KEEPINTVL"},
+    {IPPROTO_TCP, TCP_KEEPCNT, Carry::kSet, kInt, "TCP_KEEPCNT"},
+    {IPPROTO_TCP, TCP_USER_TIMEOUT, Carry::kSet, kInt, "TCP_USER_TIMEOUT"},
+    {IPPROTO_TCP, TCP_CONGESTION, Carry::kSet, 16, "TCP_CONGESTION"},
+    {IPPROTO_TCP, TCP_MAXSEG, Carry::kSet, kInt, "TCP_MAXSEG"},
+    {IPPROTO_TCP, TCP_CORK, Carry::kSet, kInt, "TCP_CORK"},
+    {IPPROTO_TCP, TCP_SYNCNT, Carry::kSet, kInt, "TCP_SYNCNT"},
+    {IPPROTO_TCP, TCP_LINGER2, Carry::kSet, kInt, "TCP_LINGER2"},
+    {IPPROTO_TCP, TCP_DEFER_ACCEPT, Carry::kSet, kInt, "TCP_DEFER_ACCEPT"},
+    {IPPROTO_TCP, TCP_WINDOW_CLAMP, Carry::kSet, kInt, "TCP_WINDOW_CLAMP"},
+    {IPPROTO_TCP, TCP_QUICKACK, Carry::kSet, kInt, "TCP_QUICKACK"},
+    {IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, Carry::kSet, kInt, "TCP_THIN_LINEAR_TIMEOUTS"},
+    {IPPROTO_TCP, kTcpNotsentLowat, Carry::kSet, kInt, "TCP_NOTSENT_LOWAT"},
+    {IPPROTO_TCP, kTcpFastopenNoCookie, Carry::kSet, kInt, "TCP_FASTOPEN_NO_COOKIE"},
+    {IPPROTO_TCP, kTcpInq, Carry::kSet, kInt, "TCP_INQ"},
+    {IPPROTO_TCP, kTcpTxDelay, Carry::kSet, kInt, "TCP_TX_DELAY"},
+    {IPPROTO_TCP, kTcpFastopenConnect, Carry::kRefuse, kInt, "TCP_FASTOPEN_CONNECT"},
+    {IPPROTO_TCP, kTcpUlp, Carry::kRefuse, 16, "TCP_ULP"},
+    {IPPROTO_IP, IP_TOS, Carry::kSet, kInt, "IP_TOS"},
+    {IPPROTO_IP, IP_TTL, Carry::kSet, kInt, "IP_TTL"},
+    {IPPROTO_IP, IP_MTU_DISCOVER, Carry::kSet, kInt, "IP_MTU_DISCOVER"},
+    {IPPROTO_IP, IP_RECVERR, Carry::kSet, kInt, "IP_RECVERR"},
+    {IPPROTO_IP, kIpMinTtl, Carry::kSet, kInt, "IP_MINTTL"},
+    {IPPROTO_IP, IP_FREEBIND, Carry::kSet, kInt, "IP_FREEBIND"},
+    {IPPROTO_IP, kIpBindAddressNoPort, Carry::kSet, kInt, "IP_BIND_ADDRESS_NO_PORT"},
+    {IPPROTO_IP, kIpLocalPortRange, Carry::kSet, kInt, "IP_LOCAL_PORT_RANGE"},
+    {IPPROTO_IP, IP_TRANSPARENT, Carry::kRefuse, kInt, "IP_TRANSPARENT"},
+    {IPPROTO_IP, kIpUnicastIf, Carry::kRefuse, kInt, "IP_UNICAST_IF"},
+};
+
+constexpr Option kV6[] = {
+    {IPPROTO_IPV6, IPV6_V6ONLY, Carry::kSet, kInt, "IPV6_V6ONLY"},
+    {IPPROTO_IPV6, IPV6_TCLASS, Carry::kSet, kInt, "IPV6_TCLASS"},
+    {IPPROTO_IPV6, IPV6_UNICAST_HOPS, Carry::kSet, kInt, "IPV6_UNICAST_HOPS"},
+    {IPPROTO_IPV6, IPV6_MTU_DISCOVER, Carry::kSet, kInt, "IPV6_MTU_DISCOVER"},
+    {IPPROTO_IPV6, IPV6_RECVERR, Carry::kSet, kInt, "IPV6_RECVERR"},
+    {IPPROTO_IPV6, kIpv6AutoFlowLabel, Carry::kSet, kInt, "IPV6_AUTOFLOWLABEL"},
+    {IPPROTO_IPV6, kIpv6MinHopCount, Carry::kSet, kInt, "IPV6_MINHOPCOUNT"},
+    {IPPROTO_IPV6, kIpv6AddrPreferences, Carry::kSet, kInt, "IPV6_ADDR_PREFERENCES"},
+    {IPPROTO_IPV6, kIpv6Freebind, Carry::kSet, kInt, "IPV6_FREEBIND"},
+    {IPPROTO_IPV6, kIpv6Transparent, Carry::kRefuse, kInt, "IPV6_TRANSPARENT"},
+    {IPPROTO_IPV6, kIpv6UnicastIf, Carry::kRefuse, kInt, "IPV6_UNICAST_IF"},
+};
+
+std::size_t option_count(int domain) {
+  return std::size(kCommon) + (domain == AF_INET6 ? std::size(kV6) : 0);
+}
+
+const Option& option_at(std::size_t index) {
+  return index < std::size(kCommon) ? kCommon[index] : kV6[index - std::size(kCommon)];
+}
+
+OptionValue read_option(int fd, const Option& option) {
+  OptionValue value;
+  socklen_t length = option.size;
+  if (::getsockopt(fd, option.level, option.name, value.bytes.data(), &length) == 0) {
+    value.length = static_cast<std::uint8_t>(length);
+  }
+  return value;
+}
+
+bool set_option(int fd, const Option& option, OptionValue value) {
+  if (option.carry == Carry::kHalve) {
+    int doubled = 0;
+    std::memcpy(&doubled, value.bytes.data(), sizeof doubled);
+    int half = doubled / 2;
+    std::memcpy(value.bytes.data(), &half, sizeof half);
+  }
+  return ::setsockopt(fd, option.level, option.name, value.bytes.data(), value.length) == 0;
+}
+
+// An attached filter cannot be read back without privilege; that there is one can.
+bool has_filter(int fd) {
+  socklen_t instructions = 0;
+  return ::getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, nullptr, &instructions) != 0 ||
+         instructions != 0;
+}
+
+}  // namespace
+
+OptionBaseline::OptionBaseline(int fresh_fd, int domain) : domain_(domain) {
+  for (std::size_t i = 0; i < option_count(domain); ++i) {
+    values_.push_back(read_option(fresh_fd, option_at(i)));
+  }
+}
+
+std::string copy_socket_options(int from, int to, const OptionBaseline& baseline, bool pinned) {
+  for (std::size_t i = 0; i < option_count(baseline.domain()); ++i) {
+    if (baseline.value(i).length == 0) continue;
+    const Option& option = option_at(i);
+    OptionValue value = read_option(from, option);
+    if (value == baseline.value(i)) continue;
+    if (option.carry == Carry::kPinned && pinned) continue;
+    if (option.carry == Carry::kRefuse || option.carry == Carry::kPinned) return option.text;
+    if (!set_option(to, option, value)) return option.text;
+  }
+  if (has_filter(from)) return "SO_ATTACH_FILTER";
+  return {};
+}
+
+}  // namespace sockswitch

@@ -1,0 +1,60 @@
+#include "switch/tcp_socket.h"
+
+#include <netinet/in.h>
+#include <poll.h>
+
+#include <cerrno>
+
+#include "kernel/syscalls.h"
+#include "policy/address.h"
+
+namespace sockswitch {
+
+std::optional<SocketIdentity> identify(int fd) {
+  auto domain = int_option(fd, SOL_SOCKET, SO_DOMAIN);
+  if (!domain) return {};
+  SocketIdentity identity{.domain = *domain};
+  if (identity.domain != AF_INET && identity.domain != AF_INET6) return identity;
+  identity.type = int_option(fd, SOL_SOCKET, SO_TYPE).value_or(0);
+  identity.protocol = int_option(fd, SOL_SOCKET, SO_PROTOCOL).value_or(0);
+  identity.netns = netns_cookie(fd).value_or(0);
+  return identity;
+}
+
+std::uint64_t socket_cookie(int fd) {
+  std::uint64_t cookie = 0;
+  socklen_t length = sizeof cookie;
+  return ::getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &length) == 0 ? cookie : 0;
+}
+
+Connectable connectable(int fd, int domain) {
+  // A TCP socket in state CLOSE polls as POLLHUP (tcp_poll); one with a pending error as POLLERR too.
+  struct pollfd state {
+    .fd = fd, .events = 0
+  };
+  if (::poll(&state, 1, 0) < 0) return Connectable::kNo;
+  if ((state.revents & POLLERR) != 0) return Connectable::kFailed;
+  if ((state.revents & POLLHUP) == 0) return Connectable::kNo;
+  // CLOSE is also the state of a connection that has ended, whose connect(2) says EISCONN. The kernel
+  // looks at that before it looks at the address, so an address of the wrong family tells them apart:
+  // EAFNOSUPPORT means that the socket would have connected.
+  sockaddr_storage wrong{};
+  wrong.ss_family = static_cast<sa_family_t>(domain == AF_INET ? AF_INET6 : AF_PACKET);
+  if (::connect(fd, reinterpret_cast<const sockaddr*>(&wrong), sizeof(sockaddr_in6)) == 0) {
+    return Connectable::kNo;
+  }
+  return errno == EAFNOSUPPORT ? Connectable::kYes : Connectable::kNo;
+}
+
+bool is_bound(int fd) {
+  sockaddr_storage local{};
+  socklen_t length = sizeof local;
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&local), &length) != 0) return true;
+  auto name = destination_of(local, length);
+  if (!name) return true;
+  static const Address kAny6{};
+  static const Address kAny4 = *Address::parse("0.0.0.0");
+  return name->port != 0 || (name->address != kAny6 && name->address != kAny4);
+}
+
+}  // namespace sockswitch

@@ -1,0 +1,38 @@
+// What a descriptor is, asked of the kernel at the moment when it matters: no table follows
+// descriptors through dup(2), fork(2) and exec(2).
+#pragma once
+
+#include <sys/socket.h>
+
+#include <cstdint>
+#include <optional>
+
+#include "kernel/unique_fd.h"
+
+namespace sockswitch {
+
+struct SocketIdentity {
+  int domain = 0;
+  int type = 0;
+  int protocol = 0;
+  std::uint64_t netns = 0;  // SO_NETNS_COOKIE
+};
+
+// No value if `fd` is not a socket.
+std::optional<SocketIdentity> identify(int fd);
+
+// Unique for each socket as long as the kernel runs (SO_COOKIE); 0 on error.
+std::uint64_t socket_cookie(int fd);
+
+// Is a TCP socket ready for a first connect(2)? Looking at it changes nothing that the program sees.
+enum class Connectable : std::uint8_t {
+  kYes,
+  kNo,        // connected, connecting, listening: connect(2) is the kernel's to answer
+  kFailed,    // a connect failed and nobody has asked for the error yet: likewise
+};
+Connectable connectable(int fd, int domain);
+
+// Has a local address or port been bound?
+bool is_bound(int fd);
+
+}  // namespace sockswitch

@@ -5,6 +5,7 @@
 # $XDG_RUNTIME_DIR/lab-daemon.pid. Only the daemon is the lab's to start and stop; what else the product keeps running is its own
 # affair.
 
+# product_up: installs and starts where it does not run yet.
 product_up() {
   local host
   if ! host_run host1 lab test -e /opt/sockswitch/dist/cli.js; then
@@ -13,9 +14,12 @@ product_up() {
   fi
   host_run host1 lab test -x /usr/local/bin/node || return 0
   for host in host1 host2; do
+    [[ -z $(product_pid "$host") ]] || continue
     log "sockswitch install and daemon on $host"
-    host_run "$host" lab sockswitch install >"$RUN_DIR/$host/install.log" 2>&1 ||
-      { cat "$RUN_DIR/$host/install.log" >&2; die "sockswitch install failed on $host"; }
+    if ! host_run "$host" lab sockswitch install >"$RUN_DIR/$host/install.log" 2>&1; then
+      cat "$RUN_DIR/$host/install.log" >&2
+      die "sockswitch install failed on $host; the lab itself is up"
+    fi
     product_start "$host"
   done
 }
@@ -24,9 +28,10 @@ product_up() {
 product_pid() {
   # shellcheck disable=SC2016  # expanded on the host
   host_run "$1" lab sh -c '
+    exec 2>/dev/null
     read -r pid <"$XDG_RUNTIME_DIR/lab-daemon.pid" || exit 0
     tr "\0" " " <"/proc/$pid/cmdline" | grep -q "sockswitch/dist/cli.js daemon" && echo "$pid"
-    exit 0' 2>/dev/null
+    exit 0'
 }
 
 product_start() {
@@ -46,7 +51,7 @@ product_start() {
     done' || {
     log "the daemon of $host did not get ready; its log:"
     host_run "$host" lab tail -n 40 sockswitch-daemon.log >&2
-    die "sockswitch daemon failed on $host"
+    die "sockswitch daemon failed on $host; the lab itself is up"
   }
 }
 

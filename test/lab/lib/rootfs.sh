@@ -57,6 +57,7 @@ cache_build() {
 cache_build_locked() {
   local start=$SECONDS building=$CACHE_DIR.building
   log "building the root file systems for $LAB_SUITE (once; a few minutes)"
+  trap 'cgroup_remove "sockswitch-lab-image-$CACHE_KEY"' EXIT
   [[ ! -e $building ]] || rm -rf --one-file-system "$building"
   mkdir "$building"
   log "  base system"
@@ -84,6 +85,7 @@ cache_prune() {
     ! grep -qsxF "$key" "$LAB_RUN_ROOT"/*/cache-key || continue
     exec {lock}>"$SOCKSWITCH_LAB_CACHE/.$key.lock"
     if flock --nonblock "$lock"; then
+      cgroup_remove "sockswitch-lab-image-$key"
       log "removing the unused cache $dir"
       rm -rf --one-file-system "$dir" "$SOCKSWITCH_LAB_CACHE/.$key.lock"
     fi

@@ -14,9 +14,10 @@ Exit status:
 `;
 
 export const general = `
-sockswitch makes the connections of opted-in containers in the host's network, so that the kernel carries
-their bytes instead of slirp4netns or pasta. Whatever cannot or must not be switched keeps using the
-container's own network.
+sockswitch makes the connections of opted-in containers in the host's
+network, so that the kernel carries their bytes instead of slirp4netns or
+pasta. Whatever cannot or must not be switched keeps using the container's
+own network.
 
 Examples:
   sockswitch install
@@ -27,16 +28,20 @@ ${FILES}${EXIT_STATUS}  3  (status) the daemon is not running
 
 export const daemonDescription = `Runs the daemon in the foreground until SIGTERM or SIGINT.
 
-It decides for each annotated container that starts how its seccomp profile is rewritten, and serves the
-calls that are reported then. Containers keep running when it stops; their new connections wait for the
-next daemon, because the keeper, a small program that it starts, holds their listeners. One daemon a user.
+It decides for each annotated container that starts how its seccomp profile is
+rewritten, and serves the calls that are reported then. Containers keep
+running when it stops; their new connections wait for the next daemon, because
+the keeper, a small program that it starts, holds their listeners. One daemon
+a user.
 
-SIGHUP reads the configuration again, all or nothing: a bad file changes nothing and is logged.`;
+SIGHUP reads the configuration again, all or nothing: a bad file changes
+nothing and is logged.`;
 
 export const daemon = `
 Log:
-  Goes to stderr. One line when a container starts or stops and when a kind of fallback occurs for the
-  first time; nothing for each connection at the level info.
+  Goes to stderr. One line when a container starts or stops and when a kind of
+  fallback occurs for the first time; nothing for each connection at the level
+  info.
 ${FILES}${EXIT_STATUS}
 Examples:
   systemctl --user start sockswitch      where systemd runs
@@ -63,9 +68,10 @@ export const psDescription = `Lists the accelerated containers that are running,
   FALLBACK  connections that went over the container's own network, by reason
   REFUSED   calls that were denied because they would have weakened the container's isolation
 
-Below stand recent starts that were refused or went without acceleration, with the reason. A bad
-annotation fails the start with a short message in Podman's output; the whole of it is here and in the log.
-The NAME is asked of Podman and empty where Podman cannot tell.`;
+Below stand recent starts that were refused or went without acceleration, with
+the reason. A bad annotation fails the start with a short message in Podman's
+output; the whole of it is here and in the log. The NAME is asked of Podman
+and empty where Podman cannot tell.`;
 
 export const ps = `${EXIT_STATUS}
 Examples:
@@ -73,7 +79,8 @@ Examples:
   sockswitch ps --json | jq '.containers[] | {name, counts}'
 `;
 
-export const explainDescription = `Tells what would happen now if a container connected to a destination, and by which rule. Nothing is sent.
+export const explainDescription = `Tells what would happen now if a container connected to a destination, and by
+which rule. Nothing is sent.
 
 A host name is resolved on the host; the container may resolve it otherwise.`;
 
@@ -90,9 +97,10 @@ export const installDescription = `Installs sockswitch for this user:
   - a containers.conf.d drop-in that makes Podman read that directory
   - a systemd user unit, enabled and started where a systemd user instance runs
 
-Prints a line for each file: created, updated or unchanged. Running it again is harmless, and needed after
-sockswitch or Node.js moved. Files that it did not write, or that were edited, are never overwritten: it
-says which, and does nothing.`;
+Prints a line for each file: created, updated or unchanged. Running it again
+is harmless, and needed after sockswitch or Node.js moved. Files that it did
+not write, or that were edited, are never overwritten: it says which, and does
+nothing.`;
 
 export const install = `
 Files:
@@ -107,11 +115,12 @@ Examples:
   sockswitch install
 `;
 
-export const uninstallDescription = `Removes what install installed, stops the daemon where systemd runs it, and removes the directories that
-install had to make, if they are empty. Your config.toml stays.
+export const uninstallDescription = `Removes what install installed, stops the daemon where systemd runs it, and
+removes the directories that install had to make, if they are empty. Your
+config.toml stays.
 
-Refuses while accelerated containers are running: without a daemon their new connections would wait for
-ever.`;
+Refuses while accelerated containers are running: without a daemon their new
+connections would wait for ever.`;
 
 export const uninstall = `${EXIT_STATUS}
 Examples:

@@ -35,9 +35,12 @@ const GUARDED = ['connect', 'bind', 'listen'] as const;
 const OBSERVED = ['epoll_create', 'epoll_create1'] as const;
 const IO_URING = ['io_uring_setup', 'io_uring_enter', 'io_uring_register'] as const;
 
-/** First argument of 32-bit x86's socketcall: SYS_SOCKET (1) to SYS_SENDMMSG (20). */
-const SOCKETCALL_LAST = 20;
-const SOCKETCALL_GUARDED = new Set([2, 3, 4]); // bind, connect, listen
+/** What 32-bit x86's socketcall does by its first argument, from 1 on (linux/net.h). */
+const SOCKETCALLS = [
+  ...['socket', 'bind', 'connect', 'listen', 'accept', 'getsockname', 'getpeername', 'socketpair'],
+  ...['send', 'recv', 'sendto', 'recvfrom', 'shutdown', 'setsockopt', 'getsockopt', 'sendmsg'],
+  ...['recvmsg', 'accept4', 'recvmmsg', 'sendmmsg'],
+];
 
 export interface RewriteOptions {
   /** Where the runtime sends the notification descriptor. */
@@ -76,14 +79,14 @@ export function rewriteSeccomp(seccomp: Seccomp | undefined, options: RewriteOpt
   if (profile.listenerPath === options.listenerPath) return { kind: 'already-ours' };
   refuseOtherListener(profile);
 
-  if (!allowsByDefault(profile) && !rulesOf(profile, 'connect').some(isAllowing)) {
+  let rules = profile.syscalls ?? [];
+  for (const name of GUARDED) rules = notify(profile, rules, name, true);
+  if (!rules.some((rule) => rule.action === NOTIFY && rule.names.includes('connect'))) {
     return {
       kind: 'nothing-to-accelerate',
       reason: "the container's seccomp profile never allows connect",
     };
   }
-  let rules = profile.syscalls ?? [];
-  for (const name of GUARDED) rules = notify(profile, rules, name, true);
   for (const name of OBSERVED) rules = notify(profile, rules, name, false);
   rules = guardSocketcall(profile, rules);
   for (const name of IO_URING) rules = answerEnosys(profile, rules, name);
@@ -161,17 +164,29 @@ function inexpressible(
 }
 
 function guardSocketcall(profile: Seccomp, rules: readonly SeccompRule[]): SeccompRule[] {
-  const denied = (call: string) => rulesOf(profile, call).some((rule) => !isAllowing(rule));
+  const denied = (name: string) =>
+    rulesOf(profile, name).some((rule) => !isAllowing(rule) && isUnconditional(rule));
+  if (denied('socketcall')) return [...rules];
   return splitOut(profile, rules, 'socketcall', (rule) => {
     // Conditional ones are reported as they are: the data plane lets other sub-calls through.
     if (!isUnconditional(rule)) return [ruleFor('socketcall', NOTIFY, rule)];
-    if (denied('socketcall')) return [ruleFor('socketcall', rule.action, rule)];
-    return Array.from({ length: SOCKETCALL_LAST }, (_, index) => index + 1).map((call) => ({
-      names: ['socketcall'],
-      action: SOCKETCALL_GUARDED.has(call) ? NOTIFY : rule.action,
-      args: [{ index: 0, value: call, op: 'SCMP_CMP_EQ' }],
-    }));
+    return SOCKETCALLS.flatMap((name, index) =>
+      // libseccomp denies this sub-call by itself then, and takes no second rule for it.
+      denied(name) ? [] : [socketcallRule(index + 1, isGuarded(name) ? NOTIFY : rule.action)],
+    );
   });
+}
+
+function socketcallRule(call: number, action: string): SeccompRule {
+  return {
+    names: ['socketcall'],
+    action,
+    args: [{ index: 0, value: call, op: 'SCMP_CMP_EQ' }],
+  };
+}
+
+function isGuarded(name: string): boolean {
+  return GUARDED.some((guarded) => guarded === name);
 }
 
 function answerEnosys(

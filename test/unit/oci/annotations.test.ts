@@ -1,0 +1,97 @@
+import { expect, test } from 'vitest';
+import { UserError } from '../../../src/errors.js';
+import { parseAnnotations } from '../../../src/oci/annotations.js';
+
+test('without our annotations nothing happens', () => {
+  expect(parseAnnotations({ 'io.podman/x': 'y' })).toEqual({
+    enabled: false,
+    required: false,
+    ignore: [],
+  });
+});
+
+test.each(['1', 't', 'T', 'TRUE', 'true', 'True'])('%s is true', (value) =>
+  expect(parseAnnotations({ 'sockswitch/enable': value }).enabled).toBe(true),
+);
+test.each(['0', 'f', 'F', 'FALSE', 'false', 'False'])('%s is false', (value) =>
+  expect(parseAnnotations({ 'sockswitch/enable': value }).enabled).toBe(false),
+);
+test.each(['', 'yes', 'TrUe', ' true', 'true\n', '2'])('%j is no boolean', (value) => {
+  for (const key of ['sockswitch/enable', 'sockswitch/required', 'nerdctl/bypass4netns']) {
+    expect(() => parseAnnotations({ [key]: value })).toThrow(UserError);
+    expect(() => parseAnnotations({ [key]: value })).toThrow(/set it to "true" or "false"/);
+  }
+});
+
+test('destinations to ignore', () => {
+  const parsed = parseAnnotations({
+    'sockswitch/enable': 'true',
+    'sockswitch/ignore': '  10.96.0.0/16\tfd00::/8\n192.0.2.1 10.96.0.0/16 ',
+  });
+  expect(parsed.ignore).toEqual(['10.96.0.0/16', 'fd00::/8', '192.0.2.1/32']);
+  expect(parseAnnotations({ 'sockswitch/ignore': '' }).ignore).toEqual([]);
+});
+
+test('what was written for bypass4netns', () => {
+  const parsed = parseAnnotations({
+    'nerdctl/bypass4netns': 'true',
+    'nerdctl/bypass4netns-ignore-subnets': '["10.0.0.0/8", "auto", "fd00::/8"]',
+    'nerdctl/bypass4netns-ignore-bind': 'true',
+  });
+  expect(parsed).toEqual({ enabled: true, required: false, ignore: ['10.0.0.0/8', 'fd00::/8'] });
+});
+
+test('our own annotation wins', () => {
+  const both = { 'nerdctl/bypass4netns': 'true', 'sockswitch/enable': 'false' };
+  expect(parseAnnotations(both).enabled).toBe(false);
+});
+
+test.each([
+  ['sockswitch/enabled', 'did you mean "sockswitch/enable"?'],
+  ['sockswitch/', 'known: sockswitch/enable, sockswitch/ignore, sockswitch/required'],
+  ['sockswitch/something-else', 'remove it'],
+  ['sockswitch/a\u001b[2J', '\\x1b[2J'],
+])('%j is unknown', (key, part) => {
+  expect(() => parseAnnotations({ [key]: 'x' })).toThrow(part);
+});
+
+test.each([
+  ['sockswitch/ignore', '10.0.0.0/8,fd00::/8', '"10.0.0.0/8,fd00::/8"'],
+  ['sockswitch/ignore', '10.0.0.0/99', '"10.0.0.0/99"'],
+  ['sockswitch/ignore', 'auto', '"auto"'],
+  ['sockswitch/ignore', '\u0000', '"\\x00"'],
+  ['sockswitch/ignore', 'x'.repeat(500), 'x…"'],
+  ['sockswitch/ignore', '::1 '.repeat(1025), '1025 entries: keep it to 1024'],
+  ['sockswitch/ignore', ' '.repeat(64 * 1024 + 1), '65537 bytes'],
+  ['nerdctl/bypass4netns-ignore-subnets', '10.0.0.0/8', 'JSON array of strings'],
+  ['nerdctl/bypass4netns-ignore-subnets', '[1]', 'JSON array of strings'],
+  ['nerdctl/bypass4netns-ignore-subnets', '{}', 'JSON array of strings'],
+  ['nerdctl/bypass4netns-ignore-subnets', '["10.0.0.0/99"]', '"auto" is allowed'],
+  ['nerdctl/bypass4netns-ignore-bind', 'maybe', '"maybe"'],
+])('%s=%j is refused by name and value', (key, value, part) => {
+  expect(() => parseAnnotations({ [key]: value })).toThrow(key);
+  expect(() => parseAnnotations({ [key]: value })).toThrow(part);
+});
+
+test('a message fits the 400 bytes that the hook can show', () => {
+  const hostile = { 'sockswitch/ignore': '\u0000'.repeat(300) };
+  let message = '';
+  try {
+    parseAnnotations(hostile);
+  } catch (error) {
+    message = String(error);
+  }
+  expect(message).toContain('sockswitch/ignore');
+});
+
+test('all annotations of an accelerated container are bounded', () => {
+  const big = { 'io.example/big': 'x'.repeat(64 * 1024) };
+  expect(parseAnnotations(big).enabled).toBe(false);
+  expect(() => parseAnnotations({ ...big, 'sockswitch/enable': 'true' })).toThrow(/65536/);
+});
+
+test('keys of the object prototype are not annotations', () => {
+  expect(parseAnnotations(JSON.parse('{"__proto__": "x", "constructor": "y"}')).enabled).toBe(
+    false,
+  );
+});

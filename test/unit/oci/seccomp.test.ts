@@ -1,0 +1,342 @@
+import { describe, expect, test } from 'vitest';
+import { type RewriteOptions, rewriteSeccomp, SeccompError } from '../../../src/oci/seccomp.js';
+import type { Seccomp } from '../../../src/oci/seccomp-types.js';
+import { type Arguments, decide } from './filter-model.js';
+
+const OPTIONS: RewriteOptions = {
+  listenerPath: '/run/user/1000/sockswitch/listener.sock',
+  waitKillable: false,
+  refuseFastOpen: false,
+  machine: 'x64',
+};
+const GUARDED = ['connect', 'bind', 'listen'];
+const NOTIFIED = [...GUARDED, 'epoll_create', 'epoll_create1'];
+const IO_URING = ['io_uring_setup', 'io_uring_enter', 'io_uring_register'];
+
+/** The shape of Podman's default profile. */
+const PODMAN: Seccomp = {
+  defaultAction: 'SCMP_ACT_ERRNO',
+  defaultErrnoRet: 38,
+  architectures: ['SCMP_ARCH_X86_64', 'SCMP_ARCH_X86', 'SCMP_ARCH_X32'],
+  syscalls: [
+    { names: ['bdflush', 'io_uring_setup', 'mount'], action: 'SCMP_ACT_ERRNO', errnoRet: 1 },
+    {
+      names: [
+        'accept',
+        ...NOTIFIED,
+        'read',
+        'sendto',
+        'sendmsg',
+        'sendmmsg',
+        'socketcall',
+        'write',
+      ],
+      action: 'SCMP_ACT_ALLOW',
+    },
+    {
+      names: ['personality'],
+      action: 'SCMP_ACT_ALLOW',
+      args: [{ index: 0, value: 0xffffffff, op: 'SCMP_CMP_EQ' }],
+    },
+    {
+      names: ['clone'],
+      action: 'SCMP_ACT_ALLOW',
+      args: [{ index: 0, value: 2114060288, valueTwo: 0, op: 'SCMP_CMP_MASKED_EQ' }],
+    },
+    {
+      names: ['socket'],
+      action: 'SCMP_ACT_ERRNO',
+      errnoRet: 22,
+      args: [
+        { index: 0, value: 16, op: 'SCMP_CMP_EQ' },
+        { index: 2, value: 9, op: 'SCMP_CMP_EQ' },
+      ],
+    },
+  ],
+};
+const ALLOW_ALL: Seccomp = { defaultAction: 'SCMP_ACT_ALLOW', syscalls: [] };
+const DENY_ALL: Seccomp = { defaultAction: 'SCMP_ACT_ERRNO', syscalls: [] };
+
+const SAMPLES: Arguments[] = [
+  0n,
+  1n,
+  2n,
+  3n,
+  4n,
+  11n,
+  16n,
+  28n,
+  0x20000000n,
+  0xffffffffn,
+  2n ** 64n - 1n,
+].flatMap((value) => [
+  [value, 0n, 0n, 0n, 0n, 0n],
+  [0n, 0n, value, 0n, 0n, 0n],
+  [0n, 0n, 16n, value, 0n, 0n],
+  [value, value, value, value, value, value],
+]);
+
+function rewrite(profile: Seccomp | undefined, options: Partial<RewriteOptions> = {}): Seccomp {
+  const result = rewriteSeccomp(profile, { ...OPTIONS, ...options });
+  if (result.kind !== 'rewritten') throw new Error(`not rewritten: ${result.kind}`);
+  return result.seccomp;
+}
+
+/** The promise, call by call; returns the names that are reported at least for one sample. */
+function checkPromise(before: Seccomp, after: Seccomp): Set<string> {
+  const names = new Set([
+    ...NOTIFIED,
+    ...IO_URING,
+    ...['read', 'sendto', 'sendmsg', 'sendmmsg', 'socketcall', 'mount', 'some_other_call'],
+    ...(before.syscalls ?? []).flatMap((rule) => rule.names),
+  ]);
+  const reported = new Set<string>();
+  for (const name of names) {
+    for (const args of SAMPLES) {
+      const was = decide(before, name, args);
+      const is = decide(after, name, args);
+      const where = `${name}(${args.join()}) was ${was}, is ${is}`;
+      if (was !== 'ALLOW' && was !== 'LOG') {
+        const enosys = IO_URING.includes(name) && is === 'ERRNO 38';
+        expect(is === was || enosys, where).toBe(true);
+      } else if (GUARDED.includes(name)) {
+        expect(is, where).toBe('NOTIFY');
+      } else if (IO_URING.includes(name)) {
+        expect(is, where).toBe('ERRNO 38');
+      } else if (name === 'socketcall') {
+        const guarded = [2n, 3n, 4n].includes(args[0] ?? 0n);
+        const real = (args[0] ?? 0n) >= 1n && (args[0] ?? 0n) <= 20n;
+        if (guarded)
+          expect(is === 'NOTIFY' || before.defaultAction !== 'SCMP_ACT_ERRNO', where).toBe(true);
+        else if (real) expect([was, 'NOTIFY'], where).toContain(is);
+      } else {
+        expect([was, 'NOTIFY'], where).toContain(is);
+      }
+      if (is === 'NOTIFY') reported.add(name);
+    }
+  }
+  return reported;
+}
+
+describe('what was denied stays denied, what was allowed is allowed or reported', () => {
+  test("Podman's default profile", () => {
+    const reported = checkPromise(PODMAN, rewrite(PODMAN));
+    expect(reported).toEqual(new Set([...NOTIFIED, 'socketcall']));
+  });
+
+  test('unconfined or privileged: no section at all', () => {
+    const after = rewrite(undefined);
+    expect(after.architectures).toEqual(['SCMP_ARCH_X86_64', 'SCMP_ARCH_X86', 'SCMP_ARCH_X32']);
+    expect(checkPromise(ALLOW_ALL, after)).toEqual(new Set(NOTIFIED));
+    const arm = rewrite(undefined, { machine: 'arm64' });
+    expect(arm.architectures).toEqual(['SCMP_ARCH_AARCH64', 'SCMP_ARCH_ARM']);
+  });
+
+  test('an allowing default with a list of denials', () => {
+    const before: Seccomp = {
+      defaultAction: 'SCMP_ACT_ALLOW',
+      syscalls: [
+        { names: ['mount', 'listen', 'io_uring_setup'], action: 'SCMP_ACT_ERRNO', errnoRet: 13 },
+        { names: ['reboot'], action: 'SCMP_ACT_KILL' },
+      ],
+    };
+    const after = rewrite(before);
+    expect(checkPromise(before, after).has('listen')).toBe(false);
+    expect(decide(after, 'io_uring_setup', [])).toBe('ERRNO 13');
+  });
+
+  test('rules that equal an allowing default have no effect, and get none', () => {
+    const before: Seccomp = {
+      defaultAction: 'SCMP_ACT_ALLOW',
+      syscalls: [{ names: ['connect', 'read'], action: 'SCMP_ACT_ALLOW' }],
+    };
+    expect(checkPromise(before, rewrite(before))).toEqual(new Set(NOTIFIED));
+    const denials = [
+      ...(before.syscalls ?? []),
+      {
+        names: ['connect'],
+        action: 'SCMP_ACT_ERRNO',
+        args: [{ index: 2, value: 28, op: 'SCMP_CMP_EQ' }],
+      },
+    ];
+    expect(() => rewrite({ ...before, syscalls: denials })).toThrow(SeccompError);
+  });
+
+  test('conditional permissions under a denying default keep their conditions', () => {
+    const before: Seccomp = {
+      defaultAction: 'SCMP_ACT_ERRNO',
+      syscalls: [
+        {
+          names: ['connect', 'bind'],
+          action: 'SCMP_ACT_ALLOW',
+          args: [{ index: 2, value: 16, op: 'SCMP_CMP_EQ' }],
+        },
+        {
+          names: ['connect'],
+          action: 'SCMP_ACT_ERRNO',
+          errnoRet: 97,
+          args: [{ index: 2, value: 28, op: 'SCMP_CMP_EQ' }],
+        },
+        {
+          names: ['listen'],
+          action: 'SCMP_ACT_ALLOW',
+          args: [
+            { index: 0, value: 3, op: 'SCMP_CMP_EQ' },
+            { index: 0, value: 2 ** 32 - 1, op: 'SCMP_CMP_EQ' },
+          ],
+        },
+      ],
+    };
+    const after = rewrite(before);
+    checkPromise(before, after);
+    expect(decide(after, 'connect', [0n, 0n, 16n])).toBe('NOTIFY');
+    expect(decide(after, 'connect', [0n, 0n, 17n])).toBe('ERRNO 1');
+    expect(decide(after, 'connect', [0n, 0n, 28n])).toBe('ERRNO 97');
+  });
+
+  test('logging profiles: a logged call is an allowed one', () => {
+    const audit: Seccomp = {
+      defaultAction: 'SCMP_ACT_LOG',
+      syscalls: [{ names: ['read', 'connect'], action: 'SCMP_ACT_ALLOW' }],
+    };
+    expect(checkPromise(audit, rewrite(audit))).toEqual(new Set(NOTIFIED));
+  });
+
+  test('conditional io_uring permissions go, conditional denials stay denials', () => {
+    const before: Seccomp = {
+      defaultAction: 'SCMP_ACT_ERRNO',
+      syscalls: [
+        { names: ['connect', 'io_uring_enter'], action: 'SCMP_ACT_ALLOW' },
+        {
+          names: ['io_uring_setup'],
+          action: 'SCMP_ACT_ALLOW',
+          args: [{ index: 0, value: 16, op: 'SCMP_CMP_LE' }],
+        },
+      ],
+    };
+    const after = rewrite(before);
+    checkPromise(before, after);
+    expect(decide(after, 'io_uring_register', [])).toBe('ERRNO 1');
+  });
+
+  test('socketcall is split by sub-call, a denied one stays denied', () => {
+    const after = rewrite(PODMAN);
+    expect(decide(after, 'socketcall', [3n])).toBe('NOTIFY');
+    expect(decide(after, 'socketcall', [11n])).toBe('ALLOW');
+    const denied: Seccomp = {
+      defaultAction: 'SCMP_ACT_ERRNO',
+      syscalls: [
+        { names: ['connect'], action: 'SCMP_ACT_ALLOW' },
+        { names: ['socketcall'], action: 'SCMP_ACT_ERRNO', errnoRet: 38 },
+      ],
+    };
+    checkPromise(denied, rewrite(denied));
+  });
+});
+
+describe('what cannot be done is said', () => {
+  test.each(GUARDED)('conditional denials of %s under an allowing default', (name) => {
+    const before: Seccomp = {
+      defaultAction: 'SCMP_ACT_ALLOW',
+      syscalls: [
+        {
+          names: [name],
+          action: 'SCMP_ACT_ERRNO',
+          args: [{ index: 2, value: 28, op: 'SCMP_CMP_EQ' }],
+        },
+      ],
+    };
+    expect(() => rewrite(before)).toThrow(expect.objectContaining({ problem: 'inexpressible' }));
+    expect(() => rewrite(before)).toThrow(name);
+  });
+
+  test('conditional denials of a call that we only observe leave it alone', () => {
+    const before: Seccomp = {
+      defaultAction: 'SCMP_ACT_ALLOW',
+      syscalls: [
+        {
+          names: ['epoll_create'],
+          action: 'SCMP_ACT_ERRNO',
+          args: [{ index: 0, value: 28, op: 'SCMP_CMP_EQ' }],
+        },
+      ],
+    };
+    expect(checkPromise(before, rewrite(before)).has('epoll_create')).toBe(false);
+  });
+
+  test.each([
+    ['no permission at all', DENY_ALL],
+    [
+      'an allowing default, but connect denied',
+      {
+        defaultAction: 'SCMP_ACT_ALLOW',
+        syscalls: [{ names: ['connect'], action: 'SCMP_ACT_ERRNO' }],
+      },
+    ],
+  ])('nothing to accelerate: %s', (_name, profile) => {
+    expect(rewriteSeccomp(profile, OPTIONS).kind).toBe('nothing-to-accelerate');
+  });
+
+  test.each([
+    [{ listenerPath: '/other.sock' }, '/other.sock'],
+    [{ defaultAction: 'SCMP_ACT_NOTIFY' }, 'defaultAction'],
+    [{ syscalls: [{ names: ['mount'], action: 'SCMP_ACT_NOTIFY' }] }, 'mount'],
+  ])('%j belongs to somebody else', (part, named) => {
+    expect(() => rewrite({ ...PODMAN, ...part })).toThrow(named);
+    expect(() => rewrite({ ...PODMAN, ...part })).toThrow(
+      expect.objectContaining({ problem: 'listener-in-use' }),
+    );
+  });
+});
+
+test('a second run changes nothing', () => {
+  expect(rewriteSeccomp(rewrite(PODMAN), OPTIONS)).toEqual({ kind: 'already-ours' });
+});
+
+test('listener and flags', () => {
+  const flags = ['SECCOMP_FILTER_FLAG_LOG'];
+  const wait = 'SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV';
+  const after = rewrite({ ...PODMAN, flags }, { waitKillable: true });
+  expect(after).toMatchObject({
+    listenerPath: OPTIONS.listenerPath,
+    listenerMetadata: 'sockswitch/1',
+    flags: [...flags, wait],
+    architectures: PODMAN.architectures,
+    defaultErrnoRet: 38,
+  });
+  expect(rewrite({ ...PODMAN, flags: [wait] }, { waitKillable: true }).flags).toEqual([wait]);
+  expect(rewrite({ ...PODMAN, flags }).flags).toEqual(flags);
+  expect('flags' in rewrite(PODMAN)).toBe(false);
+});
+
+test('the given profile is not changed', () => {
+  const copy = structuredClone(PODMAN);
+  rewrite(PODMAN, { waitKillable: true, refuseFastOpen: true });
+  expect(PODMAN).toEqual(copy);
+});
+
+describe('refusing MSG_FASTOPEN (off by default)', () => {
+  const FLAG = 0x20000000n;
+  test.each([PODMAN, ALLOW_ALL])('%#', (profile) => {
+    const after = rewrite(profile, { refuseFastOpen: true });
+    expect(decide(after, 'sendto', [0n, 0n, 0n, FLAG | 1n])).toBe('ERRNO 95');
+    expect(decide(after, 'sendto', [0n, 0n, 0n, 1n])).toBe('ALLOW');
+    expect(decide(after, 'sendmsg', [0n, 0n, FLAG])).toBe('ERRNO 95');
+    expect(decide(after, 'sendmmsg', [0n, 0n, FLAG, 0n])).toBe('ALLOW');
+  });
+
+  test('denied or conditional rules stay as they are', () => {
+    const before: Seccomp = {
+      defaultAction: 'SCMP_ACT_ERRNO',
+      syscalls: [
+        { names: ['connect'], action: 'SCMP_ACT_ALLOW' },
+        {
+          names: ['sendto'],
+          action: 'SCMP_ACT_ALLOW',
+          args: [{ index: 3, value: 0, op: 'SCMP_CMP_EQ' }],
+        },
+      ],
+    };
+    checkPromise(before, rewrite(before, { refuseFastOpen: true }));
+  });
+});

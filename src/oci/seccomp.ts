@@ -164,16 +164,27 @@ function inexpressible(
 }
 
 function guardSocketcall(profile: Seccomp, rules: readonly SeccompRule[]): SeccompRule[] {
-  const denied = (name: string) =>
-    rulesOf(profile, name).some((rule) => !isAllowing(rule) && isUnconditional(rule));
-  if (denied('socketcall')) return [...rules];
-  return splitOut(profile, rules, 'socketcall', (rule) => {
-    // Conditional ones are reported as they are: the data plane lets other sub-calls through.
-    if (!isUnconditional(rule)) return [ruleFor('socketcall', NOTIFY, rule)];
-    return SOCKETCALLS.flatMap((name, index) =>
-      // libseccomp denies this sub-call by itself then, and takes no second rule for it.
-      denied(name) ? [] : [socketcallRule(index + 1, isGuarded(name) ? NOTIFY : rule.action)],
-    );
+  const effective = rulesOf(profile, 'socketcall');
+  if (effective.some((rule) => !isAllowing(rule) && isUnconditional(rule))) return [...rules];
+  const whole = effective.find((rule) => isAllowing(rule) && isUnconditional(rule));
+  if (whole === undefined) {
+    // Conditional permissions are reported as they are: the data plane lets other sub-calls through.
+    return splitOut(profile, rules, 'socketcall', (rule) => [ruleFor('socketcall', NOTIFY, rule)]);
+  }
+  // First of all rules: libseccomp ignores a later, narrower rule for a sub-call, but may take it for a
+  // contradiction (EEXIST, which fails the start) when it comes first.
+  const others = rules.flatMap((rule) => without(rule, 'socketcall'));
+  return [...subCalls(profile, whole.action), ...others];
+}
+
+/** A rule for each sub-call, but for those that libseccomp derives another rule for by itself. */
+function subCalls(profile: Seccomp, action: string): SeccompRule[] {
+  return SOCKETCALLS.flatMap((name, index) => {
+    const guarded = isGuarded(name);
+    const contradicted = rulesOf(profile, name)
+      .filter(isUnconditional)
+      .some((rule) => !isAllowing(rule) || (!guarded && rule.action !== action));
+    return contradicted ? [] : [socketcallRule(index + 1, guarded ? NOTIFY : action)];
   });
 }
 
@@ -213,10 +224,14 @@ function splitOut(
   return rules.flatMap((rule) => {
     if (!rule.names.includes(name) || !isAllowing(rule) || !isEffective(profile, rule))
       return [rule];
-    const names = rule.names.filter((other) => other !== name);
-    const rest = names.length === 0 ? [] : [{ ...rule, names }];
-    return [...rest, ...replace(rule)];
+    return [...without(rule, name), ...replace(rule)];
   });
+}
+
+/** The rule for its other names; nothing when it has none. */
+function without(rule: SeccompRule, name: string): SeccompRule[] {
+  const names = rule.names.filter((other) => other !== name);
+  return names.length === 0 ? [] : [{ ...rule, names }];
 }
 
 /** A rule for one call with the conditions of `like`. */

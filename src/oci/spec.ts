@@ -18,7 +18,7 @@ const specView = z.object({
     .object({
       cgroupsPath: z.string().nullish(),
       namespaces: z.array(z.object({ type: z.string() })).nullish(),
-      seccomp: z.unknown(),
+      seccomp: z.unknown().optional(),
     })
     .nullish(),
 });

@@ -13,7 +13,12 @@ export default defineConfig({
     projects: [
       { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 10_000 } },
       {
-        test: { name: 'integration', include: ['test/integration/**/*.test.ts'], ...onRealThings },
+        test: {
+          name: 'integration',
+          include: ['test/integration/**/*.test.ts'],
+          globalSetup: 'test/integration/support/global-setup.ts',
+          ...onRealThings,
+        },
       },
       { test: { name: 'security', include: ['test/security/**/*.test.ts'], ...onRealThings } },
     ],

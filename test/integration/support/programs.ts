@@ -1,0 +1,110 @@
+/** Small programs that several tests run in containers. */
+
+/** One UDP datagram to ADDRESS PORT; prints the answer. */
+export const UDP_ECHO = [
+  'python3',
+  '-c',
+  `
+import socket, sys
+address, port = sys.argv[1], int(sys.argv[2])
+s = socket.socket(socket.AF_INET6 if ':' in address else socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(2)
+for attempt in range(10):
+    s.sendto(b'marco %d' % attempt, (address, port))
+    try:
+        print(s.recv(100).split()[0].decode())
+        break
+    except TimeoutError:
+        pass
+else:
+    sys.exit('no answer')
+`,
+] as const;
+
+/** The same over a connected UDP socket: its connect is trapped. */
+export const UDP_CONNECTED = [
+  'python3',
+  '-c',
+  `
+import socket, sys
+address, port = sys.argv[1], int(sys.argv[2])
+s = socket.socket(socket.AF_INET6 if ':' in address else socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(2)
+s.connect((address, port))
+for attempt in range(10):
+    s.send(b'marco %d' % attempt)
+    try:
+        print(s.recv(100).split()[0].decode())
+        break
+    except TimeoutError:
+        pass
+else:
+    sys.exit('no answer')
+`,
+] as const;
+
+/** A blocking TCP connect to ADDRESS PORT; prints "connected" or the error's name. */
+export const TCP_CONNECT = [
+  'python3',
+  '-c',
+  `
+import errno, socket, sys
+address, port = sys.argv[1], int(sys.argv[2])
+s = socket.socket(socket.AF_INET6 if ':' in address else socket.AF_INET, socket.SOCK_STREAM)
+s.settimeout(None)
+try:
+    s.connect((address, port))
+    print('connected')
+except OSError as error:
+    print(errno.errorcode.get(error.errno, error))
+`,
+] as const;
+
+/** A server and a client on the container's loopback (ADDRESS), in one process. */
+export const TCP_LOOPBACK = [
+  'python3',
+  '-c',
+  `
+import socket, sys, threading
+address = sys.argv[1]
+family = socket.AF_INET6 if ':' in address else socket.AF_INET
+server = socket.socket(family)
+server.bind((address, 0))
+server.listen()
+def serve():
+    peer, _ = server.accept()
+    peer.sendall(peer.recv(100).upper())
+    peer.close()
+threading.Thread(target=serve, daemon=True).start()
+client = socket.socket(family)
+client.connect(server.getsockname()[:2])
+client.sendall(b'marco')
+print(client.recv(100).decode())
+`,
+] as const;
+
+/** A server and a client of AF_UNIX, both kinds of address. */
+export const UNIX_STREAM = [
+  'python3',
+  '-c',
+  `
+import os, socket, tempfile
+for path in (os.path.join(tempfile.mkdtemp(), 's'), '\\0sockswitch-test'):
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(path)
+    server.listen()
+    client = socket.socket(socket.AF_UNIX)
+    client.connect(path)
+    peer, _ = server.accept()
+    client.sendall(b'marco')
+    print(peer.recv(100).decode())
+    for s in (client, peer, server):
+        s.close()
+`,
+] as const;
+
+/** curl that prints the body only, over HTTP. */
+export function curl(address: string, path = '/', port = 80): string[] {
+  const host = address.includes(':') ? `[${address}]` : address;
+  return ['curl', '-gsS', '--max-time', '60', `http://${host}:${port}${path}`];
+}

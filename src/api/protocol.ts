@@ -61,7 +61,7 @@ const containerSchema = z.object({
   annotations: z.record(z.string(), z.string()),
   /** What the container and the configuration keep on the fallback network. */
   ignore: z.array(z.string()),
-  /** Connections and other calls by kind, since the start of the daemon or the container. */
+  /** Connections and other calls by kind, since the start of the container or, if later, of the daemon. */
   counts: z.record(kind, z.int()),
   /** Most frequent first; without `passed`. */
   reasons: z.array(reasonSchema),

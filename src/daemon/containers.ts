@@ -15,6 +15,7 @@ import { ApiError } from '../api/protocol.js';
 import type { ContainerRequest } from '../oci/annotations.js';
 import type { Engine, Outcome, OutcomeInfo, Policy } from './addon.js';
 import type { ContainerProcessState } from './container-state.js';
+import { processStart } from './process-start.js';
 
 type Kind = OutcomeInfo['kind'];
 
@@ -30,6 +31,8 @@ export interface Container {
   readonly listeners: Set<number>;
   /** Counts of listeners that have closed. */
   readonly past: Map<Outcome, number>;
+  /** Outcomes that the log has told of: a health check's `podman exec` must not repeat them. */
+  readonly told: Set<Outcome>;
 }
 
 export class Containers {
@@ -59,13 +62,14 @@ export class Containers {
     return {
       id: state.id,
       key: `${state.id}#${++this.#lives}`,
-      startedAt: new Date(),
+      startedAt: processStart(state.pid) ?? new Date(),
       pid: state.pid,
       status,
       annotations: state.annotations,
       request,
       listeners: new Set(),
       past: new Map(),
+      told: new Set(),
     };
   }
 

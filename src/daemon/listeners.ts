@@ -31,6 +31,7 @@ export interface ListenersOptions {
 export class Listeners {
   readonly #options: ListenersOptions;
   #unknown = 0;
+  #handover = true;
 
   constructor(options: ListenersOptions) {
     this.#options = options;
@@ -58,6 +59,11 @@ export class Listeners {
     this.#attach(container, listener.fd, pid);
   }
 
+  /** What comes from now on has just started; before, the keeper hands over what it held. */
+  handoverEnded(): void {
+    this.#handover = false;
+  }
+
   /** Rare events of the data plane. */
   onEvents(events: readonly DataPlaneEvent[]): void {
     for (const event of events) this.#onEvent(event);
@@ -79,8 +85,11 @@ export class Listeners {
       return;
     }
     const first = containers.addListener(container, listener);
-    if (first) log.info({ container: container.id, pid: container.pid }, 'container started');
-    else log.debug({ container: container.id, listener }, 'another process tree in the container');
+    if (first) {
+      const message = this.#handover ? 'container taken over' : 'container started';
+      log.info({ container: container.id, pid: container.pid }, message);
+    } else
+      log.debug({ container: container.id, listener }, 'another process tree in the container');
   }
 
   #onEvent(event: DataPlaneEvent): void {
@@ -88,6 +97,8 @@ export class Listeners {
     const container = containers.ofListener(event.listener);
     if (event.type === 'first-outcome') {
       const outcome = containers.info(event.outcome ?? '');
+      if (container?.told.has(outcome.name)) return;
+      container?.told.add(outcome.name);
       log[outcome.kind === 'refused' ? 'warn' : 'info'](
         { container: container?.id, outcome: outcome.name, detail: event.detail },
         `${outcome.kind}: ${outcome.text}`,

@@ -49,6 +49,7 @@ import type { Logger } from './log.js';
 import { peerUser } from './peer.js';
 import { isServed, removeStale } from './unix-listen.js';
 import { wantsWaitKillable } from './wait-killable.js';
+import { warmUp } from './warm-up.js';
 
 export interface SupervisorOptions {
   readonly addon: Addon;
@@ -159,6 +160,7 @@ export class Supervisor {
       { pid: process.pid, version: version(), kernel: release(), ...this.#kernelInUse() },
       'sockswitch daemon is ready',
     );
+    setImmediate(() => warmUp(this.#rewriteOptions()));
   }
 
   async #connectKeeper(): Promise<void> {
@@ -177,7 +179,7 @@ export class Supervisor {
           log.warn({ reason }, 'the keeper refused something on the listener socket');
           this.#journal.add({ kind: 'listener', message: `refused: ${reason}` });
         },
-        onReady: () => log.debug('the keeper has handed over what it held'),
+        onReady: () => this.#listeners.handoverEnded(),
         onClose: (reason) => this.#onKeeperClosed(reason),
       },
     });

@@ -1,10 +1,10 @@
 /**
  * Refuses MSG_FASTOPEN, by which a send connects a socket that is not connected. Off by default.
  *
- * Why off (tried with libseccomp 2.5, see the program in test/kernel once it is there): for 32-bit x86,
+ * Why off (seen in the pseudo filter code that libseccomp 2.5 exports for these rules): for 32-bit x86,
  * which Podman's default profile includes, libseccomp copies the condition onto `socketcall`, whose
  * registers hold a pointer, not the flags. The filter then looks at whatever the register happens to
- * hold, and 32-bit programs fail at random with EOPNOTSUPP. OCI profiles have no rules by architecture.
+ * hold, and 32-bit programs fail at random. OCI profiles have no rules by architecture.
  *
  * What is left without it: a program can reconnect a host socket whose connection has ended to another
  * remote address past the ignore list. The socket stays pinned to its egress device, so the host's

@@ -30,6 +30,7 @@ beforeEach(() => {
         podmanNetworks: ['10.88.0.0/16'],
       }),
   });
+  listeners.handoverEnded();
 });
 
 function state(status: string, more: object = {}, stateMore: object = {}): string {
@@ -79,6 +80,20 @@ test('a container comes, is counted, and goes', () => {
   expect(engine.forgotten).toEqual([1]);
   expect(lines.map(({ msg }) => msg)).toEqual(['container started', 'container stopped']);
   expect(lines[1]).toMatchObject({ container: ID, switched: 5, fallback: 2, refused: 1 });
+});
+
+test('what the keeper held is taken over, not started', () => {
+  const fresh = new Listeners({
+    engine,
+    containers,
+    journal,
+    log: pino({ level: 'info' }, { write: (line: string) => void lines.push(JSON.parse(line)) }),
+    compile: () => SWITCH_NOTHING,
+  });
+  fresh.accept({ fd: 9, state: state('creating') });
+  fresh.handoverEnded();
+  fresh.accept({ fd: 9, state: state('creating', {}, { id: 'b' }) });
+  expect(lines.map(({ msg }) => msg)).toEqual(['container taken over', 'container started']);
 });
 
 test('an exec belongs to its container, and its counts stay when it ends', () => {
@@ -153,8 +168,11 @@ test('policies are pushed to all listeners, but not to those that are not unders
 
 test('events: one line each, and those of unknown listeners do no harm', () => {
   accept(state('creating'));
+  accept(state('running'));
   listeners.onEvents([
     { type: 'first-outcome', listener: 1, outcome: 'ignored', detail: '10.0.0.1:443' },
+    { type: 'first-outcome', listener: 2, outcome: 'ignored', detail: '10.0.0.1:443' },
+    { type: 'listener-closed', listener: 2, detail: '' },
     { type: 'first-outcome', listener: 99, outcome: 'new-one', detail: '' },
     { type: 'listener-closed', listener: 99, detail: '' },
     { type: 'listener-failed', listener: 1, detail: 'ioctl: EIO' },

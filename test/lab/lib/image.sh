@@ -33,7 +33,7 @@ image_import() {
     bash "$LAB_DIR/lib/inside.sh" /usr/bin/setpriv --reuid="$LAB_UID" --regid="$LAB_UID" --init-groups \
     /usr/bin/env -i -C /home/lab HOME=/home/lab XDG_RUNTIME_DIR="/run/user/$LAB_UID" TMPDIR=/home/lab LANG=C.UTF-8 \
     PATH=/usr/sbin:/usr/bin:/sbin:/bin \
-    podman --root /var/lib/lab-images import --quiet \
+    podman --root /var/lib/lab-images --storage-driver overlay import --quiet \
     --change 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' \
     --change 'ENV LANG=C.UTF-8' --change 'CMD ["/bin/sh"]' --change 'WORKDIR /root' \
     - "localhost/$name:latest"

@@ -12,7 +12,7 @@
 namespace sockswitch::addon {
 namespace {
 
-// Listener threads report to JS through a thread-safe function; it does not keep the process alive.
+// The engine reports to JS through a thread-safe function; it does not keep the process alive.
 class EngineObject {
  public:
   explicit EngineObject(const Napi::Object& options)

@@ -13,7 +13,7 @@
 #include "kernel/errno_error.h"
 #include "kernel/linux_abi.h"
 #include "kernel/syscalls.h"
-#include "switch/epoll_transfer.h"
+#include "switch/epoll_set.h"
 
 namespace sockswitch {
 namespace {
@@ -80,9 +80,9 @@ std::optional<DescriptorFlags> Caller::flags(int fd) const {
   return parse_descriptor_flags(text.data(), static_cast<std::size_t>(size));
 }
 
-const std::vector<int>& Caller::epolls(std::uint64_t generation, bool refresh) {
+const std::vector<int>& Caller::epolls(std::uint64_t generation, int socket, bool refresh) {
   if (refresh || epoll_generation_ != generation) {
-    epolls_ = find_epoll_descriptors(tid_);
+    epolls_ = find_epoll_descriptors(tid_, fdinfo_.get(), socket);
     epoll_generation_ = generation;
   }
   return epolls_;

@@ -34,8 +34,9 @@ class Caller {
   // A duplicate of the thread's descriptor `fd`; empty with errno (EBADF: it has none).
   UniqueFd fetch(int fd) const;
   std::optional<DescriptorFlags> flags(int fd) const;
-  // The epoll descriptors of its table, as known in `generation`; `refresh` looks again.
-  const std::vector<int>& epolls(std::uint64_t generation, bool refresh = false);
+  // The epoll descriptors of its table, as known in `generation`; `refresh` looks again. `socket` is any
+  // socket of ours.
+  const std::vector<int>& epolls(std::uint64_t generation, int socket, bool refresh);
   // The text of /proc/TID/fdinfo/FD; empty if it cannot be read.
   std::vector<char> fdinfo(int fd) const;
 

@@ -169,8 +169,11 @@ Outcome handle_connect(Context& context, const abi::SeccompNotif& notification,
   auto target = find_target(context, notification, arguments.fd);
   if (!target) return pass(context, id, Outcome::kNotASocket);
   if (to) context.detail = to->text();
-  bool tcp = target->identity.type == SOCK_STREAM && target->identity.protocol == IPPROTO_TCP;
-  if (!tcp) return pass(context, id, Outcome::kSocketType);
+  if (target->identity.protocol != IPPROTO_TCP) {
+    // Loopback and the like are no loss, whatever the protocol.
+    auto rule = to ? fixed_rule(*to) : std::nullopt;
+    return pass(context, id, rule.value_or(Outcome::kSocketType));
+  }
   // The kernel's to refuse: EAFNOSUPPORT.
   if (to && address.raw.ss_family != target->identity.domain) {
     return pass(context, id, Outcome::kNotFresh);
@@ -185,7 +188,7 @@ Outcome handle_connect(Context& context, const abi::SeccompNotif& notification,
   if (connectable(target->socket.get(), target->identity.domain) != Connectable::kYes) {
     return pass(context, id, Outcome::kNotFresh);
   }
-  if (is_bound(target->socket.get())) return pass(context, id, Outcome::kBound);
+  if (target->identity.bound) return pass(context, id, Outcome::kBound);
   return switch_socket(context, *target, address, *to, decision.device);
 }
 

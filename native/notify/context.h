@@ -10,12 +10,13 @@
 #include <optional>
 #include <string>
 
+#include "kernel/control_thread.h"
 #include "notify/caller.h"
 #include "notify/notification.h"
 #include "policy/destination.h"
 #include "policy/network_view.h"
 #include "policy/outcome.h"
-#include "switch/epoll_transfer.h"
+#include "switch/epoll_set.h"
 #include "switch/socket_options.h"
 
 namespace sockswitch {
@@ -67,7 +68,7 @@ class Interrupted {
 // One for the whole process.
 struct Host {
   HostNetwork& network;
-  EpollTransfer& epoll_transfer;
+  ControlThread& control;
   const OptionBaselines& fresh;
 };
 

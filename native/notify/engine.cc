@@ -30,9 +30,9 @@ void raise_descriptor_limit() {
 Engine::Engine(std::string helper, Listener::Sink sink)
     : sink_(std::move(sink)),
       network_(watcher_),
-      views_(std::move(helper), network_, watcher_),
+      views_(std::move(helper), network_, watcher_, control_),
       fresh_(read_host_baselines()),
-      host_{network_, epoll_transfer_, fresh_} {
+      host_{network_, control_, fresh_} {
   raise_descriptor_limit();
 }
 

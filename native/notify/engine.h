@@ -14,7 +14,7 @@ namespace sockswitch {
 
 class Engine {
  public:
-  // `helper` is the path of sockswitch-netns. `sink` is called from listener threads. Throws ErrnoError.
+  // `helper` is the path of sockswitch-netns. `sink` is called on a thread of its own. Throws ErrnoError.
   Engine(std::string helper, Listener::Sink sink);
   ~Engine();
   Engine(const Engine&) = delete;
@@ -42,9 +42,9 @@ class Engine {
 
   Listener::Sink sink_;
   Watcher watcher_;
+  ControlThread control_;
   HostNetwork network_;
   NetworkViews views_;
-  EpollTransfer epoll_transfer_;
   OptionBaselines fresh_;
   Host host_;
 

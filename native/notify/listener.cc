@@ -8,11 +8,19 @@
 //   running   ->  ended     RECV says that nobody is left (6.11), or hang_up() (older kernels: POLLHUP)
 //   running   ->  stopping  the destructor; pending notifications stay pending, for the keeper's duplicate
 //
+// The thread has a descriptor table of its own. Descriptors that it fetches and makes are private to it:
+// a container cannot use up the daemon's, system calls on them are cheaper (no reference counting while
+// one thread has the table), and any number is free to be borrowed (switch/epoll_set.h). What lives in
+// the process's common table is reached through the control thread. Nothing in this thread may touch a
+// descriptor of the common table: the number would mean another file.
+//
 // RECV is left by a signal with an empty handler, sent again until the thread has noticed.
 #include "notify/listener.h"
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
@@ -25,6 +33,8 @@ namespace {
 
 // After this many failed look-ups of the container's network the listener only continues calls.
 constexpr int kMaxFailedLookups = 8;
+
+constexpr unsigned kCloseRangeUnshare = 1U << 1;  // CLOSE_RANGE_UNSHARE, Linux 5.9
 
 int wake_signal() { return SIGRTMIN + 6; }
 
@@ -46,19 +56,19 @@ OptionBaselines read_baselines(int fresh_v4, int fresh_v6) {
   return baselines;
 }
 
-std::shared_ptr<const ContainerNetwork> ContainerState::network(NetworkViews& views, pid_t pid) {
+const ContainerNetwork& ContainerState::network(NetworkViews& views, pid_t pid) {
   std::lock_guard lock(mutex_);
   if (!network_) {
     auto view = views.of_process(pid);
     auto fresh = read_baselines(view->fresh_socket(AF_INET), view->fresh_socket(AF_INET6));
-    network_ = std::make_shared<ContainerNetwork>(ContainerNetwork{view, std::move(fresh)});
+    network_.emplace(ContainerNetwork{view, std::move(fresh)});
   }
-  return network_;
+  return *network_;
 }
 
-std::shared_ptr<const ContainerNetwork> ContainerState::network() const {
+const ContainerNetwork* ContainerState::network() const {
   std::lock_guard lock(mutex_);
-  return network_;
+  return network_ ? &*network_ : nullptr;
 }
 
 Listener::Listener(std::uint64_t number, UniqueFd fd, pid_t pid,
@@ -109,69 +119,87 @@ std::shared_ptr<const Policy> Listener::policy() const {
 }
 
 void Listener::run() {
-  if (pid_ != 0) network(pid_);  // before the first call has to wait for it
-  abi::SeccompNotif notification{};
-  bool over = false;
-  while (!stopping_ && !over) {
-    switch (notify_.receive(notification)) {
-      case Receive::kNotification:
-        handle(notification);
-        break;
-      case Receive::kRetry:
-        over = hung_up_;
-        break;
-      case Receive::kEnd:
-        over = true;
-        break;
-    }
+  // From here on this thread has a table of its own, which holds the listener and nothing else.
+  auto notify_fd = static_cast<unsigned>(notify_.get());
+  bool own_table = ::syscall(SYS_close_range, notify_fd + 1, ~0U, kCloseRangeUnshare) == 0 &&
+                   (notify_fd == 0 || ::syscall(SYS_close_range, 0, notify_fd - 1, 0) == 0);
+  if (own_table) {
+    Session session{NotifyFd(UniqueFd(notify_.get())), {}, {}};
+    serve(session);
+  } else {
+    report(ListenerEvent::Type::kFailed, Outcome::kInternal, "close_range (Linux 5.9)");
   }
-  if (!stopping_) sink_({ListenerEvent::Type::kClosed, number_, Outcome::kCount, {}});
+  if (!stopping_) report(ListenerEvent::Type::kClosed, Outcome::kInternal, {});
   done_ = true;
 }
 
-// Empty when the network cannot be looked up: the calls are then continued, and a later one tries again.
-std::shared_ptr<const ContainerNetwork> Listener::network(pid_t caller) {
-  if (auto known = container_->network()) return known;
-  if (failed_lookups_ >= kMaxFailedLookups) return {};
-  try {
-    return container_->network(views_, caller);
-  } catch (const ErrnoError& error) {
-    ++failed_lookups_;
-    sink_({ListenerEvent::Type::kFailed, number_, Outcome::kInternal, error.what()});
-    return {};
+void Listener::serve(Session& session) {
+  if (pid_ != 0) network(session, pid_);  // before the first call has to wait for it
+  abi::SeccompNotif notification{};
+  while (!stopping_) {
+    switch (session.notify.receive(notification)) {
+      case Receive::kNotification:
+        handle(session, notification);
+        break;
+      case Receive::kRetry:
+        if (hung_up_) return;
+        break;
+      case Receive::kEnd:
+        return;
+    }
   }
 }
 
-void Listener::handle(const abi::SeccompNotif& notification) {
+void Listener::report(ListenerEvent::Type type, Outcome outcome, const std::string& detail) {
+  host_.control.post([sink = sink_, event = ListenerEvent{type, number_, outcome, detail}] {
+    sink(event);
+  });
+}
+
+// Null when the network cannot be looked up: the calls are then continued, and a later one tries again.
+const ContainerNetwork* Listener::network(Session& session, pid_t caller) {
+  if (const auto* known = container_->network()) return known;
+  if (session.failed_lookups >= kMaxFailedLookups) return nullptr;
+  try {
+    host_.control.run([&] { container_->network(views_, caller); });
+  } catch (const ErrnoError& error) {
+    ++session.failed_lookups;
+    report(ListenerEvent::Type::kFailed, Outcome::kInternal, error.what());
+  }
+  return container_->network();
+}
+
+void Listener::handle(Session& session, const abi::SeccompNotif& notification) {
   std::string detail;
   Outcome outcome = Outcome::kInternal;
-  auto container = network(static_cast<pid_t>(notification.pid));
+  const auto* container = network(session, static_cast<pid_t>(notification.pid));
   auto policy = this->policy();
   if (!container) {
-    notify_.let_continue(notification.id);
+    session.notify.let_continue(notification.id);
   } else {
-    Context context{notify_,    host_,   callers_,          interrupted_,
-                    *container, *policy, epoll_generation_, detail};
+    Context context{session.notify, host_,   session.callers,          session.interrupted,
+                    *container,     *policy, session.epoll_generation, detail};
     try {
-      outcome = dispatch(context, notification);
+      outcome = dispatch(session, context, notification);
     } catch (const ErrnoError& error) {
       bool gone = error.error() == ESRCH || error.error() == ENOENT;
       outcome = gone ? Outcome::kCallerGone : Outcome::kInternal;
       detail = error.what();
-      notify_.let_continue(notification.id);
+      session.notify.let_continue(notification.id);
     } catch (const std::exception& error) {
       detail = error.what();
-      notify_.let_continue(notification.id);
+      session.notify.let_continue(notification.id);
     }
   }
   if (!counters_.count(outcome)) return;
   OutcomeKind kind = info(outcome).kind;
   if (kind == OutcomeKind::kFallback || kind == OutcomeKind::kRefused) {
-    sink_({ListenerEvent::Type::kFirstOutcome, number_, outcome, detail});
+    report(ListenerEvent::Type::kFirstOutcome, outcome, detail);
   }
 }
 
-Outcome Listener::dispatch(Context& context, const abi::SeccompNotif& notification) {
+Outcome Listener::dispatch(Session& session, Context& context,
+                           const abi::SeccompNotif& notification) {
   CallArguments arguments = decode(notification);
   switch (arguments.call) {
     case Call::kConnect:
@@ -180,7 +208,8 @@ Outcome Listener::dispatch(Context& context, const abi::SeccompNotif& notificati
     case Call::kListen:
       return handle_bind_or_listen(context, notification, arguments);
     case Call::kEpollCreate:
-      ++epoll_generation_;  // the set comes to be when the call continues: look again after that
+      // The set comes to be when the call continues: whoever connects next looks again.
+      ++session.epoll_generation;
       return pass(context, notification.id, Outcome::kHousekeeping);
     case Call::kOther:
       break;

@@ -23,14 +23,15 @@ struct ListenerEvent {
 // What the listeners of one container share; made by the first of them that needs it.
 class ContainerState {
  public:
-  // The container's network, looked up by a process in it at the first call. Throws ErrnoError.
-  std::shared_ptr<const ContainerNetwork> network(NetworkViews& views, pid_t pid);
-  // What the first call found; empty before.
-  std::shared_ptr<const ContainerNetwork> network() const;
+  // The container's network, looked up by a process in it at the first call, in the process's common
+  // descriptor table. It stays as long as this object does. Throws ErrnoError.
+  const ContainerNetwork& network(NetworkViews& views, pid_t pid);
+  // What the first call found; null before.
+  const ContainerNetwork* network() const;
 
  private:
   mutable std::mutex mutex_;
-  std::shared_ptr<const ContainerNetwork> network_;
+  std::optional<ContainerNetwork> network_;
 };
 
 OptionBaselines read_baselines(int fresh_v4, int fresh_v6);
@@ -39,7 +40,7 @@ class Listener {
  public:
   using Sink = std::function<void(ListenerEvent)>;
 
-  // Starts the thread. `pid`: a process of the container, or 0 to take the first caller.
+  // Starts the thread; `sink` is called on the control thread. `pid`: a process of the container, or 0 to take the first caller.
   Listener(std::uint64_t number, UniqueFd fd, pid_t pid, std::shared_ptr<ContainerState> container,
            std::shared_ptr<const Policy> policy, NetworkViews& views, const Host& host, Sink sink);
   // Ends the thread without answering what is pending.
@@ -57,14 +58,24 @@ class Listener {
   bool hang_up();
 
  private:
+  // What the thread's own descriptor table holds: made and dropped by the thread.
+  struct Session {
+    NotifyFd notify;
+    CallerCache callers;
+    Interrupted interrupted;
+    std::uint64_t epoll_generation = 1;
+    int failed_lookups = 0;
+  };
   void run();
-  void handle(const abi::SeccompNotif& notification);
-  Outcome dispatch(Context& context, const abi::SeccompNotif& notification);
-  std::shared_ptr<const ContainerNetwork> network(pid_t caller);
+  void serve(Session& session);
+  void handle(Session& session, const abi::SeccompNotif& notification);
+  Outcome dispatch(Session& session, Context& context, const abi::SeccompNotif& notification);
+  const ContainerNetwork* network(Session& session, pid_t caller);
+  void report(ListenerEvent::Type type, Outcome outcome, const std::string& detail);
   bool interrupted();
 
   std::uint64_t number_;
-  NotifyFd notify_;
+  NotifyFd notify_;  // in the common table: keeps the listener open while the thread is being replaced
   pid_t pid_;
   std::shared_ptr<ContainerState> container_;
   NetworkViews& views_;
@@ -74,11 +85,6 @@ class Listener {
 
   mutable std::mutex policy_mutex_;
   std::shared_ptr<const Policy> policy_;
-
-  CallerCache callers_;
-  Interrupted interrupted_;
-  std::uint64_t epoll_generation_ = 1;
-  int failed_lookups_ = 0;
 
   std::atomic<bool> stopping_{false};
   std::atomic<bool> hung_up_{false};

@@ -26,7 +26,7 @@ std::optional<Target> find_target(Context& context, const abi::SeccompNotif& not
     throw_errno("pidfd_getfd");
   }
   auto identity = identify(socket.get());
-  if (!identity || (identity->domain != AF_INET && identity->domain != AF_INET6)) return {};
+  if (!identity) return {};
   return Target{notification.id, *caller, number, std::move(socket), *identity};
 }
 

@@ -52,11 +52,13 @@ std::optional<Route> HostNetwork::matched_prefix(const Address& destination) {
   return routes_.matched_prefix(destination);
 }
 
-NetworkView::NetworkView(Netns netns, std::string helper, HostNetwork& host, Watcher& watcher)
+NetworkView::NetworkView(Netns netns, std::string helper, HostNetwork& host, Watcher& watcher,
+                         ControlThread& control)
     : netns_(std::move(netns)),
       helper_(std::move(helper)),
       host_(host),
       watcher_(watcher),
+      control_(control),
       sockets_(netns_.open_view(helper_)),
       routes_(std::move(sockets_[0])) {
   cookie_ = cookie_of(sockets_[1].get());
@@ -71,7 +73,7 @@ NetworkView::NetworkView(Netns netns, std::string helper, HostNetwork& host, Wat
 NetworkView::~NetworkView() { watcher_.remove(watch_); }
 
 UniqueFd NetworkView::open_socket(int domain, int type, int protocol) const {
-  return netns_.open_socket(helper_, domain, type, protocol);
+  return control_.fetch([&] { return netns_.open_socket(helper_, domain, type, protocol); });
 }
 
 int NetworkView::fresh_socket(int domain) const {
@@ -97,7 +99,8 @@ RouteDecision NetworkView::decide(const Address& destination) {
   }
   auto found = cache_.find(destination);
   if (found != cache_.end()) return found->second;
-  RouteDecision decision = resolve(destination, nullptr);
+  RouteDecision decision;
+  control_.run([&] { decision = resolve(destination, nullptr); });
   cache_.emplace(destination, decision);
   return decision;
 }
@@ -164,7 +167,7 @@ std::shared_ptr<NetworkView> NetworkViews::of_process(pid_t pid) {
   if (found != views_.end()) {
     if (auto view = found->second.lock()) return view;
   }
-  auto view = std::make_shared<NetworkView>(std::move(netns), helper_, host_, watcher_);
+  auto view = std::make_shared<NetworkView>(std::move(netns), helper_, host_, watcher_, control_);
   views_[identity] = view;
   return view;
 }

@@ -20,6 +20,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "kernel/control_thread.h"
 #include "kernel/netlink.h"
 #include "kernel/netns.h"
 #include "kernel/watcher.h"
@@ -28,7 +29,8 @@
 
 namespace sockswitch {
 
-// The host's own network namespace: the one that this process runs in.
+// The host's own network namespace: the one that this process runs in. Its questions are asked in the
+// process's common descriptor table.
 class HostNetwork {
  public:
   explicit HostNetwork(Watcher& watcher);
@@ -58,7 +60,9 @@ struct RouteDecision {
 
 class NetworkView {
  public:
-  NetworkView(Netns netns, std::string helper, HostNetwork& host, Watcher& watcher);
+  // To be made, and to be dropped, by a thread that has the process's common descriptor table.
+  NetworkView(Netns netns, std::string helper, HostNetwork& host, Watcher& watcher,
+              ControlThread& control);
   ~NetworkView();
   NetworkView(const NetworkView&) = delete;
   NetworkView& operator=(const NetworkView&) = delete;
@@ -67,7 +71,7 @@ class NetworkView {
   RouteDecision decide(const Address& destination);
   // The same, not from the cache, with the routes in words.
   RouteDecision explain(const Address& destination, std::string& detail);
-  // A new socket in this namespace. Throws ErrnoError.
+  // A new socket in this namespace, in the calling thread's table. Throws ErrnoError.
   UniqueFd open_socket(int domain, int type, int protocol) const;
   // A fresh TCP socket of this namespace to compare options with; -1 if the domain is not to be had.
   int fresh_socket(int domain) const;
@@ -80,6 +84,7 @@ class NetworkView {
   std::string helper_;
   HostNetwork& host_;
   Watcher& watcher_;
+  ControlThread& control_;
   std::vector<UniqueFd> sockets_;  // route socket (moved out), monitor, fresh IPv4, fresh IPv6
   RouteSocket routes_;
   std::uint64_t watch_ = 0;
@@ -96,15 +101,17 @@ class NetworkView {
 // The views in use, by namespace.
 class NetworkViews {
  public:
-  NetworkViews(std::string helper, HostNetwork& host, Watcher& watcher)
-      : helper_(std::move(helper)), host_(host), watcher_(watcher) {}
-  // The view of the network namespace that process `pid` is in. Throws ErrnoError.
+  NetworkViews(std::string helper, HostNetwork& host, Watcher& watcher, ControlThread& control)
+      : helper_(std::move(helper)), host_(host), watcher_(watcher), control_(control) {}
+  // The view of the network namespace that process `pid` is in. In the common table, as above. Throws
+  // ErrnoError.
   std::shared_ptr<NetworkView> of_process(pid_t pid);
 
  private:
   std::string helper_;
   HostNetwork& host_;
   Watcher& watcher_;
+  ControlThread& control_;
   std::mutex mutex_;
   std::map<NetnsIdentity, std::weak_ptr<NetworkView>> views_;
 };

@@ -305,7 +305,7 @@ struct Door {
   UniqueFd socket;
   Source source;
   bool open = true;
-  Clock::time_point closed_until = {};  // no second attempt before, while closed
+  Clock::time_point closed_until;  // no second attempt before, while closed
 };
 
 class Keeper {
@@ -314,8 +314,10 @@ class Keeper {
       : directory_(runtime_directory),
         descriptor_limit_(raise_descriptor_limit()),
         signals_(termination_signals()),
-        runtimes_{directory_.listen("listener.sock", SOCK_STREAM), Source::kListenerSocket},
-        daemons_{directory_.listen("keeper.sock", SOCK_SEQPACKET), Source::kDaemonSocket} {
+        runtimes_{.socket = directory_.listen("listener.sock", SOCK_STREAM),
+                  .source = Source::kListenerSocket},
+        daemons_{.socket = directory_.listen("keeper.sock", SOCK_SEQPACKET),
+                 .source = Source::kDaemonSocket} {
     poller_.add(signals_.get(), EPOLLIN, tag(Source::kSignals));
     poller_.add(runtimes_.socket.get(), EPOLLIN, tag(runtimes_.source));
     poller_.add(daemons_.socket.get(), EPOLLIN, tag(daemons_.source));
@@ -516,8 +518,7 @@ class Keeper {
   static void turn_away(int socket) {
     try {
       send(socket, {.type = KeeperMessage::kBusy}, {}, {});
-    } catch (const ErrnoError&) {
-      // It has left already.
+    } catch (const ErrnoError&) {  // NOLINT(bugprone-empty-catch): it has left already
     }
   }
 

@@ -149,7 +149,7 @@ UniqueFd connect_daemon(const std::string& path, const Deadline& deadline) {
 void send_spec(int fd, std::string_view spec, const Deadline& deadline) {
   while (!spec.empty()) {
     const ssize_t count = ::send(fd, spec.data(), spec.size(), MSG_NOSIGNAL);
-    if (count > 0) {
+    if (count >= 0) {
       spec.remove_prefix(static_cast<std::size_t>(count));
     } else if (errno == EAGAIN) {
       // Who answers before it has read everything wants no more.
@@ -218,7 +218,7 @@ bool is_required(std::string_view spec) {
   const std::optional<json::Value> required = json::member(*annotations, "sockswitch/required");
   if (!required) return false;
   const std::optional<std::string> value = json::decode_string(*required);
-  return value && std::find(kTruths.begin(), kTruths.end(), *value) != kTruths.end();
+  return value && std::ranges::find(kTruths, *value) != kTruths.end();
 }
 
 // One line, cut at a character's boundary.

@@ -42,7 +42,7 @@ MadeSocket make_container_socket(const Context& context, int model, const Socket
   if (!baseline) return failed(Outcome::kInternal, "no fresh socket to compare options with");
   try {
     UniqueFd fd =
-        context.container.view->open_socket(identity.domain, identity.type, identity.protocol);
+        context.container.view->open_socket(identity.domain, SOCK_STREAM, identity.protocol);
     std::string option = copy_socket_options(model, fd.get(), *baseline, true);
     if (!option.empty()) return failed(Outcome::kSocketOption, option);
     return {std::move(fd), Outcome::kSwitched, {}};

@@ -1,6 +1,6 @@
 #include "switch/socket_options.h"
 
-#include <linux/filter.h>
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -9,6 +9,7 @@
 #include <span>
 
 #include "kernel/linux_abi.h"
+#include "kernel/syscalls.h"
 
 namespace sockswitch {
 namespace {
@@ -16,7 +17,6 @@ namespace {
 // How an option that differs from the baseline is dealt with.
 enum class Carry : std::uint8_t {
   kSet,     // what was read can be set as it is
-  kHalve,   // SO_SNDBUF, SO_RCVBUF: the kernel doubles what is set (socket(7))
   kRefuse,  // it cannot be carried over: the socket is not switched
   kPinned,  // a bound device: refused, unless the device is our own pin
 };
@@ -48,13 +48,13 @@ constexpr int kTcpUlp = 31;
 constexpr int kTcpFastopenNoCookie = 34;
 constexpr int kTcpInq = 36;
 constexpr int kTcpTxDelay = 37;
-constexpr int kSoTxrehash = 74;
+constexpr int kSoTxrehash = 74;           // 5.18
+constexpr int kSndbufLock = 1;            // SOCK_SNDBUF_LOCK, in SO_BUF_LOCK
+constexpr int kRcvbufLock = 2;            // SOCK_RCVBUF_LOCK
 
 constexpr Option kCommon[] = {
     {SOL_SOCKET, SO_REUSEADDR, Carry::kSet, kInt, "SO_REUSEADDR"},
     {SOL_SOCKET, SO_KEEPALIVE, Carry::kSet, kInt, "SO_KEEPALIVE"},
-    {SOL_SOCKET, SO_SNDBUF, Carry::kHalve, kInt, "SO_SNDBUF"},
-    {SOL_SOCKET, SO_RCVBUF, Carry::kHalve, kInt, "SO_RCVBUF"},
     {SOL_SOCKET, SO_LINGER, Carry::kSet, sizeof(linger), "SO_LINGER"},
     {SOL_SOCKET, SO_SNDTIMEO, Carry::kSet, sizeof(timeval), "SO_SNDTIMEO"},
     {SOL_SOCKET, SO_RCVTIMEO, Carry::kSet, sizeof(timeval), "SO_RCVTIMEO"},
@@ -73,7 +73,6 @@ constexpr Option kCommon[] = {
     {SOL_SOCKET, SO_SELECT_ERR_QUEUE, Carry::kSet, kInt, "SO_SELECT_ERR_QUEUE"},
     {SOL_SOCKET, SO_MARK, Carry::kRefuse, kInt, "SO_MARK"},
     {SOL_SOCKET, abi::kSoBindToIfindex, Carry::kPinned, kInt, "SO_BINDTODEVICE"},
-    {SOL_SOCKET, SO_LOCK_FILTER, Carry::kRefuse, kInt, "SO_LOCK_FILTER"},
     {IPPROTO_TCP, TCP_NODELAY, Carry::kSet, kInt, "TCP_NODELAY"},
     {IPPROTO_TCP, TCP_KEEPIDLE, Carry::kSet, kInt, "TCP_KEEPIDLE"},
     {IPPROTO_TCP, TCP_KEEPINTVL, Carry::kSet, kInt, "TCP_KEEPINTVL"},
@@ -137,22 +136,31 @@ OptionValue read_option(int fd, const Option& option) {
   return value;
 }
 
-bool set_option(int fd, const Option& option, OptionValue value) {
-  if (option.carry == Carry::kHalve) {
-    int doubled = 0;
-    std::memcpy(&doubled, value.bytes.data(), sizeof doubled);
-    int half = doubled / 2;
-    std::memcpy(value.bytes.data(), &half, sizeof half);
-  }
+bool set_option(int fd, const Option& option, const OptionValue& value) {
   return ::setsockopt(fd, option.level, option.name, value.bytes.data(), value.length) == 0;
 }
 
-// An attached filter cannot be read back without privilege; that there is one can.
-bool has_filter(int fd) {
-  socklen_t instructions = 0;
-  return ::getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, nullptr, &instructions) != 0 ||
-         instructions != 0;
+// SO_SNDBUF and SO_RCVBUF: carried over only where the program set them (SO_BUF_LOCK, Linux 5.14), not
+// where the kernel has tuned them. The kernel doubles what is set (socket(7)).
+bool copy_buffer_size(int from, int to, int option, int lock_bit, std::uint32_t size) {
+  int locks = int_option(from, SOL_SOCKET, abi::kSoBufLock).value_or(0);
+  if ((locks & lock_bit) == 0) return true;
+  int half = static_cast<int>(size / 2);
+  return ::setsockopt(to, SOL_SOCKET, option, &half, sizeof half) == 0;
 }
+
+// What SO_MEMINFO tells in one call (Linux 4.12): buffer sizes, and whether anything is attached (a
+// filter, a TCP-MD5 key, sticky IPv6 options), which cannot be read back without privilege.
+struct Memory {
+  std::array<std::uint32_t, SK_MEMINFO_VARS> values{};
+  explicit Memory(int fd) {
+    socklen_t length = sizeof values;
+    ::getsockopt(fd, SOL_SOCKET, SO_MEMINFO, values.data(), &length);
+  }
+  std::uint32_t receive_buffer() const { return values[SK_MEMINFO_RCVBUF]; }
+  std::uint32_t send_buffer() const { return values[SK_MEMINFO_SNDBUF]; }
+  bool has_attachments() const { return values[SK_MEMINFO_OPTMEM] != 0; }
+};
 
 }  // namespace
 
@@ -160,6 +168,9 @@ OptionBaseline::OptionBaseline(int fresh_fd, int domain) : domain_(domain) {
   for (std::size_t i = 0; i < option_count(domain); ++i) {
     values_.push_back(read_option(fresh_fd, option_at(i)));
   }
+  Memory memory(fresh_fd);
+  receive_buffer_ = memory.receive_buffer();
+  send_buffer_ = memory.send_buffer();
 }
 
 std::string copy_socket_options(int from, int to, const OptionBaseline& baseline, bool pinned) {
@@ -172,7 +183,16 @@ std::string copy_socket_options(int from, int to, const OptionBaseline& baseline
     if (option.carry == Carry::kRefuse || option.carry == Carry::kPinned) return option.text;
     if (!set_option(to, option, value)) return option.text;
   }
-  if (has_filter(from)) return "SO_ATTACH_FILTER";
+  Memory memory(from);
+  if (memory.has_attachments()) return "SO_ATTACH_FILTER, TCP_MD5SIG or IPv6 header options";
+  if (memory.receive_buffer() != baseline.receive_buffer() &&
+      !copy_buffer_size(from, to, SO_RCVBUF, kRcvbufLock, memory.receive_buffer())) {
+    return "SO_RCVBUF";
+  }
+  if (memory.send_buffer() != baseline.send_buffer() &&
+      !copy_buffer_size(from, to, SO_SNDBUF, kSndbufLock, memory.send_buffer())) {
+    return "SO_SNDBUF";
+  }
   return {};
 }
 

@@ -25,10 +25,14 @@ class OptionBaseline {
   OptionBaseline(int fresh_fd, int domain);
   int domain() const { return domain_; }
   const OptionValue& value(std::size_t index) const { return values_[index]; }
+  std::uint32_t receive_buffer() const { return receive_buffer_; }
+  std::uint32_t send_buffer() const { return send_buffer_; }
 
  private:
   int domain_;
   std::vector<OptionValue> values_;
+  std::uint32_t receive_buffer_ = 0;  // bytes, as the kernel accounts them
+  std::uint32_t send_buffer_ = 0;
 };
 
 // Sets on `to` whatever `from` has other than the baseline. Returns "" or the name of the option that

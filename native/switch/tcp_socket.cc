@@ -9,13 +9,22 @@
 #include "policy/address.h"
 
 namespace sockswitch {
+namespace {
+
+const Address kAny6{};
+const Address kAny4 = Address::from_v4(in_addr{INADDR_ANY});
+
+}  // namespace
 
 std::optional<SocketIdentity> identify(int fd) {
-  auto domain = int_option(fd, SOL_SOCKET, SO_DOMAIN);
-  if (!domain) return {};
-  SocketIdentity identity{.domain = *domain};
-  if (identity.domain != AF_INET && identity.domain != AF_INET6) return identity;
-  identity.type = int_option(fd, SOL_SOCKET, SO_TYPE).value_or(0);
+  // One call tells the domain and whether the socket is bound.
+  sockaddr_storage local{};
+  socklen_t length = sizeof local;
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&local), &length) != 0) return {};
+  auto name = destination_of(local, length);
+  if (!name) return {};
+  SocketIdentity identity{.domain = local.ss_family};
+  identity.bound = name->port != 0 || (name->address != kAny6 && name->address != kAny4);
   identity.protocol = int_option(fd, SOL_SOCKET, SO_PROTOCOL).value_or(0);
   identity.netns = netns_cookie(fd).value_or(0);
   return identity;
@@ -44,17 +53,6 @@ Connectable connectable(int fd, int domain) {
     return Connectable::kNo;
   }
   return errno == EAFNOSUPPORT ? Connectable::kYes : Connectable::kNo;
-}
-
-bool is_bound(int fd) {
-  sockaddr_storage local{};
-  socklen_t length = sizeof local;
-  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&local), &length) != 0) return true;
-  auto name = destination_of(local, length);
-  if (!name) return true;
-  static const Address kAny6{};
-  static const Address kAny4 = *Address::parse("0.0.0.0");
-  return name->port != 0 || (name->address != kAny6 && name->address != kAny4);
 }
 
 }  // namespace sockswitch

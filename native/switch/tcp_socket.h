@@ -12,13 +12,13 @@
 namespace sockswitch {
 
 struct SocketIdentity {
-  int domain = 0;
-  int type = 0;
-  int protocol = 0;
+  int domain = 0;           // AF_INET or AF_INET6
+  int protocol = 0;         // IPPROTO_TCP, IPPROTO_MPTCP, IPPROTO_UDP, ...
   std::uint64_t netns = 0;  // SO_NETNS_COOKIE
+  bool bound = false;       // a local address or port has been set, or kept from a failed connect
 };
 
-// No value if `fd` is not a socket.
+// No value if `fd` is not an IPv4 or IPv6 socket.
 std::optional<SocketIdentity> identify(int fd);
 
 // Unique for each socket as long as the kernel runs (SO_COOKIE); 0 on error.
@@ -31,8 +31,5 @@ enum class Connectable : std::uint8_t {
   kFailed,    // a connect failed and nobody has asked for the error yet: likewise
 };
 Connectable connectable(int fd, int domain);
-
-// Has a local address or port been bound?
-bool is_bound(int fd);
 
 }  // namespace sockswitch

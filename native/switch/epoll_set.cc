@@ -1,0 +1,130 @@
+#include "switch/epoll_set.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/kcmp.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <memory>
+#include <string>
+
+#include "kernel/errno_error.h"
+#include "kernel/unique_fd.h"
+
+namespace sockswitch {
+namespace {
+
+// The value after `key` on this line, skipping blanks; no value if the key is absent or not a number.
+std::optional<std::uint64_t> field(std::string_view line, std::string_view key, int base) {
+  auto at = line.find(key);
+  if (at == std::string_view::npos) return {};
+  at += key.size();
+  while (at < line.size() && line[at] == ' ') ++at;
+  std::uint64_t value = 0;
+  auto [end, error] = std::from_chars(line.data() + at, line.data() + line.size(), value, base);
+  if (error != std::errc{}) return {};
+  return value;
+}
+
+// Puts a file at a descriptor number of this thread's table, and what was there back at the end.
+class BorrowedNumber {
+ public:
+  BorrowedNumber(int number, int fd)
+      : number_(number), saved_(::fcntl(number, F_DUPFD_CLOEXEC, number + 1)) {
+    if (::dup3(fd, number, O_CLOEXEC) < 0) error_ = errno;
+  }
+  ~BorrowedNumber() {
+    if (error_ != 0) return;
+    if (saved_) {
+      ::dup3(saved_.get(), number_, O_CLOEXEC);
+    } else {
+      ::close(number_);
+    }
+  }
+  BorrowedNumber(const BorrowedNumber&) = delete;
+  BorrowedNumber& operator=(const BorrowedNumber&) = delete;
+  int error() const { return error_; }
+
+ private:
+  int number_;
+  UniqueFd saved_;
+  int error_ = 0;
+};
+
+int control_as(int operation, int epoll, int socket, int number, const EpollEntry& entry) {
+  // A set that happens to have the number here is reached by a copy that is out of the way.
+  UniqueFd moved;
+  if (epoll == number) {
+    moved = UniqueFd(::fcntl(epoll, F_DUPFD_CLOEXEC, number + 1));
+    epoll = moved.get();
+  }
+  epoll_event event{.events = entry.events, .data = {.u64 = entry.data}};
+  if (socket == number) {
+    return ::epoll_ctl(epoll, operation, number, &event) == 0 ? 0 : errno;
+  }
+  BorrowedNumber borrowed(number, socket);
+  if (borrowed.error() != 0) return borrowed.error();
+  return ::epoll_ctl(epoll, operation, number, &event) == 0 ? 0 : errno;
+}
+
+}  // namespace
+
+std::optional<EpollEntry> find_epoll_entry(std::string_view fdinfo, int number, std::uint64_t inode) {
+  while (!fdinfo.empty()) {
+    auto end = fdinfo.find('\n');
+    std::string_view line = fdinfo.substr(0, end);
+    fdinfo.remove_prefix(end == std::string_view::npos ? fdinfo.size() : end + 1);
+    if (!line.starts_with("tfd:")) continue;
+    auto descriptor = field(line, "tfd:", 10);
+    auto events = field(line, "events:", 16);
+    auto data = field(line, "data:", 16);
+    auto ino = field(line, "ino:", 16);
+    if (!descriptor || !events || !data || !ino) continue;
+    if (*descriptor != static_cast<std::uint64_t>(number) || *ino != inode) continue;
+    return EpollEntry{static_cast<std::uint32_t>(*events), *data};
+  }
+  return {};
+}
+
+Membership epoll_membership(pid_t tid, int epoll, int socket, int number) {
+  for (std::uint32_t nth = 0;; ++nth) {
+    thread_local const auto self = static_cast<pid_t>(::syscall(SYS_gettid));
+    kcmp_epoll_slot slot{static_cast<std::uint32_t>(epoll), static_cast<std::uint32_t>(number), nth};
+    long order = ::syscall(SYS_kcmp, self, tid, KCMP_EPOLL_TFD, socket, &slot);
+    if (order == 0) return Membership::kPresent;
+    if (order > 0) continue;  // another file that once had this number
+    if (errno == ENOENT) return Membership::kAbsent;
+    if (errno == EINVAL || errno == EBADF) return Membership::kNoEpoll;
+    throw_errno("kcmp");
+  }
+}
+
+std::vector<int> find_epoll_descriptors(pid_t tid, int fdinfo_directory, int socket) {
+  std::vector<int> found;
+  int copy = ::openat(fdinfo_directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (copy < 0) return found;
+  std::unique_ptr<DIR, int (*)(DIR*)> directory(::fdopendir(copy), ::closedir);
+  if (!directory) return found;
+  while (const dirent* entry = ::readdir(directory.get())) {
+    int number = -1;
+    const char* name_end = entry->d_name + std::strlen(entry->d_name);
+    if (std::from_chars(entry->d_name, name_end, number).ec != std::errc{}) continue;
+    if (epoll_membership(tid, number, socket, 0) != Membership::kNoEpoll) found.push_back(number);
+  }
+  return found;
+}
+
+int epoll_add_as(int epoll, int socket, int number, const EpollEntry& entry) {
+  return control_as(EPOLL_CTL_ADD, epoll, socket, number, entry);
+}
+
+int epoll_remove_as(int epoll, int socket, int number) {
+  return control_as(EPOLL_CTL_DEL, epoll, socket, number, {});
+}
+
+}  // namespace sockswitch

@@ -12,7 +12,7 @@ export async function uninstall(options: { readonly dryRun?: boolean }): Promise
   const dryRun = options.dryRun === true;
   const { files, paths } = await plannedFiles();
   const planned = uninstallAll(files, paths.installRecord, true); // refuses before anything is done
-  await releaseDaemon(dryRun);
+  const pid = await releaseDaemon(dryRun);
   if (systemdRuns() && existsSync(paths.systemdUnit)) {
     if (!dryRun) await systemctl('disable', '--now', 'sockswitch.service');
     print('disabled  sockswitch.service (systemd user unit), and stopped');
@@ -20,24 +20,29 @@ export async function uninstall(options: { readonly dryRun?: boolean }): Promise
   const steps = dryRun ? planned : uninstallAll(files, paths.installRecord, false);
   for (const { path, action } of steps) print(`${action.padEnd(9)} ${path}`);
   if (!dryRun && systemdRuns()) await systemctl('daemon-reload');
+  if (pid !== undefined && !systemdRuns()) {
+    print(`The daemon is still running. Stop it with: kill ${pid}`);
+  }
   if (existsSync(paths.config)) print(`kept      ${paths.config} (your configuration)`);
 }
 
 /**
  * Lets the keeper end, as no container needs it. Containers that are still served would wait at their next
- * connect for a daemon that never comes, so they must be stopped first.
+ * connect for a daemon that never comes, so they must be stopped first. Returns the daemon's pid, if one runs.
  */
-async function releaseDaemon(dryRun: boolean): Promise<void> {
+async function releaseDaemon(dryRun: boolean): Promise<number | undefined> {
   const client = new ControlClient(runtimePaths().controlSocket);
   try {
-    const { containers } = await client.status();
+    const { containers, pid } = await client.status();
     if (containers > 0) {
       throw new UserError(
         `${containers} accelerated ${containers === 1 ? 'container is' : 'containers are'} running and would lose the network: stop them first ("sockswitch ps" lists them)`,
       );
     }
     if (!dryRun) await client.stopKeeper();
+    return pid;
   } catch (error) {
     if (!(error instanceof NoDaemonError)) throw error;
+    return undefined;
   }
 }

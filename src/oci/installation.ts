@@ -86,7 +86,6 @@ function systemdUnit(plan: InstallPlan): string {
     ...HEADER,
     '[Unit]',
     'Description=Host-speed networking for rootless Podman containers (sockswitch)',
-    'Documentation=man:podman(1)',
     '',
     '[Service]',
     'Type=exec',

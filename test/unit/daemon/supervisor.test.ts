@@ -1,0 +1,178 @@
+/** The daemon as a whole, with a data plane and a keeper that only remember. */
+import { existsSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { pino } from 'pino';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { ControlClient, NoDaemonError } from '../../../src/api/client.js';
+import type { Addon, KeeperHandlers } from '../../../src/daemon/addon.js';
+import { Supervisor, type SupervisorOptions } from '../../../src/daemon/supervisor.js';
+import {
+  type ConfigPaths,
+  configPaths,
+  type RuntimePaths,
+  runtimePaths,
+  userId,
+} from '../../../src/paths.js';
+import { loadConfig } from '../../../src/policy/config.js';
+import { FakeEngine, OUTCOMES } from './fake-engine.js';
+
+const ID = 'c'.repeat(64);
+const STATE = JSON.stringify({
+  ociVersion: '1.0',
+  fds: ['seccompFd'],
+  pid: 42,
+  metadata: 'sockswitch/1',
+  state: { id: ID, status: 'creating', pid: 42, bundle: '/b', annotations: {} },
+});
+
+let base: string;
+let runtime: RuntimePaths;
+let configuration: ConfigPaths;
+let engine: FakeEngine;
+let keeper: KeeperHandlers | undefined;
+let closed: boolean;
+let lines: { msg: string }[];
+let running: Supervisor[];
+
+beforeEach(() => {
+  base = mkdtempSync(join(tmpdir(), 'sockswitch-'));
+  runtime = runtimePaths({ XDG_RUNTIME_DIR: base });
+  configuration = configPaths({ XDG_CONFIG_HOME: join(base, 'config') });
+  mkdirSync(dirname(configuration.config), { recursive: true });
+  engine = new FakeEngine();
+  closed = false;
+  lines = [];
+  running = [];
+});
+afterEach(async () => {
+  for (const supervisor of running) await supervisor.stop();
+});
+
+function addon(more: Partial<Addon> = {}): Addon {
+  return {
+    outcomes: OUTCOMES,
+    kernelFeatures: () => ({
+      userNotif: true,
+      addfd: true,
+      syncWakeUp: true,
+      waitKillable: false,
+      pidfdThread: true,
+      netnsCookie: true,
+      pinningProblem: '',
+    }),
+    createEngine: () => engine,
+    connectKeeper: (_path, handlers) => {
+      keeper = handlers;
+      return {
+        shutdown: () => {},
+        close: () => {
+          closed = true;
+        },
+      };
+    },
+    peerCredentials: () => ({ pid: 1, uid: userId(), gid: 0 }),
+    ...more,
+  };
+}
+
+async function start(more: Partial<SupervisorOptions> = {}): Promise<Supervisor> {
+  const supervisor = await Supervisor.start({
+    addon: addon(),
+    runtime,
+    configuration,
+    programs: { precreate: '', keeper: '/nonexistent', netns: '', cli: '' },
+    graphRoot: join(base, 'storage'),
+    config: loadConfig(configuration.config),
+    log: pino({ level: 'info' }, { write: (line: string) => void lines.push(JSON.parse(line)) }),
+    fixedLogLevel: true,
+    ...more,
+  });
+  running.push(supervisor);
+  return supervisor;
+}
+
+function hook(annotations: object): Promise<string> {
+  const socket = connect(runtime.hookSocket);
+  socket.end(
+    JSON.stringify({
+      annotations,
+      linux: { cgroupsPath: `x:libpod:${ID}`, namespaces: [{ type: 'network' }] },
+    }),
+  );
+  return text(socket);
+}
+
+test('from the hook to the table and back to nothing', async () => {
+  const supervisor = await start();
+  const client = new ControlClient(runtime.controlSocket);
+  const answer = await hook({ 'sockswitch/enable': 'true' });
+  expect(answer).toMatch(/^OK\n\{/);
+  expect(answer).toContain(`"listenerPath":"${runtime.listenerSocket}"`);
+
+  keeper?.onListener({ id: 1, fd: 9, state: STATE });
+  expect(await client.status()).toMatchObject({ pid: process.pid, containers: 1, listeners: 1 });
+  const explained = await client.explain({ container: 'cc', address: '192.0.2.1', port: 80 });
+  expect(explained).toMatchObject({ container: ID, kind: 'switched', device: 'eth0' });
+
+  await supervisor.stop();
+  expect(engine.stopped && closed).toBe(true);
+  expect(existsSync(runtime.hookSocket) || existsSync(runtime.controlSocket)).toBe(false);
+  await expect(client.status()).rejects.toThrow(NoDaemonError);
+});
+
+test('refusals are remembered', async () => {
+  await start();
+  expect(await hook({ 'sockswitch/enable': 'yes' })).toMatch(
+    /^REJECT annotation sockswitch\/enable/,
+  );
+  keeper?.onRefused('two descriptors');
+  const { incidents } = await new ControlClient(runtime.controlSocket).containers();
+  expect(incidents).toMatchObject([
+    { kind: 'rejected', container: ID, message: expect.stringContaining('"yes"') },
+    { kind: 'listener', message: 'refused: two descriptors' },
+  ]);
+});
+
+test('the configuration is read again as a whole or not at all', async () => {
+  const supervisor = await start();
+  keeper?.onListener({ id: 1, fd: 9, state: STATE });
+  writeFileSync(configuration.config, 'ignore = ["192.0.2.0/24"]\n');
+  supervisor.reload();
+  expect(engine.policies.get(1)?.ignore).toEqual(['192.0.2.0/24']);
+  writeFileSync(configuration.config, 'ignore = ["198.51.100.0/24"]\nlog_lvel = "info"\n');
+  supervisor.reload();
+  expect(engine.policies.get(1)?.ignore).toEqual(['192.0.2.0/24']);
+  expect(lines.at(-1)?.msg).toMatch(/stays as it was: .*"log_lvel"/);
+});
+
+test('a second daemon is refused, and the first one goes on', async () => {
+  await start();
+  await expect(start()).rejects.toThrow(`already running (pid ${process.pid})`);
+  const busy = addon({
+    connectKeeper: () => {
+      throw Object.assign(new Error('EBUSY'), { code: 'EBUSY' });
+    },
+  });
+  const first = await new ControlClient(runtime.controlSocket).status();
+  expect(first.containers).toBe(0);
+  await running[0]?.stop();
+  await expect(start({ addon: busy })).rejects.toThrow('already running');
+});
+
+test('a kernel that does not do is refused before anything is touched', async () => {
+  const features = { ...addon().kernelFeatures(), addfd: false };
+  await expect(start({ addon: addon({ kernelFeatures: () => features }) })).rejects.toThrow('5.9');
+  expect(existsSync(runtime.directory)).toBe(false);
+});
+
+test('a keeper that goes away is replaced', async () => {
+  await start();
+  const first = keeper;
+  first?.onClose('gone');
+  await expect.poll(() => lines.at(-1)?.msg).toBe('the keeper is back');
+  expect(keeper).not.toBe(first);
+  expect((await new ControlClient(runtime.controlSocket).status()).keeper.connected).toBe(true);
+});

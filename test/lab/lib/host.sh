@@ -5,6 +5,7 @@
 # host_start leaves RUN_DIR/HOST/init behind (written by inside.sh, first thing) and returns once the init has replaced the
 # script that made the file system. What goes wrong on the way is in RUN_DIR/HOST/start.log.
 
+# shellcheck source=enter.sh
 source "$LAB_DIR/lib/enter.sh"
 
 # host_node: the real node binary, behind whatever version manager the caller uses.
@@ -25,7 +26,14 @@ hosts_start() {
   done
   for host in "${LAB_HOSTS[@]}"; do
     host_wait "$host" "$path/$host"
+    [[ $host == remote ]] || host_syslog "$host"
   done
+}
+
+# host_syslog HOST: something that reads /dev/log, as every real machine has; netavark on bookworm complains without it.
+host_syslog() {
+  host_run "$1" root sh -c '
+    setsid socat -u UNIX-RECV:/dev/log,mode=666 OPEN:/var/log/lab/syslog.log,creat,append </dev/null >/dev/null 2>&1 &'
 }
 
 host_start() {
@@ -69,4 +77,3 @@ host_wait() {
   cat "$RUN_DIR/$host/start.log" >&2
   die "$host did not start"
 }
-

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # status.sh: what is running, for people and for programs.
 
+# shellcheck source=enter.sh
 source "$LAB_DIR/lib/enter.sh"
 
 declare -gA LAB_ADDRESSES=(

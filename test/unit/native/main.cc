@@ -17,9 +17,9 @@ int main(int argc, char** argv) {
     } catch (const std::exception& error) {
       sockswitch::check::fail(test.name.c_str(), 0, error.what());
     }
-    std::cout << (failures() == before ? "ok   " : "FAIL ") << test.name << std::endl;
+    std::cout << (failures() == before ? "ok   " : "FAIL ") << test.name << '\n';
     ++run;
   }
-  std::cout << run << " tests, " << failures() << " failures" << std::endl;
+  std::cout << run << " tests, " << failures() << " failures" << '\n';
   return failures() == 0 && run > 0 ? 0 : 1;
 }

@@ -142,10 +142,11 @@ TEST(the_end_of_a_stream_is_told) {
 TEST(without_room_or_data_nothing_blocks) {
   const Pair pair = make_pair(SOCK_SEQPACKET | SOCK_NONBLOCK);
   CHECK_ERRNO(receive_message(pair.right.get(), 10), EAGAIN);
-  const std::string text(16 * 1024, 'x');
+  const std::string text(std::size_t{16} * 1024, 'x');
   int sent = 0;
   while (sent < 10000 && send_text(pair.left.get(), text)) ++sent;
-  CHECK(sent > 0 && sent < 10000);
+  CHECK(sent > 0);
+  CHECK(sent < 10000);
   for (int i = 0; i < sent; ++i)
     CHECK_EQ(receive_message(pair.right.get(), 20000).bytes.size(), text.size());
   CHECK_ERRNO(receive_message(pair.right.get(), 10), EAGAIN);
@@ -154,7 +155,7 @@ TEST(without_room_or_data_nothing_blocks) {
 TEST(a_stream_takes_a_long_message_whole) {
   const Pair pair = make_pair(SOCK_STREAM | SOCK_NONBLOCK);
   std::string head = "head";
-  std::string text(4 * 1024 * 1024, 'x');
+  std::string text(std::size_t{4} * 1024 * 1024, 'x');
   std::string received;
   std::thread reader([&] {
     while (received.size() < head.size() + text.size()) {

@@ -1,0 +1,32 @@
+// libFuzzer target for the JSON scanner; not part of native-tests. Run it with:
+//   clang++ -std=c++20 -g -fsanitize=fuzzer,address,undefined -Inative
+//     test/unit/native/json_scan_fuzz.cc native/programs/json_scan.cc -o /tmp/fuzz && /tmp/fuzz
+//     -max_len=512
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+
+#include "programs/json_scan.h"
+
+namespace json = sockswitch::json;
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const std::string_view input(reinterpret_cast<const char*>(data), size);
+  // Unchecked spans must do no harm either.
+  for (const auto kind : {json::Kind::kObject, json::Kind::kString, json::Kind::kArray}) {
+    json::member({kind, input}, "a");
+    json::decode_string({kind, input});
+    json::is_empty({kind, input});
+  }
+  if (const auto root = json::parse(input)) {
+    if (const auto found = json::member(*root, "a")) {
+      if (!json::parse(found->text)) std::abort();  // a part of a good document is a good document
+    }
+  }
+  std::string literal;
+  json::append_string(literal, input);
+  const auto value = json::parse(literal);
+  if (!value || !json::decode_string(*value)) std::abort();
+  return 0;
+}

@@ -1,0 +1,26 @@
+/** A driver is a way for a container to reach the network. */
+import type { Place } from '../places/place.js';
+
+export interface Driver {
+  readonly name: string;
+  /** One line for tables and help. */
+  readonly title: string;
+  /** What `podman run` gets. */
+  readonly podmanArgs: readonly string[];
+  /** The fallback network of a driver that accelerates: the same container without acceleration. */
+  readonly unaccelerated?: string;
+  /** Whether sockswitch must (and otherwise must not) have switched connections. */
+  readonly switches: boolean;
+  /** The program without which this driver cannot run. */
+  readonly program?: string;
+  /** Called before each trial; what it returns is called after it. */
+  readonly prepare?: (place: Place) => Promise<Prepared>;
+}
+
+export interface Prepared {
+  /** More arguments for `podman run`. */
+  readonly podmanArgs?: readonly string[];
+  /** What was run besides Podman, for the record. */
+  readonly note: string;
+  readonly undo: () => Promise<void>;
+}

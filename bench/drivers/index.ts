@@ -1,0 +1,54 @@
+/** All drivers, in the order in which tables show them. */
+import { bypass4netns } from './bypass4netns.js';
+import type { Driver } from './driver.js';
+import { pastaTuned } from './pasta-tuned.js';
+
+const ENABLE = ['--annotation', 'sockswitch/enable=true'];
+
+export const DRIVERS: readonly Driver[] = [
+  {
+    name: 'host',
+    title: '--network=host (no isolation)',
+    podmanArgs: ['--network=host'],
+    switches: false,
+  },
+  {
+    name: 'sockswitch-pasta',
+    title: 'sockswitch over pasta',
+    podmanArgs: ['--network=pasta', ...ENABLE],
+    unaccelerated: 'pasta',
+    switches: true,
+    program: 'pasta',
+  },
+  {
+    name: 'sockswitch-slirp4netns',
+    title: 'sockswitch over slirp4netns',
+    podmanArgs: ['--network=slirp4netns', ...ENABLE],
+    unaccelerated: 'slirp4netns',
+    switches: true,
+    program: 'slirp4netns',
+  },
+  bypass4netns,
+  {
+    name: 'pasta',
+    title: 'pasta',
+    podmanArgs: ['--network=pasta'],
+    switches: false,
+    program: 'pasta',
+  },
+  pastaTuned,
+  {
+    name: 'slirp4netns',
+    title: 'slirp4netns',
+    podmanArgs: ['--network=slirp4netns'],
+    switches: false,
+    program: 'slirp4netns',
+  },
+];
+
+/** What each `--network` program comes in, on Debian. */
+export const PACKAGES: Readonly<Record<string, string>> = {
+  pasta: 'passt',
+  slirp4netns: 'slirp4netns',
+  bypass4netns: 'bypass4netns',
+};

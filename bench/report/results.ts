@@ -1,0 +1,66 @@
+/** The raw data of a run: what --json writes and bench/results/ keeps. bench/README.md describes the same in words. */
+import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+
+const environmentSchema = z.object({
+  /** `lab`, or `local`: a user's own machine. */
+  place: z.enum(['lab', 'local']),
+  kernel: z.string(),
+  architecture: z.string(),
+  cpu: z.string(),
+  cores: z.int(),
+  memoryMiB: z.int(),
+  /** One minute's, when the run began. */
+  loadAverage: z.number(),
+  /** Of programs; those that are missing are left out. */
+  versions: z.record(z.string(), z.string()),
+  sysctls: z.record(z.string(), z.string()),
+  commit: z.string(),
+  /** Whether the work tree differed from the commit. */
+  modified: z.boolean(),
+});
+export type Environment = z.infer<typeof environmentSchema>;
+
+const trialSchema = z.object({
+  workload: z.string(),
+  driver: z.string(),
+  /** From 1. */
+  round: z.int(),
+  /** ISO 8601. */
+  startedAt: z.string(),
+  /** Exactly what was run as the container user's `podman`. */
+  command: z.array(z.string()).readonly(),
+  /** What was run besides. */
+  note: z.string().optional(),
+  /** By metric; absent when the trial failed. */
+  metrics: z.record(z.string(), z.number()).optional(),
+  /** Connections that sockswitch switched; absent where it did not serve the container. */
+  switched: z.int().optional(),
+  /** Why the trial failed. */
+  error: z.string().optional(),
+});
+export type Trial = z.infer<typeof trialSchema>;
+
+const runSchema = z.object({
+  schema: z.literal(1),
+  /** ISO 8601. */
+  startedAt: z.string(),
+  finishedAt: z.string(),
+  /** Whether all planned trials were made. */
+  complete: z.boolean(),
+  suites: z.array(z.string()),
+  drivers: z.array(z.string()),
+  rounds: z.int(),
+  environment: environmentSchema,
+  trials: z.array(trialSchema),
+});
+export type Run = z.infer<typeof runSchema>;
+
+/** Throws with the file's name when it is not the result of a run. */
+export function readRun(path: string): Run {
+  try {
+    return runSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
+  } catch (error) {
+    throw new Error(`${path}: ${error instanceof Error ? error.message : error}`);
+  }
+}

@@ -1,0 +1,40 @@
+/** The order of trials: round by round, workload by workload; drivers follow one another in an order that rotates. */
+import type { Driver } from '../drivers/driver.js';
+import type { Workload } from '../workloads/workload.js';
+
+export interface PlannedTrial {
+  readonly workload: Workload;
+  readonly driver: Driver;
+  /** From 1. */
+  readonly round: number;
+}
+
+export function planTrials(
+  workloads: readonly Workload[],
+  drivers: readonly Driver[],
+  rounds: number,
+): PlannedTrial[] {
+  const planned: PlannedTrial[] = [];
+  for (let round = 1; round <= rounds; round++) {
+    for (const [index, workload] of workloads.entries()) {
+      for (const driver of rotate(suitable(workload, drivers), round - 1 + index)) {
+        planned.push({ workload, driver, round });
+      }
+    }
+  }
+  return planned;
+}
+
+/** Without those that are neither compared nor compared with. */
+function suitable(workload: Workload, drivers: readonly Driver[]): readonly Driver[] {
+  if (workload.baseline === 'host') return drivers;
+  const baselines = new Set(drivers.map(({ unaccelerated }) => unaccelerated));
+  return drivers.filter(
+    ({ name, unaccelerated }) => unaccelerated !== undefined || baselines.has(name),
+  );
+}
+
+export function rotate<T>(list: readonly T[], by: number): T[] {
+  const start = list.length === 0 ? 0 : by % list.length;
+  return [...list.slice(start), ...list.slice(0, start)];
+}

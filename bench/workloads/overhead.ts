@@ -1,0 +1,48 @@
+/** What acceleration costs that which it does not accelerate. Ratios are to the same container without it. */
+import { PROBE } from '../runner/session.js';
+import { parseJsonLine, type Workload } from './workload.js';
+
+const COMMON = {
+  baseline: 'unaccelerated',
+  parse: parseJsonLine,
+  switchedAtLeast: () => 0,
+} as const;
+
+function localRate(name: string, title: string, family: 'tcp' | 'unix'): Workload {
+  return {
+    ...COMMON,
+    name,
+    title,
+    metrics: [{ name: 'per_second', title, unit: '1/s', better: 'higher' }],
+    seconds: 1,
+    script: (_place, { seconds }) =>
+      `${PROBE} local ${family} 0.3 >/dev/null && ${PROBE} local ${family} ${seconds}`,
+  };
+}
+
+/** Connections that are trapped, judged and left to the container. */
+export const loopbackRate = localRate('loopback-rate', 'to own loopback', 'tcp');
+export const unixRate = localRate('unix-rate', 'over AF_UNIX', 'unix');
+
+const CALLS = {
+  fcntl: 'fcntl',
+  setsockopt: 'setsockopt',
+  dup_close: 'dup+close',
+  open_close: 'open+close',
+  fork_exec: 'fork+exec',
+} as const;
+
+/** Calls that should not be trapped at all. */
+export const calls: Workload = {
+  ...COMMON,
+  name: 'calls',
+  title: 'other calls',
+  metrics: Object.entries(CALLS).map(([name, title]) => ({
+    name: `${name}_ns`,
+    title,
+    unit: 'ns',
+    better: 'lower',
+  })),
+  seconds: 0,
+  script: () => `${PROBE} calls`,
+};

@@ -15,12 +15,14 @@ import {
   difference,
   ENABLED,
   MATRIX,
-  type Place,
+  type Runtime,
   startContainer,
 } from './podman.js';
 import { record, type Verdict } from './results.js';
 
-export interface Pair extends Place {
+export interface Pair {
+  readonly network: string;
+  readonly runtime: Runtime;
   readonly accelerated: Container;
   readonly plain: Container;
 }
@@ -33,7 +35,7 @@ export interface Comparison {
 }
 
 export async function startPair(
-  place: Place,
+  place: { readonly network: string; readonly runtime: Runtime },
   options: Pick<ContainerOptions, 'args' | 'image' | 'annotations'> = {},
 ): Promise<Pair> {
   const plain = await startContainer({ ...place, ...options, annotations: {} });

@@ -26,7 +26,8 @@ const BRIDGE = 'sockswitch-test';
 
 export interface ContainerOptions {
   readonly host?: Host;
-  readonly network?: Network;
+  /** Also with options of its own, such as `pasta:--map-gw`. */
+  readonly network?: string;
   readonly runtime?: Runtime;
   readonly annotations?: Readonly<Record<string, string>>;
   /** More options of `podman run`. */
@@ -86,7 +87,7 @@ function podmanWords(options: ContainerOptions, how: readonly string[]): string[
   ];
 }
 
-async function ensureNetwork(host: Host, network: Network | undefined): Promise<void> {
+async function ensureNetwork(host: Host, network: string | undefined): Promise<void> {
   if (network === 'bridge') await host.output(['podman', 'network', 'create', '--ignore', BRIDGE]);
 }
 
@@ -227,7 +228,7 @@ const WAIT_FOR_V6 = `for try in $(seq 100); do ${DEFAULT_V6} && exit; sleep 0.1;
  * `podman network create` makes networks without IPv6 unless it is told otherwise.
  */
 export async function hasIpv6(pair: {
-  readonly network: Network;
+  readonly network: string;
   readonly accelerated: Container;
   readonly plain: Container;
 }): Promise<boolean> {

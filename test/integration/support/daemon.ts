@@ -1,0 +1,47 @@
+/** The sockswitch daemon of a host: stopping, starting, killing it, and what it holds. */
+import { z } from 'zod';
+import { type Host, host1, lab } from './lab.js';
+
+async function verb(action: 'start' | 'stop', host: Host): Promise<void> {
+  const result = await lab(['daemon', action, host.name]);
+  if (result.status !== 0) throw new Error(`lab daemon ${action} ${host.name}: ${result.stderr}`);
+}
+
+export const startDaemon = (host: Host = host1) => verb('start', host);
+/** SIGTERM. The keeper stays. */
+export const stopDaemon = (host: Host = host1) => verb('stop', host);
+
+/** SIGKILL. Returns when it is gone. */
+export async function killDaemon(host: Host = host1): Promise<void> {
+  const pid = String(await daemonPid(host));
+  await host.sh('kill -KILL "$1"; while kill -0 "$1" 2>/dev/null; do sleep 0.05; done', [pid]);
+}
+
+const statusSchema = z.object({
+  pid: z.int(),
+  containers: z.int(),
+  listeners: z.int(),
+  keeper: z.object({ connected: z.boolean() }),
+});
+
+export async function daemonStatus(host: Host = host1): Promise<z.infer<typeof statusSchema>> {
+  return statusSchema.parse(JSON.parse(await host.output(['sockswitch', 'status', '--json'])));
+}
+
+export async function daemonPid(host: Host = host1): Promise<number> {
+  return (await daemonStatus(host)).pid;
+}
+
+export async function keeperPid(host: Host = host1): Promise<number> {
+  return Number((await host.output(['pgrep', '--newest', 'sockswitch-keep'])).trim());
+}
+
+/** How many bytes of log there are, to look at what comes after. */
+export async function logSize(host: Host = host1): Promise<number> {
+  return Number(await host.output(['stat', '--format=%s', 'sockswitch-daemon.log']));
+}
+
+/** The log from a byte on. */
+export async function logSince(size: number, host: Host = host1): Promise<string> {
+  return host.output(['tail', '-c', `+${size + 1}`, 'sockswitch-daemon.log']);
+}

@@ -38,7 +38,7 @@ export async function openLab(options: LabOptions): Promise<Place> {
     httpPort: 80,
     image: 'localhost/lab',
     podman: ['podman'],
-    probe: '/opt/sockswitch/build/bench/probe',
+    probeArgs: ['--volume=/opt/sockswitch/build/bench/probe:/probe:ro'],
     scratch: SCRATCH,
     asUser: (argv) => [LAB, 'exec', 'host1', '--', ...argv],
     asRoot: (argv) => [LAB, 'exec', '--root', 'host1', '--', ...argv],

@@ -9,8 +9,8 @@ export interface Place {
   readonly image: string;
   /** `podman`, with the global options that this place needs. */
   readonly podman: readonly string[];
-  /** Where the static probe (workloads/probe.c) is, as the place's user sees it. */
-  readonly probe: string;
+  /** What makes `podman run` put the static probe (workloads/probe.c) at /probe. */
+  readonly probeArgs: readonly string[];
   /** A directory that the user may write to, gone after `close`. */
   readonly scratch: string;
 

@@ -42,7 +42,7 @@ export function podmanRun(place: Place, plan: SessionPlan, name: string): string
     ...['run', '--rm', '-i', '--pull=never', `--name=${name}`],
     ...plan.driver.podmanArgs,
     ...plan.extraArgs,
-    `--volume=${place.probe}:${PROBE}:ro`,
+    ...place.probeArgs,
     ...[place.image, 'sh', '-c', wrapped],
   ];
 }

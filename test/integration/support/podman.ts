@@ -26,7 +26,7 @@ const BRIDGE = 'sockswitch-test';
 
 export interface ContainerOptions {
   readonly host?: Host;
-  /** Also with options of its own, such as `pasta:--map-gw`. */
+  /** Also with options of its own, such as `pasta:--map-gw`; empty: none is asked for (a pod has one). */
   readonly network?: string;
   readonly runtime?: Runtime;
   readonly annotations?: Readonly<Record<string, string>>;
@@ -69,7 +69,7 @@ export async function startContainer(
   await ensureNetwork(host, options.network);
   const name = `test-${process.pid}-${++count}`;
   made.push({ host, id: name });
-  const words = podmanWords(options, ['-d', '--init', '--name', name]);
+  const words = podmanWords(options, ['-d', '--name', name]);
   const command = options.command ?? ['sleep', 'infinity'];
   const id = (await host.output([...words, ...command])).trim();
   return new Container(host, id, name);
@@ -80,11 +80,16 @@ function podmanWords(options: ContainerOptions, how: readonly string[]): string[
     '--annotation',
     `${key}=${value}`,
   ]);
-  const network = options.network === 'bridge' ? BRIDGE : (options.network ?? 'pasta');
   return [
-    ...['podman', '--runtime', options.runtime ?? 'crun', 'run', ...how, '--network', network],
-    ...[...annotations, ...(options.args ?? []), options.image ?? 'localhost/lab'],
+    ...['podman', '--runtime', options.runtime ?? 'crun', 'run', ...how],
+    ...[...networkWords(options.network ?? 'pasta'), ...annotations, ...(options.args ?? [])],
+    options.image ?? 'localhost/lab',
   ];
+}
+
+function networkWords(network: string): string[] {
+  if (network === '') return [];
+  return ['--network', network === 'bridge' ? BRIDGE : network];
 }
 
 async function ensureNetwork(host: Host, network: string | undefined): Promise<void> {

@@ -67,9 +67,13 @@ async function demo(options: Options): Promise<void> {
   const trials: Trial[] = [];
   let place: Place | undefined;
   let workloads: readonly Workload[] = [];
+  const print: Say = (line) => process.stderr.write(`${line}\n`);
+  let onLine = print; // while steps run, theirs
   const open = async (say: Say) => {
+    onLine = say;
+    const follow: Say = (line) => onLine(line);
     if (inLab) {
-      place = await openLab({ keep: options.keep === true, onLine: say });
+      place = await openLab({ keep: options.keep === true, onLine: follow });
       workloads = [tcpUp, tcpDown, connectionRate];
       return;
     }
@@ -101,9 +105,10 @@ async function demo(options: Options): Promise<void> {
       })),
     ]);
   } finally {
-    const opened = place;
-    if (opened !== undefined) {
-      await runSteps([{ title: 'Clean up', run: () => opened.close() }]);
+    onLine = print;
+    if (place !== undefined) {
+      print('cleaning up');
+      await place.close();
     }
     if (trials.length > 0) printResult(trials, workloads, inLab);
   }

@@ -12,6 +12,7 @@ import {
   accessSync,
   chmodSync,
   constants,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   rmSync,
@@ -234,6 +235,11 @@ async function makeImage(scratch: string): Promise<void> {
   for (const program of programs) {
     const loaded = await execute(['ldd', program]);
     for (const [path] of loaded.matchAll(/\/[^\s():]+/g)) if (path !== program) libraries.add(path);
+  }
+  // What the C library loads on demand, so that ldd does not know it.
+  for (const path of [...libraries].filter((name) => /\/libc\.so/.test(name))) {
+    const unwinder = join(path, '..', 'libgcc_s.so.1');
+    if (existsSync(unwinder)) libraries.add(unwinder);
   }
   const tree = join(scratch, 'image');
   mkdirSync(join(tree, 'tmp'), { recursive: true });

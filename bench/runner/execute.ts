@@ -54,10 +54,6 @@ export async function execute(
 
 /** The end of what a program said, on one line. */
 export function lastLines(text: string): string {
-  return text
-    .split('\n')
-    .map((line) => line.trim())
-    .filter((line) => line !== '')
-    .slice(-LINES_SHOWN)
-    .join(' | ');
+  const lines = text.split('\n').map((line) => line.trim());
+  return [...new Set(lines.filter((line) => line !== ''))].slice(-LINES_SHOWN).join(' | ');
 }

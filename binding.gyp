@@ -35,6 +35,7 @@
         "native/policy/destination.cc",
         "native/policy/network_view.cc",
         "native/policy/outcome.cc",
+        "native/switch/accept_guard.cc",
         "native/switch/epoll_set.cc",
         "native/switch/host_socket.cc",
         "native/switch/replace.cc",
@@ -81,9 +82,28 @@
         "test/unit/native/main.cc",
         "test/unit/native/json_scan_test.cc",
         "test/unit/native/unix_socket_test.cc",
+        "test/unit/native/address_test.cc",
+        "test/unit/native/kernel_text_test.cc",
+        "test/unit/native/switch_test.cc",
         "native/programs/json_scan.cc",
         "native/kernel/unix_socket.cc",
-        "native/kernel/errno_error.cc"
+        "native/kernel/errno_error.cc",
+        "native/kernel/control_thread.cc",
+        "native/kernel/netlink.cc",
+        "native/kernel/netns.cc",
+        "native/kernel/syscalls.cc",
+        "native/kernel/watcher.cc",
+        "native/notify/caller.cc",
+        "native/notify/interrupted.cc",
+        "native/policy/address.cc",
+        "native/policy/destination.cc",
+        "native/policy/network_view.cc",
+        "native/policy/outcome.cc",
+        "native/switch/accept_guard.cc",
+        "native/switch/accept_guard.cc",
+        "native/switch/epoll_set.cc",
+        "native/switch/socket_options.cc",
+        "native/switch/tcp_socket.cc"
       ]
     }
   ]

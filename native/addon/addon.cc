@@ -43,7 +43,9 @@ class EngineObject {
       batch.Set(0U, to_js(env, *owned));
       handler.Call({batch});
     };
-    if (events_.NonBlockingCall(held.get(), deliver) == napi_ok) static_cast<void>(held.release());
+    if (events_.NonBlockingCall(held.get(), deliver) == napi_ok) {
+      [[maybe_unused]] auto* theirs = held.release();
+    }
   }
 
   Napi::ThreadSafeFunction events_;
@@ -67,9 +69,9 @@ std::uint64_t listener_number(const Napi::CallbackInfo& info) {
 Napi::Value attach(const Napi::CallbackInfo& info, EngineObject& object) {
   Napi::Object options = get_object(info, 0);
   UniqueFd fd(get_int(options, "fd"));
-  auto number = object.engine().attach(std::move(fd), get_int(options, "pid"),
-                                       get_string(options, "container"),
-                                       get_policy(options.Get("policy")));
+  auto number =
+      object.engine().attach(std::move(fd), get_int(options, "pid"),
+                             get_string(options, "container"), get_policy(options.Get("policy")));
   return Napi::Number::New(info.Env(), static_cast<double>(number));
 }
 

@@ -1,11 +1,12 @@
 // Theory of operation.
 //
 // The socket is watched by libuv; each packet (programs/keeper_protocol.h) becomes one call of a JS
-// handler. The first packet is awaited in connect_keeper() itself, so that "another daemon is connected"
-// is an error of the call. The link keeps itself alive until it is closed, from either side; closing is
-// final, and libuv frees the watcher in its own time.
+// handler. connect_keeper() itself waits for the first packet and looks at it, so that "another
+// daemon is connected" is an error of the call. The link keeps itself alive until it is closed,
+// from either side; closing is final, and libuv frees the watcher in its own time.
 #include "addon/keeper_link.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <uv.h>
 
@@ -32,7 +33,7 @@ class KeeperLink {
         on_close_(Napi::Persistent(get_function(handlers, "onClose"))) {}
 
   // Starts watching; `self` is given back when the link is closed.
-  static void start(std::shared_ptr<KeeperLink> self) {
+  static void start(const std::shared_ptr<KeeperLink>& self) {
     uv_loop_t* loop = nullptr;
     napi_get_uv_event_loop(self->env_, &loop);
     uv_poll_init(loop, &self->poll_, self->fd_.get());
@@ -53,9 +54,8 @@ class KeeperLink {
   void close() {
     if (!self_) return;
     uv_poll_stop(&poll_);
-    uv_close(reinterpret_cast<uv_handle_t*>(&poll_), [](uv_handle_t* handle) {
-      static_cast<KeeperLink*>(handle->data)->self_.reset();
-    });
+    uv_close(reinterpret_cast<uv_handle_t*>(&poll_),
+             [](uv_handle_t* handle) { static_cast<KeeperLink*>(handle->data)->self_.reset(); });
   }
 
   // Handles one packet; false if it says that the link is of no use.
@@ -122,12 +122,27 @@ class KeeperLink {
   Napi::FunctionReference on_close_;
 };
 
+constexpr int kFirstPacketMs = 2000;
+
+// The keeper speaks first. Throws ErrnoError: EBUSY, or ETIMEDOUT if it is silent.
+void await_welcome(int fd) {
+  struct pollfd state{.fd = fd, .events = POLLIN};
+  if (::poll(&state, 1, kFirstPacketMs) <= 0)
+    throw ErrnoError(ETIMEDOUT, "connect", "to the keeper");
+  KeeperHeader header;
+  ssize_t got = ::recv(fd, &header, sizeof header, MSG_PEEK);
+  if (got == sizeof header && header.type == KeeperMessage::kBusy) {
+    throw ErrnoError(EBUSY, "connect", "to the keeper");
+  }
+}
+
 }  // namespace
 
 Napi::Value connect_keeper(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   return guarded(env, [&]() -> Napi::Value {
     UniqueFd fd = unix_connect(get_string(info, 0), SOCK_SEQPACKET | SOCK_NONBLOCK);
+    await_welcome(fd.get());
     auto link = std::make_shared<KeeperLink>(env, std::move(fd), get_object(info, 1));
     KeeperLink::start(link);
     auto object = Napi::Object::New(env);

@@ -1,8 +1,8 @@
 // The thread that does what listener threads cannot do themselves.
 //
-// A listener thread has a descriptor table of its own (see notify/listener.cc): descriptors that several
-// parts share, the namespace helper, and reports to JavaScript are out of its reach. It hands such work
-// to this thread, which lives in the process's common table. All of it is rare.
+// A listener thread has a descriptor table of its own (see notify/listener.cc): descriptors that
+// several parts share, the namespace helper, and reports to JavaScript are out of its reach. It
+// hands such work to this thread, which lives in the process's common table. All of it is rare.
 #pragma once
 
 #include <condition_variable>

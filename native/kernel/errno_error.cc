@@ -21,7 +21,8 @@ ErrnoError::ErrnoError(int error, std::string syscall, const std::string& detail
 
 std::string ErrnoError::code() const {
   const char* name = ::strerrorname_np(error_);
-  return name ? name : std::to_string(error_);
+  if (name) return name;
+  return std::to_string(error_);
 }
 
 void throw_errno(const std::string& syscall, const std::string& detail) {

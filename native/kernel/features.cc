@@ -25,8 +25,8 @@
 namespace sockswitch {
 namespace {
 
-// Installs a filter that allows everything, with a notification descriptor; -1 with errno. The filter
-// stays with the calling thread for good.
+// Installs a filter that allows everything, with a notification descriptor; -1 with errno. The
+// filter stays with the calling thread for good.
 UniqueFd install_harmless_filter(unsigned flags) {
   struct sock_filter allow[] = {BPF_STMT(BPF_RET | BPF_K, abi::kRetAllow)};
   struct sock_fprog program{1, allow};
@@ -66,8 +66,8 @@ int any_device() {
   return 0;
 }
 
-// Connects a pinned socket to a listener on loopback, which must fail, with any error but a refusal:
-// that would come from loopback itself.
+// Connects a pinned socket to a listener on loopback, which must fail, with any error but a
+// refusal: that would come from loopback itself.
 std::string probe_pinning() {
   int device = any_device();
   if (device == 0) return {};  // nothing leaves this host, so nothing will be switched

@@ -46,13 +46,15 @@ struct SeccompNotifAddfd {
 static_assert(sizeof(SeccompNotifAddfd) == 24);
 
 inline constexpr std::uint32_t kRespContinue = 1;  // 5.5: let the kernel execute the call
-inline constexpr std::uint32_t kAddfdSetfd = 1;    // 5.9: at the number `newfd`, replacing what is there
+inline constexpr std::uint32_t kAddfdSetfd =
+    1;  // 5.9: at the number `newfd`, replacing what is there
 inline constexpr unsigned long kNotifRecv = _IOWR('!', 0, SeccompNotif);
 inline constexpr unsigned long kNotifSend = _IOWR('!', 1, SeccompNotifResp);
-inline constexpr unsigned long kNotifIdValid = _IOW('!', 2, std::uint64_t);  // 5.17's direction bits
+inline constexpr unsigned long kNotifIdValid =
+    _IOW('!', 2, std::uint64_t);  // 5.17's direction bits
 inline constexpr unsigned long kNotifAddfd = _IOW('!', 3, SeccompNotifAddfd);
 inline constexpr unsigned long kNotifSetFlags = _IOW('!', 4, std::uint64_t);  // 6.6
-inline constexpr std::uint64_t kNotifSyncWakeUp = 1;                          // 6.6, for kNotifSetFlags
+inline constexpr std::uint64_t kNotifSyncWakeUp = 1;  // 6.6, for kNotifSetFlags
 
 inline constexpr unsigned kSetModeFilter = 1;
 inline constexpr unsigned kGetActionAvail = 2;

@@ -13,8 +13,9 @@
 namespace sockswitch {
 namespace {
 
-// An answer to one route question is well below a page; a dump arrives in datagrams of up to 32 KiB.
-constexpr std::size_t kBufferSize = 32 * 1024;
+// An answer to one route question is well below a page; a dump arrives in datagrams of up to 32
+// KiB.
+constexpr std::size_t kBufferSize = std::size_t{32} * 1024;
 
 // What one rtattr says, bounds checked by the caller.
 struct Attribute {
@@ -23,7 +24,8 @@ struct Attribute {
   std::size_t size;
 };
 
-// Calls `visit` for every attribute in [data, data + size); stops quietly at the first malformed one.
+// Calls `visit` for every attribute in [data, data + size); stops quietly at the first malformed
+// one.
 template <typename Visit>
 void for_each_attribute(const std::uint8_t* data, std::size_t size, Visit visit) {
   while (size >= sizeof(rtattr)) {
@@ -139,7 +141,8 @@ std::optional<Route> RouteSocket::ask(const Address& destination, bool matched_e
   } request;
   bool v4 = destination.is_v4();
   std::size_t size = v4 ? sizeof(in_addr) : sizeof(in6_addr);
-  request.header.nlmsg_len = static_cast<std::uint32_t>(offsetof(decltype(request), address) + size);
+  request.header.nlmsg_len =
+      static_cast<std::uint32_t>(offsetof(decltype(request), address) + size);
   request.header.nlmsg_type = RTM_GETROUTE;
   request.header.nlmsg_flags = NLM_F_REQUEST;
   request.header.nlmsg_seq = ++sequence_;
@@ -162,7 +165,7 @@ std::optional<Route> RouteSocket::ask(const Address& destination, bool matched_e
   }
 }
 
-std::vector<int> RouteSocket::default_route_devices() {
+std::vector<Route> RouteSocket::default_routes() {
   struct {
     nlmsghdr header{};
     rtmsg message{};
@@ -173,12 +176,12 @@ std::vector<int> RouteSocket::default_route_devices() {
   request.header.nlmsg_seq = ++sequence_;
   request.message.rtm_family = AF_UNSPEC;
 
-  std::vector<int> devices;
-  if (::send(fd_.get(), &request, sizeof request, 0) < 0) return devices;
+  std::vector<Route> routes;
+  if (::send(fd_.get(), &request, sizeof request, 0) < 0) return routes;
   std::vector<std::uint8_t> buffer(kBufferSize);
   for (;;) {
     ssize_t got = receive(fd_.get(), buffer);
-    if (got <= 0) return devices;
+    if (got <= 0) return routes;
     auto rest = static_cast<std::size_t>(got);
     const std::uint8_t* at = buffer.data();
     while (rest >= NLMSG_HDRLEN) {
@@ -186,15 +189,14 @@ std::vector<int> RouteSocket::default_route_devices() {
       std::memcpy(&header, at, sizeof header);
       if (header.nlmsg_len < NLMSG_HDRLEN || header.nlmsg_len > rest) break;
       if (header.nlmsg_seq == sequence_) {
-        if (header.nlmsg_type == NLMSG_DONE || header.nlmsg_type == NLMSG_ERROR) return devices;
+        if (header.nlmsg_type == NLMSG_DONE || header.nlmsg_type == NLMSG_ERROR) return routes;
         rtmsg message{};
         if (header.nlmsg_len >= NLMSG_HDRLEN + sizeof message) {
           std::memcpy(&message, at + NLMSG_HDRLEN, sizeof message);
         }
         auto route = parse_route(at, rest);
-        if (route && message.rtm_dst_len == 0 && route->type == RTN_UNICAST && route->device > 0 &&
-            std::find(devices.begin(), devices.end(), route->device) == devices.end()) {
-          devices.push_back(route->device);
+        if (route && message.rtm_dst_len == 0 && route->type == RTN_UNICAST && route->device > 0) {
+          routes.push_back(*route);
         }
       }
       std::size_t step = std::min<std::size_t>(NLMSG_ALIGN(header.nlmsg_len), rest);

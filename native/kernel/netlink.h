@@ -32,8 +32,8 @@ class RouteSocket {
   std::optional<Route> lookup(const Address& destination) { return ask(destination, false); }
   // The same, but the matching entry of the routing table itself, with its prefix (Linux 4.16).
   std::optional<Route> matched_prefix(const Address& destination) { return ask(destination, true); }
-  // Devices that hold a default route, IPv4 and IPv6.
-  std::vector<int> default_route_devices();
+  // All default routes, IPv4 and IPv6.
+  std::vector<Route> default_routes();
 
  private:
   std::optional<Route> ask(const Address& destination, bool matched_entry);

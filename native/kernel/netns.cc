@@ -2,13 +2,13 @@
 
 #include <fcntl.h>
 #include <spawn.h>
-#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 
 #include "kernel/errno_error.h"
@@ -49,7 +49,7 @@ Netns Netns::of_process(pid_t pid) {
   std::string path = "/proc/" + std::to_string(pid) + "/ns/net";
   UniqueFd net(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!net) throw_errno("open", path);
-  struct stat status {};
+  struct stat status{};
   if (::fstat(net.get(), &status) != 0) throw_errno("fstat", path);
   UniqueFd user(::ioctl(net.get(), abi::kNsGetUserns));
   if (!user) throw_errno("ioctl", "NS_GET_USERNS " + path);
@@ -63,8 +63,8 @@ std::vector<UniqueFd> Netns::open_view(const std::string& helper) const {
 }
 
 UniqueFd Netns::open_socket(const std::string& helper, int domain, int type, int protocol) const {
-  auto fds = run(helper, {"socket", std::to_string(domain), std::to_string(type),
-                          std::to_string(protocol)});
+  auto fds = run(
+      helper, {"socket", std::to_string(domain), std::to_string(type), std::to_string(protocol)});
   if (fds.size() != 1) throw ErrnoError(EPROTO, "sockswitch-netns");
   return std::move(fds.front());
 }
@@ -89,11 +89,13 @@ std::vector<UniqueFd> Netns::run(const std::string& helper,
   std::vector<std::string> words{helper};
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
   char* environment[] = {nullptr};
   pid_t child = 0;
-  int error = ::posix_spawn(&child, helper.c_str(), actions.get(), nullptr, argv.data(), environment);
+  int error =
+      ::posix_spawn(&child, helper.c_str(), actions.get(), nullptr, argv.data(), environment);
   if (error != 0) throw ErrnoError(error, "posix_spawn", helper);
   theirs.reset();
   reply.reset();

@@ -30,7 +30,8 @@ class Netns {
  private:
   Netns(UniqueFd net, UniqueFd user, NetnsIdentity identity)
       : net_(std::move(net)), user_(std::move(user)), identity_(identity) {}
-  std::vector<UniqueFd> run(const std::string& helper, const std::vector<std::string>& arguments) const;
+  std::vector<UniqueFd> run(const std::string& helper,
+                            const std::vector<std::string>& arguments) const;
 
   UniqueFd net_;
   UniqueFd user_;

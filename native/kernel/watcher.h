@@ -21,8 +21,9 @@ class Watcher {
   Watcher(const Watcher&) = delete;
   Watcher& operator=(const Watcher&) = delete;
 
-  // Calls `callback` on the watcher's thread whenever one of `events` (EPOLLIN, ...) is there; EPOLLHUP
-  // and EPOLLERR always count. The descriptor stays the caller's; returns the watch's number.
+  // Calls `callback` on the watcher's thread whenever one of `events` (EPOLLIN, ...) is there;
+  // EPOLLHUP and EPOLLERR always count. The descriptor stays the caller's; returns the watch's
+  // number.
   std::uint64_t add(int fd, std::uint32_t events, Callback callback);
   // After this returns the callback neither runs nor will run.
   void remove(std::uint64_t watch);

@@ -1,8 +1,9 @@
 // bind(2) and listen(2) on host sockets.
 //
-// A host socket is given out for one outbound connection. Bound or listening it would occupy a port of
-// the host, which an unaccelerated container cannot do. So one that is not connected becomes a container
-// socket first, and the kernel executes the call on that. All other sockets are the kernel's.
+// A host socket is given out for one outbound connection. Bound or listening it would occupy a port
+// of the host, which an unaccelerated container cannot do. So one that is not connected becomes a
+// container socket first, and the kernel executes the call on that. All other sockets are the
+// kernel's.
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -18,8 +19,8 @@ Outcome handle_bind_or_listen(Context& context, const abi::SeccompNotif& notific
     return pass(context, notification.id, Outcome::kHousekeeping);
   }
   if (connectable(target->socket.get(), target->identity.domain) != Connectable::kYes) {
-    // Connected or connecting: the kernel would say EINVAL. Saying it here leaves no room for a second
-    // thread that disconnects the socket meanwhile.
+    // Connected or connecting: the kernel would say EINVAL. Saying it here leaves no room for a
+    // second thread that disconnects the socket meanwhile.
     context.notify.fail(notification.id, EINVAL);
     return Outcome::kHousekeeping;
   }

@@ -4,14 +4,15 @@
 //   not a TCP socket of the container  the kernel's, on the fallback network
 //   a host socket                      one of ours: see `reconnect`
 //   destination judged "fallback"      the kernel's, on the container's own socket
-//   otherwise                          a host socket is made, starts to connect, and takes the number
+//   otherwise                          a host socket is made, starts to connect, and takes the
+//   number
 //
-// The address is read once; that copy is judged and used. The connect itself is always started here, on
-// a non-blocking socket. A non-blocking caller gets EINPROGRESS, as it would from the kernel. For a
-// blocking caller whose connection is not there at once, the call is continued: the kernel then finds a
-// socket that is connecting and waits for it, honouring SO_SNDTIMEO and signals as ever, without another
-// look at the address. (A second thread that rewrites the address to AF_UNSPEC meanwhile disconnects its
-// own socket, which stays pinned to its device.)
+// The address is read once; that copy is judged and used. The connect itself is always started
+// here, on a non-blocking socket. A non-blocking caller gets EINPROGRESS, as it would from the
+// kernel. For a blocking caller whose connection is not there at once, the call is continued: the
+// kernel then finds a socket that is connecting and waits for it, honouring SO_SNDTIMEO and signals
+// as ever, without another look at the address. (A second thread that rewrites the address to
+// AF_UNSPEC meanwhile disconnects its own socket, which stays pinned to its device.)
 #include <fcntl.h>
 #include <sys/socket.h>
 
@@ -59,8 +60,8 @@ Outcome deliver(Context& context, const Target& target, int host_socket, bool bl
     return Outcome::kSwitched;
   }
   int result = blocking ? 0 : EINPROGRESS;
-  bool told = result == 0 ? context.notify.answer(target.id, 0)
-                          : context.notify.fail(target.id, result);
+  bool told =
+      result == 0 ? context.notify.answer(target.id, 0) : context.notify.fail(target.id, result);
   if (!told) context.interrupted.keep_result(socket_cookie(host_socket), result);
   return Outcome::kSwitched;
 }
@@ -115,9 +116,10 @@ Outcome switch_socket(Context& context, Target& target, const SocketAddress& add
   return Outcome::kCallerGone;
 }
 
-// A host socket that is not connected (its connect failed) may connect again: it is judged as the first
-// time. AF_UNSPEC, and destinations that are the container's, make it a container socket again. What
-// cannot be done so is refused, never continued: the kernel would do it in the host's namespace.
+// A host socket that is not connected (its connect failed) may connect again: it is judged as the
+// first time. AF_UNSPEC, and destinations that are the container's, make it a container socket
+// again. What cannot be done so is refused, never continued: the kernel would do it in the host's
+// namespace.
 Outcome reconnect(Context& context, Target& target, const SocketAddress& address,
                   const std::optional<Destination>& to) {
   if (context.interrupted.has_results()) {

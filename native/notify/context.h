@@ -1,5 +1,5 @@
-// What the handlers of one listener work with. Used by the listener's thread alone, except where the
-// parts say otherwise.
+// What the handlers of one listener work with. Used by the listener's thread alone, except where
+// the parts say otherwise.
 #pragma once
 
 #include <array>
@@ -37,11 +37,12 @@ struct ContainerNetwork {
   OptionBaselines fresh;
 };
 
-// A call that was interrupted by a signal is often restarted by the kernel, as a new notification. What
-// the first one had done is remembered here for a moment, so that the second returns the same.
+// A call that was interrupted by a signal is often restarted by the kernel, as a new notification.
+// What the first one had done is remembered here for a moment, so that the second returns the same.
 class Interrupted {
  public:
-  // A connecting host socket that could not be put into the caller's table: it waits for the restart.
+  // A connecting host socket that could not be put into the caller's table: it waits for the
+  // restart.
   void keep_socket(std::uint64_t container_socket, const Destination& to, UniqueFd host_socket);
   // Gives it back if this container socket connects to the same destination again.
   UniqueFd take_socket(std::uint64_t container_socket, const Destination& to);

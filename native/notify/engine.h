@@ -14,7 +14,8 @@ namespace sockswitch {
 
 class Engine {
  public:
-  // `helper` is the path of sockswitch-netns. `sink` is called on a thread of its own. Throws ErrnoError.
+  // `helper` is the path of sockswitch-netns. `sink` is called on a thread of its own. Throws
+  // ErrnoError.
   Engine(std::string helper, Listener::Sink sink);
   ~Engine();
   Engine(const Engine&) = delete;

@@ -1,29 +1,32 @@
 // Theory of operation.
 //
-// The thread blocks in SECCOMP_IOCTL_NOTIF_RECV; with synchronous wake-up (Linux 6.6) caller and thread
-// hand one CPU to each other, which is what makes a connection cheap. A notification is handled start to
-// end before the next one is received; no handler ever waits for the network. Containers cannot slow
-// each other down beyond what the scheduler allows: each listener has a thread of its own.
+// The thread blocks in SECCOMP_IOCTL_NOTIF_RECV; with synchronous wake-up (Linux 6.6) caller and
+// thread hand one CPU to each other, which is what makes a connection cheap. A notification is
+// handled start to end before the next one is received; no handler ever waits for the network.
+// Containers cannot slow each other down beyond what the scheduler allows: each listener has a
+// thread of its own.
 //
-//   running   ->  ended     RECV says that nobody is left (6.11), or hang_up() (older kernels: POLLHUP)
-//   running   ->  stopping  the destructor; pending notifications stay pending, for the keeper's duplicate
+//   running   ->  ended     RECV says that nobody is left (6.11), or hang_up() (older kernels:
+//   POLLHUP) running   ->  stopping  the destructor; pending notifications stay pending, for the
+//   keeper's duplicate
 //
-// The thread has a descriptor table of its own. Descriptors that it fetches and makes are private to it:
-// a container cannot use up the daemon's, system calls on them are cheaper (no reference counting while
-// one thread has the table), and any number is free to be borrowed (switch/epoll_set.h). What lives in
-// the process's common table is reached through the control thread. Nothing in this thread may touch a
-// descriptor of the common table: the number would mean another file.
+// The thread has a descriptor table of its own. Descriptors that it fetches and makes are private
+// to it: a container cannot use up the daemon's, system calls on them are cheaper (no reference
+// counting while one thread has the table), and any number is free to be borrowed
+// (switch/epoll_set.h). What lives in the process's common table is reached through the control
+// thread. Nothing in this thread may touch a descriptor of the common table: the number would mean
+// another file.
 //
 // RECV is left by a signal with an empty handler, sent again until the thread has noticed.
 #include "notify/listener.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <exception>
 
 #include "kernel/errno_error.h"
@@ -41,7 +44,7 @@ int wake_signal() { return SIGRTMIN + 6; }
 void install_wake_signal() {
   static std::once_flag once;
   std::call_once(once, [] {
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_handler = [](int) {};
     ::sigaction(wake_signal(), &action, nullptr);
   });
@@ -151,12 +154,12 @@ void Listener::serve(Session& session) {
 }
 
 void Listener::report(ListenerEvent::Type type, Outcome outcome, const std::string& detail) {
-  host_.control.post([sink = sink_, event = ListenerEvent{type, number_, outcome, detail}] {
-    sink(event);
-  });
+  host_.control.post(
+      [sink = sink_, event = ListenerEvent{type, number_, outcome, detail}] { sink(event); });
 }
 
-// Null when the network cannot be looked up: the calls are then continued, and a later one tries again.
+// Null when the network cannot be looked up: the calls are then continued, and a later one tries
+// again.
 const ContainerNetwork* Listener::network(Session& session, pid_t caller) {
   if (const auto* known = container_->network()) return known;
   if (session.failed_lookups >= kMaxFailedLookups) return nullptr;

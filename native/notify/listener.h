@@ -1,4 +1,5 @@
-// One listener: a thread that receives the trapped calls of one container process tree and answers them.
+// One listener: a thread that receives the trapped calls of one container process tree and answers
+// them.
 #pragma once
 
 #include <atomic>
@@ -23,8 +24,8 @@ struct ListenerEvent {
 // What the listeners of one container share; made by the first of them that needs it.
 class ContainerState {
  public:
-  // The container's network, looked up by a process in it at the first call, in the process's common
-  // descriptor table. It stays as long as this object does. Throws ErrnoError.
+  // The container's network, looked up by a process in it at the first call, in the process's
+  // common descriptor table. It stays as long as this object does. Throws ErrnoError.
   const ContainerNetwork& network(NetworkViews& views, pid_t pid);
   // What the first call found; null before.
   const ContainerNetwork* network() const;
@@ -40,7 +41,8 @@ class Listener {
  public:
   using Sink = std::function<void(ListenerEvent)>;
 
-  // Starts the thread; `sink` is called on the control thread. `pid`: a process of the container, or 0 to take the first caller.
+  // Starts the thread; `sink` is called on the control thread. `pid`: a process of the container,
+  // or 0 to take the first caller.
   Listener(std::uint64_t number, UniqueFd fd, pid_t pid, std::shared_ptr<ContainerState> container,
            std::shared_ptr<const Policy> policy, NetworkViews& views, const Host& host, Sink sink);
   // Ends the thread without answering what is pending.
@@ -53,8 +55,8 @@ class Listener {
   const ContainerState& container() const { return *container_; }
   void set_policy(std::shared_ptr<const Policy> policy);
   std::shared_ptr<const Policy> policy() const;
-  // The kernel reports that no process of the tree is left: ends the thread. To be called again until it
-  // returns true, since one signal may come just before the thread enters RECV.
+  // The kernel reports that no process of the tree is left: ends the thread. To be called again
+  // until it returns true, since one signal may come just before the thread enters RECV.
   bool hang_up();
 
  private:
@@ -75,7 +77,8 @@ class Listener {
   bool interrupted();
 
   std::uint64_t number_;
-  NotifyFd notify_;  // in the common table: keeps the listener open while the thread is being replaced
+  NotifyFd
+      notify_;  // in the common table: keeps the listener open while the thread is being replaced
   pid_t pid_;
   std::shared_ptr<ContainerState> container_;
   NetworkViews& views_;

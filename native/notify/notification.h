@@ -1,7 +1,7 @@
 // The seccomp notification descriptor: receiving calls and answering them (seccomp_unotify(2)).
 //
-// Every answer can come too late: the caller was killed or interrupted meanwhile. The kernel then says
-// ENOENT, which is a normal event, reported as `false`.
+// Every answer can come too late: the caller was killed or interrupted meanwhile. The kernel then
+// says ENOENT, which is a normal event, reported as `false`.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +19,9 @@ class NotifyFd {
   explicit NotifyFd(UniqueFd fd) : fd_(std::move(fd)) {}
   int get() const { return fd_.get(); }
 
-  // Waits for the next call. kRetry: a signal, or a caller that went away; kEnd: no process is left that
-  // could call (Linux 6.11; before, the descriptor only reports POLLHUP) or the descriptor is unusable.
+  // Waits for the next call. kRetry: a signal, or a caller that went away; kEnd: no process is left
+  // that could call (Linux 6.11; before, the descriptor only reports POLLHUP) or the descriptor is
+  // unusable.
   Receive receive(abi::SeccompNotif& notification) const;
   bool valid(std::uint64_t id) const;
   // The kernel executes the call as if there were no filter.
@@ -48,7 +49,8 @@ struct CallArguments {
   std::uint32_t length = 0;   // connect, bind: its length as given, unchecked
 };
 
-// Decodes a notification; reads the arguments of a 32-bit x86 `socketcall` from the caller's memory.
+// Decodes a notification; reads the arguments of a 32-bit x86 `socketcall` from the caller's
+// memory.
 CallArguments decode(const abi::SeccompNotif& notification);
 
 }  // namespace sockswitch

@@ -22,12 +22,14 @@ struct Target {
   }
 };
 
-// No value if descriptor `number` is not an IPv4 or IPv6 socket. Throws ErrnoError where that cannot be
-// told (no descriptor left, the caller is gone).
-std::optional<Target> find_target(Context& context, const abi::SeccompNotif& notification, int number);
+// No value if descriptor `number` is not an IPv4 or IPv6 socket. Throws ErrnoError where that
+// cannot be told (no descriptor left, the caller is gone).
+std::optional<Target> find_target(Context& context, const abi::SeccompNotif& notification,
+                                  int number);
 
-// Puts a fresh container socket, with the same options, in the place of a host socket, which thereby
-// leaves the container. False, with the reason in `context.detail`, if that was not possible.
+// Puts a fresh container socket, with the same options, in the place of a host socket, which
+// thereby leaves the container. False, with the reason in `context.detail`, if that was not
+// possible.
 bool switch_back(Context& context, Target& target);
 
 }  // namespace sockswitch

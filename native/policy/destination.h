@@ -21,8 +21,8 @@ struct Policy {
                         const std::vector<std::string>& podman_networks);
 };
 
-// The whole judgement of a destination: fixed rules, then policy, then routes. `detail`, where given,
-// gets the rule in words and bypasses the cache.
+// The whole judgement of a destination: fixed rules, then policy, then routes. `detail`, where
+// given, gets the rule in words and bypasses the cache.
 RouteDecision judge(const Destination& destination, const Policy& policy, NetworkView& view,
                     std::string* detail = nullptr);
 

@@ -31,8 +31,10 @@ bool usable(const std::optional<Route>& route) { return route && route->type == 
 }  // namespace
 
 HostNetwork::HostNetwork(Watcher& watcher)
-    : watcher_(watcher), routes_(open_route_socket()), monitor_(open_route_monitor()) {
-  cookie_ = cookie_of(monitor_.get());
+    : watcher_(watcher),
+      routes_(open_route_socket()),
+      monitor_(open_route_monitor()),
+      cookie_(cookie_of(monitor_.get())) {
   watch_ = watcher_.add(monitor_.get(), EPOLLIN, [this] {
     drain_monitor(monitor_.get());
     generation_.fetch_add(1, std::memory_order_release);
@@ -60,9 +62,9 @@ NetworkView::NetworkView(Netns netns, std::string helper, HostNetwork& host, Wat
       watcher_(watcher),
       control_(control),
       sockets_(netns_.open_view(helper_)),
-      routes_(std::move(sockets_[0])) {
-  cookie_ = cookie_of(sockets_[1].get());
-  uplinks_ = routes_.default_route_devices();
+      routes_(std::move(sockets_[0])),
+      cookie_(cookie_of(sockets_[1].get())) {
+  look_for_uplinks();
   watch_ = watcher_.add(sockets_[1].get(), EPOLLIN, [this] {
     drain_monitor(sockets_[1].get());
     generation_.fetch_add(1, std::memory_order_release);
@@ -81,9 +83,8 @@ int NetworkView::fresh_socket(int domain) const {
   return sockets_.size() > 3 ? sockets_[3].get() : -1;
 }
 
-bool NetworkView::is_uplink(int device) {
-  if (uplinks_.empty()) uplinks_ = routes_.default_route_devices();
-  return std::find(uplinks_.begin(), uplinks_.end(), device) != uplinks_.end();
+void NetworkView::look_for_uplinks() {
+  if (uplinks_.empty()) uplinks_ = routes_.default_routes();
 }
 
 RouteDecision NetworkView::decide(const Address& destination) {
@@ -124,14 +125,19 @@ RouteDecision NetworkView::resolve(const Address& destination, std::string* deta
     say("no route to " + destination.text() + " in the container");
     return {Outcome::kNoRoute, 0};
   }
-  if (inside->has_gateway && inside->gateway == destination) return {Outcome::kGateway, 0};
+  look_for_uplinks();
+  auto leads_there = [&](const Route& uplink) {
+    return uplink.has_gateway && uplink.gateway == destination;
+  };
+  if (std::ranges::any_of(uplinks_, leads_there)) return {Outcome::kGateway, 0};
 
   auto outside = host_.lookup(destination);
   if (outside && outside->type == RTN_LOCAL) {
     say(destination.text() + " is local to the host");
     return {Outcome::kHostAddress, 0};
   }
-  if (!is_uplink(inside->device)) {
+  auto same_device = [&](const Route& uplink) { return uplink.device == inside->device; };
+  if (!std::ranges::any_of(uplinks_, same_device)) {
     say("the container's device number " + std::to_string(inside->device) +
         " did not hold its first default route");
     return {Outcome::kNotUplink, 0};

@@ -1,14 +1,14 @@
 // Where a destination leads: asked of the routing tables of a container and of the host.
 //
 // A NetworkView is one container network namespace as the host sees it; all listeners in that
-// namespace share it (a pod's containers, `podman exec`). It answers, for one destination, whether it
-// would leave by the container's uplink and by which device it leaves the host. Answers are cached
-// and dropped as a whole when the kernel reports any change of routes, rules, links or addresses in
-// either namespace.
+// namespace share it (a pod's containers, `podman exec`). It answers, for one destination, whether
+// it would leave by the container's uplink and by which device it leaves the host. Answers are
+// cached and dropped as a whole when the kernel reports any change of routes, rules, links or
+// addresses in either namespace.
 //
-// The uplink is what held the default route when the namespace was first looked at (for slirp4netns,
-// which comes up after the container's process, when one was first there). A VPN that the container
-// starts later is therefore no uplink, and what it routes stays in it.
+// The uplink is what held the default route when the namespace was first looked at (for
+// slirp4netns, which comes up after the container's process, when one was first there). A VPN that
+// the container starts later is therefore no uplink, and what it routes stays in it.
 #pragma once
 
 #include <atomic>
@@ -29,8 +29,8 @@
 
 namespace sockswitch {
 
-// The host's own network namespace: the one that this process runs in. Its questions are asked in the
-// process's common descriptor table.
+// The host's own network namespace: the one that this process runs in. Its questions are asked in
+// the process's common descriptor table.
 class HostNetwork {
  public:
   explicit HostNetwork(Watcher& watcher);
@@ -73,12 +73,13 @@ class NetworkView {
   RouteDecision explain(const Address& destination, std::string& detail);
   // A new socket in this namespace, in the calling thread's table. Throws ErrnoError.
   UniqueFd open_socket(int domain, int type, int protocol) const;
-  // A fresh TCP socket of this namespace to compare options with; -1 if the domain is not to be had.
+  // A fresh TCP socket of this namespace to compare options with; -1 if the domain is not to be
+  // had.
   int fresh_socket(int domain) const;
 
  private:
   RouteDecision resolve(const Address& destination, std::string* detail);
-  bool is_uplink(int device);
+  void look_for_uplinks();
 
   Netns netns_;
   std::string helper_;
@@ -92,7 +93,7 @@ class NetworkView {
   std::atomic<std::uint64_t> generation_{1};
 
   std::mutex mutex_;
-  std::vector<int> uplinks_;
+  std::vector<Route> uplinks_;  // the default routes at first sight
   std::uint64_t cached_generation_ = 0;
   std::uint64_t cached_host_generation_ = 0;
   std::unordered_map<Address, RouteDecision, AddressHash> cache_;
@@ -103,8 +104,8 @@ class NetworkViews {
  public:
   NetworkViews(std::string helper, HostNetwork& host, Watcher& watcher, ControlThread& control)
       : helper_(std::move(helper)), host_(host), watcher_(watcher), control_(control) {}
-  // The view of the network namespace that process `pid` is in. In the common table, as above. Throws
-  // ErrnoError.
+  // The view of the network namespace that process `pid` is in. In the common table, as above.
+  // Throws ErrnoError.
   std::shared_ptr<NetworkView> of_process(pid_t pid);
 
  private:

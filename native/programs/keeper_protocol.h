@@ -1,10 +1,11 @@
 // What keeper and daemon say to each other over `keeper.sock`.
 //
-// The socket is SOCK_SEQPACKET: one message is one packet, a KeeperHeader followed by `length` bytes of
-// text. Both sides check SO_PEERCRED: the peer must run as the same user. The keeper serves one daemon
-// at a time; to a second one it says kBusy and hangs up.
+// The socket is SOCK_SEQPACKET: one message is one packet, a KeeperHeader followed by `length`
+// bytes of text. Both sides check SO_PEERCRED: the peer must run as the same user. The keeper
+// serves one daemon at a time; to a second one it says kBusy and hangs up.
 //
-//   keeper -> daemon   kListener  id, text = ContainerProcessState (JSON), one descriptor (SCM_RIGHTS)
+//   keeper -> daemon   kListener  id, text = ContainerProcessState (JSON), one descriptor
+//   (SCM_RIGHTS)
 //                      kRefused   text = why something sent to the listener socket was refused
 //                      kReady     everything that was held before this daemon came has been sent
 //                      kBusy      another daemon is connected

@@ -1,8 +1,8 @@
 // sockswitch-netns: opens sockets in a container's network namespace and passes them back.
 //
-// A process with several threads cannot enter a user namespace, and the daemon has many; so it starts
-// this program, which enters the two namespaces it is given, opens what is asked for and ends.
-// Started by kernel/netns.cc only; netns_protocol.h has the arguments and the answer.
+// A process with several threads cannot enter a user namespace, and the daemon has many; so it
+// starts this program, which enters the two namespaces it is given, opens what is asked for and
+// ends. Started by kernel/netns.cc only; netns_protocol.h has the arguments and the answer.
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/socket.h>
@@ -46,8 +46,7 @@ std::vector<UniqueFd> open_wanted(int count, char** arguments) {
     UniqueFd v6(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
     if (v6) wanted.push_back(std::move(v6));
   } else if (verb == "socket" && count == 5) {
-    wanted.push_back(
-        open_socket(number(arguments[2]), number(arguments[3]), number(arguments[4])));
+    wanted.push_back(open_socket(number(arguments[2]), number(arguments[3]), number(arguments[4])));
   } else {
     throw ErrnoError(EINVAL, "arguments");
   }

@@ -19,7 +19,8 @@
 namespace sockswitch {
 namespace {
 
-// The value after `key` on this line, skipping blanks; no value if the key is absent or not a number.
+// The value after `key` on this line, skipping blanks; no value if the key is absent or not a
+// number.
 std::optional<std::uint64_t> field(std::string_view line, std::string_view key, int base) {
   auto at = line.find(key);
   if (at == std::string_view::npos) return {};
@@ -74,7 +75,8 @@ int control_as(int operation, int epoll, int socket, int number, const EpollEntr
 
 }  // namespace
 
-std::optional<EpollEntry> find_epoll_entry(std::string_view fdinfo, int number, std::uint64_t inode) {
+std::optional<EpollEntry> find_epoll_entry(std::string_view fdinfo, int number,
+                                           std::uint64_t inode) {
   while (!fdinfo.empty()) {
     auto end = fdinfo.find('\n');
     std::string_view line = fdinfo.substr(0, end);
@@ -94,7 +96,8 @@ std::optional<EpollEntry> find_epoll_entry(std::string_view fdinfo, int number, 
 Membership epoll_membership(pid_t tid, int epoll, int socket, int number) {
   for (std::uint32_t nth = 0;; ++nth) {
     thread_local const auto self = static_cast<pid_t>(::syscall(SYS_gettid));
-    kcmp_epoll_slot slot{static_cast<std::uint32_t>(epoll), static_cast<std::uint32_t>(number), nth};
+    kcmp_epoll_slot slot{static_cast<std::uint32_t>(epoll), static_cast<std::uint32_t>(number),
+                         nth};
     long order = ::syscall(SYS_kcmp, self, tid, KCMP_EPOLL_TFD, socket, &slot);
     if (order == 0) return Membership::kPresent;
     if (order > 0) continue;  // another file that once had this number

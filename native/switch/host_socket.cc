@@ -7,6 +7,7 @@
 
 #include "kernel/errno_error.h"
 #include "kernel/linux_abi.h"
+#include "switch/accept_guard.h"
 
 namespace sockswitch {
 namespace {
@@ -34,10 +35,14 @@ MadeSocket make_host_socket(const Context& context, int model, const SocketIdent
   if (::setsockopt(fd.get(), SOL_SOCKET, abi::kSoBindToIfindex, &device, sizeof device) != 0) {
     return failed(Outcome::kHostError, errno_text("setsockopt SO_BINDTOIFINDEX"));
   }
+  if (attach_accept_guard(fd.get()) != 0) {
+    return failed(Outcome::kHostError, errno_text("setsockopt SO_ATTACH_FILTER"));
+  }
   return {std::move(fd), Outcome::kSwitched, {}};
 }
 
-MadeSocket make_container_socket(const Context& context, int model, const SocketIdentity& identity) {
+MadeSocket make_container_socket(const Context& context, int model,
+                                 const SocketIdentity& identity) {
   const OptionBaseline* baseline = context.host.fresh.of(identity.domain);
   if (!baseline) return failed(Outcome::kInternal, "no fresh socket to compare options with");
   try {

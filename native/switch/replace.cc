@@ -18,7 +18,7 @@ Registrations find_registrations(Context& context, Caller& caller, int socket, i
       Membership member = epoll_membership(caller.tid(), epoll, socket, number);
       if (member == Membership::kNoEpoll) stale = true;
       if (member != Membership::kPresent) continue;
-      struct stat status {};
+      struct stat status{};
       if (::fstat(socket, &status) != 0) found.complete = false;
       std::vector<char> text = caller.fdinfo(epoll);
       auto entry = find_epoll_entry({text.data(), text.size()}, number, status.st_ino);
@@ -29,7 +29,8 @@ Registrations find_registrations(Context& context, Caller& caller, int socket, i
       }
       found.entries.push_back({std::move(set), *entry});
     }
-    // A number that is no epoll set any more: it was closed or moved since we looked. Look again, once.
+    // A number that is no epoll set any more: it was closed or moved since we looked. Look again,
+    // once.
     if (!stale || refreshed) return found;
     refreshed = true;
   }
@@ -49,10 +50,12 @@ Replaced replace_descriptor(Context& context, std::uint64_t id, int old, int fd,
     context.detail = std::string("epoll_ctl: ") + ::strerror(error);
     // Our duplicate has kept the old file alive, and with it its registrations: putting it back
     // restores everything. The new file leaves the sets when its last descriptor is closed.
-    if (context.notify.replace(id, old, number, close_on_exec) == ENOENT) return Replaced::kCallerGone;
+    if (context.notify.replace(id, old, number, close_on_exec) == ENOENT)
+      return Replaced::kCallerGone;
     return Replaced::kFailed;
   }
-  // The old file lives on while we, or a duplicate in the container, hold it, and would report POLLHUP.
+  // The old file lives on while we, or a duplicate in the container, hold it, and would report
+  // POLLHUP.
   for (const auto& registration : registrations.entries) {
     epoll_remove_as(registration.epoll.get(), old, number);
   }

@@ -1,4 +1,5 @@
-// Putting a socket at the descriptor number of another one in the caller's table, epoll sets included.
+// Putting a socket at the descriptor number of another one in the caller's table, epoll sets
+// included.
 #pragma once
 
 #include <vector>

@@ -48,9 +48,9 @@ constexpr int kTcpUlp = 31;
 constexpr int kTcpFastopenNoCookie = 34;
 constexpr int kTcpInq = 36;
 constexpr int kTcpTxDelay = 37;
-constexpr int kSoTxrehash = 74;           // 5.18
-constexpr int kSndbufLock = 1;            // SOCK_SNDBUF_LOCK, in SO_BUF_LOCK
-constexpr int kRcvbufLock = 2;            // SOCK_RCVBUF_LOCK
+constexpr int kSoTxrehash = 74;  // 5.18
+constexpr int kSndbufLock = 1;   // SOCK_SNDBUF_LOCK, in SO_BUF_LOCK
+constexpr int kRcvbufLock = 2;   // SOCK_RCVBUF_LOCK
 
 constexpr Option kCommon[] = {
     {SOL_SOCKET, SO_REUSEADDR, Carry::kSet, kInt, "SO_REUSEADDR"},
@@ -140,8 +140,8 @@ bool set_option(int fd, const Option& option, const OptionValue& value) {
   return ::setsockopt(fd, option.level, option.name, value.bytes.data(), value.length) == 0;
 }
 
-// SO_SNDBUF and SO_RCVBUF: carried over only where the program set them (SO_BUF_LOCK, Linux 5.14), not
-// where the kernel has tuned them. The kernel doubles what is set (socket(7)).
+// SO_SNDBUF and SO_RCVBUF: carried over only where the program set them (SO_BUF_LOCK, Linux 5.14),
+// not where the kernel has tuned them. The kernel doubles what is set (socket(7)).
 bool copy_buffer_size(int from, int to, int option, int lock_bit, std::uint32_t size) {
   int locks = int_option(from, SOL_SOCKET, abi::kSoBufLock).value_or(0);
   if ((locks & lock_bit) == 0) return true;
@@ -184,7 +184,8 @@ std::string copy_socket_options(int from, int to, const OptionBaseline& baseline
     if (!set_option(to, option, value)) return option.text;
   }
   Memory memory(from);
-  if (memory.has_attachments()) return "SO_ATTACH_FILTER, TCP_MD5SIG or IPv6 header options";
+  if (memory.has_attachments() && !pinned)
+    return "SO_ATTACH_FILTER, TCP_MD5SIG or IPv6 header options";
   if (memory.receive_buffer() != baseline.receive_buffer() &&
       !copy_buffer_size(from, to, SO_RCVBUF, kRcvbufLock, memory.receive_buffer())) {
     return "SO_RCVBUF";

@@ -1,7 +1,8 @@
 // Carrying a socket's options over to the socket that takes its place.
 //
-// The container socket is compared, option by option, with a fresh socket of its own namespace: what
-// differs was set by the program and is set on the host socket too. docs/socket-options.md lists all.
+// The container socket is compared, option by option, with a fresh socket of its own namespace:
+// what differs was set by the program and is set on the host socket too. docs/socket-options.md
+// lists all.
 #pragma once
 
 #include <array>
@@ -35,9 +36,9 @@ class OptionBaseline {
   std::uint32_t send_buffer_ = 0;
 };
 
-// Sets on `to` whatever `from` has other than the baseline. Returns "" or the name of the option that
-// cannot be carried over, in which case `to` is not to be used. `pinned` says that `from` is one of our
-// own host sockets, whose bound device is our doing.
+// Sets on `to` whatever `from` has other than the baseline. Returns "" or the name of the option
+// that cannot be carried over, in which case `to` is not to be used. `pinned` says that `from` is
+// one of our own host sockets, whose bound device and filter are our doing.
 std::string copy_socket_options(int from, int to, const OptionBaseline& baseline, bool pinned);
 
 }  // namespace sockswitch

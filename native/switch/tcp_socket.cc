@@ -37,16 +37,15 @@ std::uint64_t socket_cookie(int fd) {
 }
 
 Connectable connectable(int fd, int domain) {
-  // A TCP socket in state CLOSE polls as POLLHUP (tcp_poll); one with a pending error as POLLERR too.
-  struct pollfd state {
-    .fd = fd, .events = 0
-  };
+  // A TCP socket in state CLOSE polls as POLLHUP (tcp_poll); one with a pending error as POLLERR
+  // too.
+  struct pollfd state{.fd = fd, .events = 0};
   if (::poll(&state, 1, 0) < 0) return Connectable::kNo;
   if ((state.revents & POLLERR) != 0) return Connectable::kFailed;
   if ((state.revents & POLLHUP) == 0) return Connectable::kNo;
-  // CLOSE is also the state of a connection that has ended, whose connect(2) says EISCONN. The kernel
-  // looks at that before it looks at the address, so an address of the wrong family tells them apart:
-  // EAFNOSUPPORT means that the socket would have connected.
+  // CLOSE is also the state of a connection that has ended, whose connect(2) says EISCONN. The
+  // kernel looks at that before it looks at the address, so an address of the wrong family tells
+  // them apart: EAFNOSUPPORT means that the socket would have connected.
   sockaddr_storage wrong{};
   wrong.ss_family = static_cast<sa_family_t>(domain == AF_INET ? AF_INET6 : AF_PACKET);
   if (::connect(fd, reinterpret_cast<const sockaddr*>(&wrong), sizeof(sockaddr_in6)) == 0) {

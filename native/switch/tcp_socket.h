@@ -24,11 +24,12 @@ std::optional<SocketIdentity> identify(int fd);
 // Unique for each socket as long as the kernel runs (SO_COOKIE); 0 on error.
 std::uint64_t socket_cookie(int fd);
 
-// Is a TCP socket ready for a first connect(2)? Looking at it changes nothing that the program sees.
+// Is a TCP socket ready for a first connect(2)? Looking at it changes nothing that the program
+// sees.
 enum class Connectable : std::uint8_t {
   kYes,
-  kNo,        // connected, connecting, listening: connect(2) is the kernel's to answer
-  kFailed,    // a connect failed and nobody has asked for the error yet: likewise
+  kNo,      // connected, connecting, listening: connect(2) is the kernel's to answer
+  kFailed,  // a connect failed and nobody has asked for the error yet: likewise
 };
 Connectable connectable(int fd, int domain);
 

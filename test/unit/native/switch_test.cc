@@ -1,0 +1,201 @@
+// Sockets of this machine's loopback: what the kernel tells of them, and what is carried over.
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <thread>
+
+#include "check.h"
+#include "kernel/control_thread.h"
+#include "kernel/syscalls.h"
+#include "kernel/unique_fd.h"
+#include "switch/accept_guard.h"
+#include "switch/epoll_set.h"
+#include "switch/socket_options.h"
+#include "switch/tcp_socket.h"
+
+namespace {
+
+using namespace sockswitch;  // NOLINT(google-build-using-namespace): a test of this namespace
+
+UniqueFd tcp(int domain = AF_INET, int flags = 0) {
+  return UniqueFd(::socket(domain, SOCK_STREAM | SOCK_CLOEXEC | flags, 0));
+}
+
+class Loopback {
+ public:
+  Loopback() : listener_(tcp()) {
+    address_.sin_family = AF_INET;
+    address_.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t length = sizeof address_;
+    CHECK_EQ(::bind(listener_.get(), name(), length), 0);
+    CHECK_EQ(::listen(listener_.get(), 8), 0);
+    CHECK_EQ(::getsockname(listener_.get(), const_cast<sockaddr*>(name()), &length), 0);
+  }
+  const sockaddr* name() const { return reinterpret_cast<const sockaddr*>(&address_); }
+  int connect(const UniqueFd& socket) const {
+    return ::connect(socket.get(), name(), sizeof address_) == 0 ? 0 : errno;
+  }
+  void close() { listener_.reset(); }
+
+ private:
+  UniqueFd listener_;
+  sockaddr_in address_{};
+};
+
+TEST(a_socket_is_connectable_until_it_connects) {
+  Loopback server;
+  UniqueFd socket = tcp();
+  CHECK(connectable(socket.get(), AF_INET) == Connectable::kYes);
+  CHECK(connectable(socket.get(), AF_INET) == Connectable::kYes);
+  CHECK_EQ(server.connect(socket), 0);
+  CHECK(connectable(socket.get(), AF_INET) == Connectable::kNo);
+}
+
+TEST(a_refused_socket_may_connect_again) {
+  Loopback server;
+  server.close();
+  UniqueFd blocking = tcp();
+  CHECK_EQ(server.connect(blocking), ECONNREFUSED);
+  CHECK(connectable(blocking.get(), AF_INET) == Connectable::kYes);
+  UniqueFd waiting = tcp(AF_INET, SOCK_NONBLOCK);
+  CHECK_EQ(server.connect(waiting), EINPROGRESS);
+  CHECK(connectable(waiting.get(), AF_INET) == Connectable::kFailed);
+  // Looking at it has not taken the error away.
+  CHECK_EQ(int_option(waiting.get(), SOL_SOCKET, SO_ERROR).value_or(0), ECONNREFUSED);
+}
+
+TEST(an_ended_connection_is_not_connectable) {
+  Loopback server;
+  UniqueFd socket = tcp();
+  CHECK_EQ(server.connect(socket), 0);
+  ::shutdown(socket.get(), SHUT_RDWR);
+  server.close();
+  CHECK(connectable(socket.get(), AF_INET) != Connectable::kYes);
+}
+
+TEST(a_socket_is_identified) {
+  UniqueFd socket = tcp(AF_INET6);
+  auto identity = identify(socket.get());
+  CHECK(identity && identity->domain == AF_INET6 && identity->protocol == IPPROTO_TCP);
+  CHECK(identity && !identity->bound && identity->netns != 0);
+  UniqueFd local(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  CHECK(!identify(local.get()));
+  CHECK(!identify(0));
+  Loopback server;
+  UniqueFd connected = tcp();
+  CHECK_EQ(server.connect(connected), 0);
+  CHECK(identify(connected.get())->bound);
+}
+
+TEST(only_options_that_were_set_are_carried_over) {
+  for (int domain : {AF_INET, AF_INET6}) {
+    UniqueFd fresh = tcp(domain);
+    OptionBaseline baseline(fresh.get(), domain);
+    UniqueFd from = tcp(domain);
+    UniqueFd to = tcp(domain);
+    int one = 1;
+    int size = 100000;
+    int level = 6;
+    timeval limit{3, 0};
+    ::setsockopt(from.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    ::setsockopt(from.get(), SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+    ::setsockopt(from.get(), SOL_SOCKET, SO_PRIORITY, &level, sizeof level);
+    ::setsockopt(from.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    CHECK_EQ(copy_socket_options(from.get(), to.get(), baseline, false), std::string());
+    CHECK_EQ(int_option(to.get(), IPPROTO_TCP, TCP_NODELAY).value_or(-1), 1);
+    CHECK_EQ(int_option(to.get(), SOL_SOCKET, SO_RCVBUF).value_or(-1), 2 * size);
+    CHECK_EQ(int_option(to.get(), SOL_SOCKET, SO_PRIORITY).value_or(-1), level);
+    CHECK(int_option(to.get(), SOL_SOCKET, SO_SNDBUF) ==
+          int_option(fresh.get(), SOL_SOCKET, SO_SNDBUF));
+  }
+}
+
+TEST(what_cannot_be_carried_over_is_named) {
+  UniqueFd fresh = tcp();
+  OptionBaseline baseline(fresh.get(), AF_INET);
+  UniqueFd from = tcp();
+  UniqueFd to = tcp();
+  int loopback = 1;
+  ::setsockopt(from.get(), SOL_SOCKET, SO_BINDTOIFINDEX, &loopback, sizeof loopback);
+  CHECK_EQ(copy_socket_options(from.get(), to.get(), baseline, false),
+           std::string("SO_BINDTODEVICE"));
+  CHECK_EQ(copy_socket_options(from.get(), to.get(), baseline, true), std::string());
+}
+
+// The answer of a listening socket to one client: 0, or the client's errno after a moment's wait.
+int client_of(const UniqueFd& listener) {
+  sockaddr_in address{};
+  socklen_t length = sizeof address;
+  ::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &length);
+  UniqueFd client = tcp();
+  timeval patience{0, 300'000};
+  ::setsockopt(client.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  return ::connect(client.get(), reinterpret_cast<sockaddr*>(&address), length) == 0 ? 0 : errno;
+}
+
+TEST(a_guarded_socket_connects_but_never_accepts) {
+  Loopback server;
+  UniqueFd guarded = tcp();
+  CHECK_EQ(attach_accept_guard(guarded.get()), 0);
+  CHECK_EQ(server.connect(guarded), 0);
+  sockaddr unspec{};
+  CHECK_EQ(::connect(guarded.get(), &unspec, sizeof unspec), 0);
+  CHECK_EQ(::listen(guarded.get(), 1), 0);
+  CHECK_EQ(client_of(guarded), EINPROGRESS);
+  // The same without the guard is answered.
+  UniqueFd plain = tcp();
+  CHECK_EQ(::listen(plain.get(), 1), 0);
+  CHECK_EQ(client_of(plain), 0);
+  int off = 0;
+  CHECK_EQ(::setsockopt(guarded.get(), SOL_SOCKET, SO_DETACH_FILTER, &off, sizeof off), -1);
+  CHECK_EQ(errno, EPERM);
+}
+
+// Adds a listening socket under a number that is taken, and asks epoll what it knows of it.
+void add_under_borrowed_number() {
+  CHECK_EQ(::unshare(CLONE_FILES), 0);
+  UniqueFd set(::epoll_create1(EPOLL_CLOEXEC));
+  UniqueFd socket = tcp();
+  UniqueFd taken = tcp();
+  auto inode_before = socket_cookie(taken.get());
+  CHECK_EQ(epoll_add_as(set.get(), socket.get(), taken.get(), {EPOLLIN, 42}), 0);
+  CHECK_EQ(socket_cookie(taken.get()), inode_before);
+  epoll_event event{};
+  CHECK_EQ(::epoll_wait(set.get(), &event, 1, 0), 1);  // a fresh socket reports EPOLLHUP
+  CHECK_EQ(event.data.u64, 42U);
+  CHECK_EQ(epoll_remove_as(set.get(), socket.get(), taken.get()), 0);
+  CHECK_EQ(::epoll_wait(set.get(), &event, 1, 0), 0);
+  // The set's own number may be the one that is wanted.
+  CHECK_EQ(epoll_add_as(set.get(), socket.get(), set.get(), {EPOLLIN, 43}), 0);
+  CHECK_EQ(::epoll_wait(set.get(), &event, 1, 0), 1);
+  CHECK_EQ(epoll_add_as(set.get(), socket.get(), set.get(), {EPOLLIN, 43}), EEXIST);
+}
+
+TEST(an_epoll_set_takes_a_socket_under_any_number) {
+  std::thread(add_under_borrowed_number).join();
+}
+
+TEST(the_control_thread_works_and_passes_errors_on) {
+  ControlThread control;
+  int result = 0;
+  control.run([&] { result = 7; });
+  CHECK_EQ(result, 7);
+  bool thrown = false;
+  try {
+    control.run([] { throw std::runtime_error("as wanted"); });
+  } catch (const std::runtime_error&) {
+    thrown = true;
+  }
+  CHECK(thrown);
+  std::thread([&] {
+    ::unshare(CLONE_FILES);
+    UniqueFd fetched = control.fetch([] { return tcp(AF_INET6); });
+    CHECK_EQ(int_option(fetched.get(), SOL_SOCKET, SO_DOMAIN).value_or(0), AF_INET6);
+  }).join();
+}
+
+}  // namespace

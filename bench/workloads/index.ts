@@ -16,10 +16,7 @@ export const SUITES: readonly Suite[] = [
   {
     name: 'connections',
     title: 'Connections',
-    tables: [
-      [connectionRate, connectLatency],
-      [loopbackRate, unixRate, calls],
-    ],
+    tables: [[connectionRate, connectLatency], [loopbackRate, unixRate], [calls]],
   },
 ];
 

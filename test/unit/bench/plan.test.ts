@@ -1,0 +1,65 @@
+import { describe, expect, test } from 'vitest';
+import { DRIVERS } from '../../../bench/drivers/index.js';
+import { planTrials, rotate } from '../../../bench/runner/plan.js';
+import { connectionRate } from '../../../bench/workloads/connections.js';
+import { calls } from '../../../bench/workloads/overhead.js';
+import { tcpDown, tcpUp } from '../../../bench/workloads/throughput.js';
+
+const three = DRIVERS.filter(({ name }) => ['host', 'pasta', 'sockswitch-pasta'].includes(name));
+
+describe('planTrials', () => {
+  test('every workload on every driver, once a round, in an order that rotates', () => {
+    const planned = planTrials([tcpUp, tcpDown], three, 2);
+    expect(planned.map((t) => `${t.round} ${t.workload.name} ${t.driver.name}`)).toEqual([
+      '1 tcp-up host',
+      '1 tcp-up sockswitch-pasta',
+      '1 tcp-up pasta',
+      '1 tcp-down sockswitch-pasta',
+      '1 tcp-down pasta',
+      '1 tcp-down host',
+      '2 tcp-up sockswitch-pasta',
+      '2 tcp-up pasta',
+      '2 tcp-up host',
+      '2 tcp-down pasta',
+      '2 tcp-down host',
+      '2 tcp-down sockswitch-pasta',
+    ]);
+  });
+
+  test('overhead needs no driver that has nothing to be compared with', () => {
+    const drivers = new Set(planTrials([calls], DRIVERS, 1).map(({ driver }) => driver.name));
+    expect(drivers.has('host')).toBe(false);
+    expect(drivers.has('pasta-tuned')).toBe(false);
+    expect(drivers.has('pasta')).toBe(true);
+    expect(drivers.has('bypass4netns')).toBe(true);
+  });
+
+  test('rotation of nothing', () => {
+    expect(rotate([], 3)).toEqual([]);
+    expect(rotate([1, 2, 3], 4)).toEqual([2, 3, 1]);
+  });
+});
+
+describe("wrk's output", () => {
+  const output = (extra: string) => `Running 4s test @ http://192.0.2.1:80/
+  2 threads and 8 connections
+  41234 requests in 4.01s, 6.02MB read
+${extra}Requests/sec:  10282.79
+Transfer/sec:      1.50MB
+`;
+
+  test('is read', () => {
+    const metrics = connectionRate.parse(output(''));
+    expect(metrics).toEqual({ per_second: 10282.79, requests: 41234, failed: 0 });
+    expect(connectionRate.switchedAtLeast(metrics)).toBeGreaterThan(39_000);
+  });
+
+  test('with many errors is not a result', () => {
+    const errors = '  Socket errors: connect 300, read 200, write 0, timeout 0\n';
+    expect(() => connectionRate.parse(output(errors))).toThrow('500 of 41734 requests failed');
+  });
+
+  test('without a result', () => {
+    expect(() => connectionRate.parse('unable to connect')).toThrow('no result');
+  });
+});

@@ -1,0 +1,118 @@
+import { describe, expect, test } from 'vitest';
+import type { Trial } from '../../../bench/report/results.js';
+import { figure, isNoisy, spread } from '../../../bench/report/statistics.js';
+import { number, tableOf } from '../../../bench/report/table.js';
+import { connectLatency } from '../../../bench/workloads/connections.js';
+import { loopbackRate } from '../../../bench/workloads/overhead.js';
+import { tcpUp } from '../../../bench/workloads/throughput.js';
+import type { Metric, Workload } from '../../../bench/workloads/workload.js';
+
+function trial(
+  workload: Workload,
+  driver: string,
+  round: number,
+  result: Readonly<Record<string, number>> | string,
+): Trial {
+  const base = { workload: workload.name, driver, round, startedAt: '', command: [] };
+  return typeof result === 'string' ? { ...base, error: result } : { ...base, metrics: result };
+}
+
+function metricOf(workload: Workload): Metric {
+  const [metric] = workload.metrics;
+  if (metric === undefined) throw new Error('no metric');
+  return metric;
+}
+
+describe('spread', () => {
+  test('odd and even counts', () => {
+    expect(spread([3, 1, 2])).toEqual({ median: 2, min: 1, max: 3 });
+    expect(spread([4, 1, 2, 3])).toEqual({ median: 2.5, min: 1, max: 4 });
+  });
+
+  test('nothing to sum up', () => {
+    expect(() => spread([])).toThrow('no values');
+  });
+
+  test('noise is a range of more than a fifth of the median', () => {
+    expect(isNoisy({ median: 1, min: 0.95, max: 1.1 })).toBe(false);
+    expect(isNoisy({ median: 1, min: 0.85, max: 1.1 })).toBe(true);
+  });
+});
+
+describe('figure', () => {
+  test('ratios are paired by round, so that drift of the machine cancels out', () => {
+    const trials = [
+      trial(tcpUp, 'host', 1, { gbits: 10 }),
+      trial(tcpUp, 'host', 2, { gbits: 100 }),
+      trial(tcpUp, 'pasta', 2, { gbits: 50 }),
+      trial(tcpUp, 'pasta', 1, { gbits: 5 }),
+    ];
+    const { ratio, value } = figure(trials, tcpUp, metricOf(tcpUp), 'pasta');
+    expect(ratio).toEqual({ median: 0.5, min: 0.5, max: 0.5 });
+    expect(value).toEqual({ median: 27.5, min: 5, max: 50 });
+  });
+
+  test('of a time, the ratio is of speeds', () => {
+    const trials = [
+      trial(connectLatency, 'host', 1, { p50_us: 20, p99_us: 50 }),
+      trial(connectLatency, 'pasta', 1, { p50_us: 80, p99_us: 50 }),
+    ];
+    const { ratio } = figure(trials, connectLatency, metricOf(connectLatency), 'pasta');
+    expect(ratio?.median).toBe(0.25);
+  });
+
+  test('a failed trial is reported and pairs with nothing', () => {
+    const trials = [
+      trial(tcpUp, 'host', 1, 'no route'),
+      trial(tcpUp, 'host', 2, { gbits: 10 }),
+      trial(tcpUp, 'pasta', 1, { gbits: 5 }),
+      trial(tcpUp, 'pasta', 2, { gbits: 5 }),
+    ];
+    expect(figure(trials, tcpUp, metricOf(tcpUp), 'host').failures).toEqual(['no route']);
+    expect(figure(trials, tcpUp, metricOf(tcpUp), 'pasta').ratio?.median).toBe(0.5);
+    expect(figure(trials, tcpUp, metricOf(tcpUp), 'slirp4netns').value).toBeUndefined();
+  });
+
+  test('overhead is compared with the same container without acceleration', () => {
+    const trials = [
+      trial(loopbackRate, 'pasta', 1, { per_second: 100 }),
+      trial(loopbackRate, 'sockswitch-pasta', 1, { per_second: 90 }),
+    ];
+    const rate = metricOf(loopbackRate);
+    expect(figure(trials, loopbackRate, rate, 'sockswitch-pasta').ratio?.median).toBe(0.9);
+    expect(figure(trials, loopbackRate, rate, 'pasta').ratio).toBeUndefined();
+  });
+});
+
+describe('table', () => {
+  test('a row for each driver that was tried, failures named, noise marked', () => {
+    const trials = [
+      trial(tcpUp, 'slirp4netns', 1, { gbits: 3 }),
+      trial(tcpUp, 'host', 1, { gbits: 10 }),
+      trial(tcpUp, 'slirp4netns', 2, { gbits: 6 }),
+      trial(tcpUp, 'host', 2, { gbits: 10 }),
+      trial(tcpUp, 'pasta', 1, 'no pasta'),
+    ];
+    expect(tableOf(trials, [tcpUp])).toEqual({
+      head: ['', 'upload, Gbit/s'],
+      rows: [
+        ['--network=host (no isolation)', '10.0'],
+        ['pasta', 'failed'],
+        ['slirp4netns', '4.50  0.45 (0.30–0.60) ~'],
+      ],
+      footnotes: [
+        'pasta, tcp-up, failed: no pasta',
+        '~ noisy: the ratios of the rounds differ by more than 20 %',
+      ],
+    });
+  });
+
+  test.each([
+    [0.0123, '0.012'],
+    [4.567, '4.57'],
+    [45.67, '45.7'],
+    [4567.8, '4,568'],
+  ])('%f is printed as %s', (value, text) => {
+    expect(number(value)).toBe(text);
+  });
+});

@@ -79,6 +79,9 @@ inline constexpr int kSoBufLock = 72;        // 5.14
 inline constexpr unsigned kPidfdThread = 0200;  // 6.9 (O_EXCL): a pidfd for a thread, not its group
 
 // --- namespaces (linux/nsfs.h) ---
-inline constexpr unsigned long kNsGetUserns = _IO(0xb7, 0x1);  // 4.9
+inline constexpr unsigned long kNsGetUserns = _IO(0xb7, 0x1);    // 4.9
+inline constexpr unsigned long kNsGetParent = _IO(0xb7, 0x2);    // 4.9
+inline constexpr unsigned long kNsGetOwnerUid = _IO(0xb7, 0x4);  // 4.11
+inline constexpr unsigned long kSocketNetns = 0x894C;  // SIOCGSKNS, 4.10: a socket's namespace
 
 }  // namespace sockswitch::abi

@@ -13,6 +13,7 @@
 #include "kernel/control_thread.h"
 #include "notify/caller.h"
 #include "notify/notification.h"
+#include "notify/port_privilege.h"
 #include "policy/destination.h"
 #include "policy/network_view.h"
 #include "policy/outcome.h"
@@ -68,6 +69,7 @@ class Interrupted {
 
 // One for the whole process.
 struct Host {
+  const std::string& helper;  // the path of sockswitch-netns
   HostNetwork& network;
   ControlThread& control;
   const OptionBaselines& fresh;
@@ -78,6 +80,8 @@ struct Context {
   const Host& host;
   CallerCache& callers;
   Interrupted& interrupted;
+  PortPrivilege& ports;
+  // Without a view where it could not be looked up: only bind and listen are handled then.
   const ContainerNetwork& container;
   const Policy& policy;
   std::uint64_t epoll_generation;
@@ -87,9 +91,10 @@ struct Context {
 // One file a trapped call. Each answers the notification and says what the outcome was.
 Outcome handle_connect(Context& context, const abi::SeccompNotif& notification,
                        const CallArguments& arguments);
-// bind(2) and listen(2).
-Outcome handle_bind_or_listen(Context& context, const abi::SeccompNotif& notification,
-                              const CallArguments& arguments);
+Outcome handle_bind(Context& context, const abi::SeccompNotif& notification,
+                    const CallArguments& arguments);
+Outcome handle_listen(Context& context, const abi::SeccompNotif& notification,
+                      const CallArguments& arguments);
 
 // Lets the kernel execute the call as it stands and passes the outcome on.
 inline Outcome pass(Context& context, std::uint64_t id, Outcome outcome) {

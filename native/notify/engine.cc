@@ -28,11 +28,12 @@ void raise_descriptor_limit() {
 }  // namespace
 
 Engine::Engine(std::string helper, Listener::Sink sink)
-    : sink_(std::move(sink)),
+    : helper_(std::move(helper)),
+      sink_(std::move(sink)),
       network_(watcher_),
-      views_(std::move(helper), network_, watcher_, control_),
+      views_(helper_, network_, watcher_, control_),
       fresh_(read_host_baselines()),
-      host_{network_, control_, fresh_} {
+      host_{helper_, network_, control_, fresh_} {
   raise_descriptor_limit();
 }
 

@@ -41,6 +41,7 @@ class Engine {
   std::shared_ptr<ContainerState> container(const std::string& key);
   void drop(Entry& entry);
 
+  std::string helper_;
   Listener::Sink sink_;
   Watcher watcher_;
   ControlThread control_;

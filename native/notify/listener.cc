@@ -50,6 +50,10 @@ void install_wake_signal() {
   });
 }
 
+// Calls that the kernel must not execute with whatever their descriptor number means by then
+// (listen.cc): where it cannot be told what they are about, they fail.
+bool never_continued(Call call) { return call == Call::kListen || call == Call::kBind; }
+
 }  // namespace
 
 OptionBaselines read_baselines(int fresh_v4, int fresh_v6) {
@@ -127,7 +131,7 @@ void Listener::run() {
   bool own_table = ::syscall(SYS_close_range, notify_fd + 1, ~0U, kCloseRangeUnshare) == 0 &&
                    (notify_fd == 0 || ::syscall(SYS_close_range, 0, notify_fd - 1, 0) == 0);
   if (own_table) {
-    Session session{NotifyFd(UniqueFd(notify_.get())), {}, {}};
+    Session session{NotifyFd(UniqueFd(notify_.get())), {}, {}, PortPrivilege(host_.helper)};
     serve(session);
   } else {
     report(ListenerEvent::Type::kFailed, Outcome::kInternal, "close_range (Linux 5.9)");
@@ -173,26 +177,34 @@ const ContainerNetwork* Listener::network(Session& session, pid_t caller) {
 }
 
 void Listener::handle(Session& session, const abi::SeccompNotif& notification) {
+  static const ContainerNetwork kUnknown;
   std::string detail;
   Outcome outcome = Outcome::kInternal;
+  CallArguments arguments = decode(notification);
   const auto* container = network(session, static_cast<pid_t>(notification.pid));
   auto policy = this->policy();
-  if (!container) {
-    session.notify.let_continue(notification.id);
-  } else {
-    Context context{session.notify, host_,   session.callers,          session.interrupted,
-                    *container,     *policy, session.epoll_generation, detail};
-    try {
-      outcome = dispatch(session, context, notification);
-    } catch (const ErrnoError& error) {
-      bool gone = error.error() == ESRCH || error.error() == ENOENT;
-      outcome = gone ? Outcome::kCallerGone : Outcome::kInternal;
-      detail = error.what();
-      session.notify.let_continue(notification.id);
-    } catch (const std::exception& error) {
-      detail = error.what();
+  Context context{session.notify,  host_,
+                  session.callers, session.interrupted,
+                  session.ports,   container ? *container : kUnknown,
+                  *policy,         session.epoll_generation,
+                  detail};
+  auto give_up = [&] {
+    if (never_continued(arguments.call)) {
+      session.notify.fail(notification.id, ENOBUFS);
+    } else {
       session.notify.let_continue(notification.id);
     }
+  };
+  try {
+    outcome = dispatch(session, context, notification, arguments);
+  } catch (const ErrnoError& error) {
+    bool gone = error.error() == ESRCH || error.error() == ENOENT;
+    outcome = gone ? Outcome::kCallerGone : Outcome::kInternal;
+    detail = error.what();
+    give_up();
+  } catch (const std::exception& error) {
+    detail = error.what();
+    give_up();
   }
   if (!counters_.count(outcome)) return;
   OutcomeKind kind = info(outcome).kind;
@@ -202,14 +214,19 @@ void Listener::handle(Session& session, const abi::SeccompNotif& notification) {
 }
 
 Outcome Listener::dispatch(Session& session, Context& context,
-                           const abi::SeccompNotif& notification) {
-  CallArguments arguments = decode(notification);
+                           const abi::SeccompNotif& notification, const CallArguments& arguments) {
+  if (arguments.unreadable) {
+    context.notify.fail(notification.id, EFAULT);
+    return Outcome::kHousekeeping;
+  }
   switch (arguments.call) {
     case Call::kConnect:
+      if (!context.container.view) return pass(context, notification.id, Outcome::kInternal);
       return handle_connect(context, notification, arguments);
     case Call::kBind:
+      return handle_bind(context, notification, arguments);
     case Call::kListen:
-      return handle_bind_or_listen(context, notification, arguments);
+      return handle_listen(context, notification, arguments);
     case Call::kEpollCreate:
       // The set comes to be when the call continues: whoever connects next looks again.
       ++session.epoll_generation;

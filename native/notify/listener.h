@@ -65,13 +65,15 @@ class Listener {
     NotifyFd notify;
     CallerCache callers;
     Interrupted interrupted;
+    PortPrivilege ports;
     std::uint64_t epoll_generation = 1;
     int failed_lookups = 0;
   };
   void run();
   void serve(Session& session);
   void handle(Session& session, const abi::SeccompNotif& notification);
-  Outcome dispatch(Session& session, Context& context, const abi::SeccompNotif& notification);
+  Outcome dispatch(Session& session, Context& context, const abi::SeccompNotif& notification,
+                   const CallArguments& arguments);
   const ContainerNetwork* network(Session& session, pid_t caller);
   void report(ListenerEvent::Type type, Outcome outcome, const std::string& detail);
   bool interrupted();

@@ -56,7 +56,9 @@ CallArguments decode_socketcall(const abi::SeccompNotif& notification) {
   std::array<std::uint32_t, 3> words{};
   std::size_t size = (call == Call::kListen ? 2 : 3) * sizeof(std::uint32_t);
   auto pid = static_cast<pid_t>(notification.pid);
-  if (!read_memory(pid, notification.data.args[1] & 0xFFFFFFFF, words.data(), size)) return {};
+  if (!read_memory(pid, notification.data.args[1] & 0xFFFFFFFF, words.data(), size)) {
+    return {.call = call, .unreadable = true};
+  }
   return with_arguments(call, words[0], words[1], words[2]);
 }
 

@@ -45,8 +45,9 @@ enum class Call : std::uint8_t { kConnect, kBind, kListen, kEpollCreate, kOther 
 struct CallArguments {
   Call call = Call::kOther;
   int fd = -1;
-  std::uint64_t address = 0;  // connect, bind: where the socket address is
+  std::uint64_t address = 0;  // connect, bind: where the socket address is; listen: the backlog
   std::uint32_t length = 0;   // connect, bind: its length as given, unchecked
+  bool unreadable = false;    // `socketcall`: there is no reading the arguments (EFAULT)
 };
 
 // Decodes a notification; reads the arguments of a 32-bit x86 `socketcall` from the caller's

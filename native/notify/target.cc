@@ -10,8 +10,7 @@
 
 namespace sockswitch {
 
-std::optional<Target> find_target(Context& context, const abi::SeccompNotif& notification,
-                                  int number) {
+Fetched fetch(Context& context, const abi::SeccompNotif& notification, int number) {
   auto tid = static_cast<pid_t>(notification.pid);
   Caller* caller = &context.callers.find(tid);
   UniqueFd socket = caller->fetch(number);
@@ -21,16 +20,29 @@ std::optional<Target> find_target(Context& context, const abi::SeccompNotif& not
     caller = &context.callers.find(tid);
     socket = caller->fetch(number);
   }
-  if (!socket) {
-    if (errno == EBADF) return {};
-    throw_errno("pidfd_getfd");
-  }
-  auto identity = identify(socket.get());
+  if (!socket && errno != EBADF) throw_errno("pidfd_getfd");
+  return {*caller, std::move(socket)};
+}
+
+std::optional<Target> as_target(const abi::SeccompNotif& notification, int number,
+                                Fetched fetched) {
+  auto identity = identify(fetched.socket.get());
   if (!identity) return {};
-  return Target{notification.id, *caller, number, std::move(socket), *identity};
+  return Target{notification.id, fetched.caller, number, std::move(fetched.socket), *identity};
+}
+
+std::optional<Target> find_target(Context& context, const abi::SeccompNotif& notification,
+                                  int number) {
+  Fetched fetched = fetch(context, notification, number);
+  if (!fetched.socket) return {};
+  return as_target(notification, number, std::move(fetched));
 }
 
 bool switch_back(Context& context, Target& target) {
+  if (!context.container.view) {
+    context.detail = "the container's network is not known";
+    return false;
+  }
   auto flags = target.caller.flags(target.number);
   if (!flags) return false;
   Registrations registrations =
@@ -42,8 +54,14 @@ bool switch_back(Context& context, Target& target) {
     return false;
   }
   if (flags->non_blocking) ::fcntl(made.fd.get(), F_SETFL, O_RDWR | O_NONBLOCK);
-  return replace_descriptor(context, target.id, target.socket.get(), made.fd.get(), target.number,
-                            flags->close_on_exec, registrations) == Replaced::kYes;
+  if (replace_descriptor(context, target.id, target.socket.get(), made.fd.get(), target.number,
+                         flags->close_on_exec, registrations) != Replaced::kYes) {
+    return false;
+  }
+  target.socket = std::move(made.fd);
+  target.identity.netns = context.container.view->cookie();
+  target.identity.bound = false;
+  return true;
 }
 
 }  // namespace sockswitch

@@ -22,14 +22,24 @@ struct Target {
   }
 };
 
-// No value if descriptor `number` is not an IPv4 or IPv6 socket. Throws ErrnoError where that
-// cannot be told (no descriptor left, the caller is gone).
+// Our duplicate of what the caller has at a descriptor number; no `socket` if it has nothing there.
+struct Fetched {
+  Caller& caller;
+  UniqueFd socket;
+};
+// Throws ErrnoError where it cannot be told (no descriptor left, the caller is gone).
+Fetched fetch(Context& context, const abi::SeccompNotif& notification, int number);
+
+// No value if it is not an IPv4 or IPv6 socket.
+std::optional<Target> as_target(const abi::SeccompNotif& notification, int number, Fetched fetched);
+
+// Both together.
 std::optional<Target> find_target(Context& context, const abi::SeccompNotif& notification,
                                   int number);
 
 // Puts a fresh container socket, with the same options, in the place of a host socket, which
-// thereby leaves the container. False, with the reason in `context.detail`, if that was not
-// possible.
+// thereby leaves the container: `target` is the new socket then. False, with the reason in
+// `context.detail`, if that was not possible.
 bool switch_back(Context& context, Target& target);
 
 }  // namespace sockswitch

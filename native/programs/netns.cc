@@ -1,17 +1,30 @@
-// sockswitch-netns: opens sockets in a container's network namespace and passes them back.
+// sockswitch-netns: does in a container's namespaces what the daemon cannot do from outside.
 //
 // A process with several threads cannot enter a user namespace, and the daemon has many; so it
-// starts this program, which enters the two namespaces it is given, opens what is asked for and
-// ends. Started by kernel/netns.cc only; netns_protocol.h has the arguments and the answer.
+// starts this program, which enters the namespaces it is given, does what is asked for and ends.
+// Started by kernel/helper.cc only; netns_protocol.h has the arguments and the answer.
+//
+// `listen` is for AF_UNIX sockets: whoever connects sees the credentials of the process that called
+// listen(2) (SO_PEERCRED). So this program takes those of the caller; its child, born in the
+// caller's pid namespace so that its pid means something there, makes the call. The container may
+// see that child for a moment and may stop or kill it, but not look into it.
 #include <fcntl.h>
+#include <grp.h>
 #include <sched.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <csignal>
 #include <cstring>
+#include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -36,9 +49,8 @@ int number(const char* text) {
   return value;
 }
 
-std::vector<UniqueFd> open_wanted(int count, char** arguments) {
+std::vector<UniqueFd> open_wanted(std::string_view verb, int count, char** arguments) {
   std::vector<UniqueFd> wanted;
-  std::string_view verb = count > 1 ? arguments[1] : "";
   if (verb == "view") {
     wanted.push_back(open_route_socket());
     wanted.push_back(open_route_monitor());
@@ -47,6 +59,12 @@ std::vector<UniqueFd> open_wanted(int count, char** arguments) {
     if (v6) wanted.push_back(std::move(v6));
   } else if (verb == "socket" && count == 5) {
     wanted.push_back(open_socket(number(arguments[2]), number(arguments[3]), number(arguments[4])));
+  } else if (verb == "port-start") {
+    // What is looked up under /proc/sys/net belongs to the namespace of whoever looks it up, for
+    // good.
+    wanted.emplace_back(
+        ::open("/proc/sys/net/ipv4/ip_unprivileged_port_start", O_RDONLY | O_CLOEXEC));
+    if (!wanted.back()) throw_errno("open");
   } else {
     throw ErrnoError(EINVAL, "arguments");
   }
@@ -58,6 +76,80 @@ void enter(int namespace_fd, int type) {
   if (::setns(namespace_fd, type) != 0 && !(type == CLONE_NEWUSER && errno == EINVAL)) {
     throw_errno("setns");
   }
+}
+
+std::string read_file(const std::string& path) {
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) throw_errno("open", path);
+  std::string text;
+  char part[4096];
+  ssize_t size = 0;
+  while ((size = ::read(fd.get(), part, sizeof part)) > 0) {
+    text.append(part, static_cast<std::size_t>(size));
+  }
+  return text;
+}
+
+// The numbers of one line of /proc/TID/status, as this process's user namespace shows them.
+std::vector<unsigned> status_numbers(std::string_view status, std::string_view key) {
+  std::vector<unsigned> numbers;
+  auto at = status.find(key);
+  if (at == std::string_view::npos) throw ErrnoError(EPROTO, "read", std::string(key));
+  const char* from = status.data() + at + key.size();
+  const char* end = status.data() + std::min(status.find('\n', at + 1), status.size());
+  while (from < end) {
+    unsigned value = 0;
+    auto [next, error] = std::from_chars(from, end, value);
+    if (error == std::errc{}) numbers.push_back(value);
+    from = error == std::errc{} ? next : from + 1;
+  }
+  return numbers;
+}
+
+void take_credentials(int tid) {
+  std::string status = read_file("/proc/" + std::to_string(tid) + "/status");
+  auto uids = status_numbers(status, "\nUid:");
+  auto gids = status_numbers(status, "\nGid:");
+  auto groups = status_numbers(status, "\nGroups:");
+  if (uids.size() < 2 || gids.size() < 2) throw ErrnoError(EPROTO, "read", "status");
+  if (::setgroups(groups.size(), groups.data()) != 0) {
+    // Groups of the host that the container was let keep read as the overflow group, which nobody
+    // can take; readers in the container would see that number, too.
+    constexpr unsigned kOverflowGroup = 65534;
+    std::erase(groups, kOverflowGroup);
+    if (::setgroups(groups.size(), groups.data()) != 0) throw_errno("setgroups");
+  }
+  unsigned gid = gids[1];
+  unsigned uid = uids[1];
+  if (::setresgid(gid, gid, gid) != 0) throw_errno("setresgid");
+  if (::setresuid(uid, uid, uid) != 0) throw_errno("setresuid");
+}
+
+// 0 or the errno of listen(2).
+int listen_as(int tid, int backlog) {
+  ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  take_credentials(tid);
+  pid_t child = ::fork();
+  if (child < 0) throw_errno("fork");
+  if (child == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    ::_exit(::listen(kListenSocketFd, backlog) == 0 ? 0 : errno);
+  }
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (!WIFEXITED(status)) throw ErrnoError(EINTR, "waitpid");
+  return WEXITSTATUS(status);
+}
+
+// Containers with the host's pid namespace have nothing to enter, and nobody may.
+void enter_pid_namespace() {
+  struct stat wanted{};
+  struct stat own{};
+  if (::fstat(kListenPidFd, &wanted) != 0 || ::stat("/proc/self/ns/pid", &own) != 0) {
+    throw_errno("stat");
+  }
+  if (wanted.st_ino != own.st_ino) enter(kListenPidFd, CLONE_NEWPID);
 }
 
 void answer(std::span<const UniqueFd> wanted, int error) {
@@ -78,14 +170,20 @@ void answer(std::span<const UniqueFd> wanted, int error) {
 
 int main(int count, char** arguments) {
   using namespace sockswitch;
+  std::string_view verb = count > 1 ? arguments[1] : "";
   try {
     enter(kNetnsUserFd, CLONE_NEWUSER);
+    if (verb == "listen" && count == 4) {
+      enter_pid_namespace();
+      answer({}, listen_as(number(arguments[2]), number(arguments[3])));
+      return 0;
+    }
     enter(kNetnsNetFd, CLONE_NEWNET);
-    answer(open_wanted(count, arguments), 0);
+    answer(open_wanted(verb, count, arguments), 0);
     return 0;
   } catch (const ErrnoError& error) {
     try {
-      answer({}, error.error());
+      answer({}, verb == "listen" ? -error.error() : error.error());
     } catch (const ErrnoError&) {
       return 1;  // nobody is there to be told
     }

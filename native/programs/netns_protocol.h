@@ -1,20 +1,28 @@
-// What the data plane and the namespace helper say to each other over one SOCK_SEQPACKET pair.
+// What the data plane and the helper program say to each other over one SOCK_SEQPACKET pair.
 //
-// The helper gets the user and network namespaces as descriptors 3 and 4, the pair's end as 5, and
-// the kind of wanted sockets in its arguments. It answers with one message of one byte and the
+// The helper gets its end of the pair, a user namespace and what its verb needs as descriptors 3, 4
+// and so on, and the verb in its arguments. It answers with one message of one byte and the
 // descriptors, or with an errno in a four-byte message.
 //
-//   sockswitch-netns view                        a route socket, a route monitor, a fresh TCP
-//   socket of
-//                                                IPv4 and one of IPv6 (left out where IPv6 is
-//                                                absent)
-//   sockswitch-netns socket DOMAIN TYPE PROTOCOL one socket
+// With the network namespace as descriptor 5:
+//
+//   view                        route socket, route monitor, fresh TCP sockets of IPv4 and IPv6
+//                               (the last one left out where IPv6 is absent)
+//   socket DOMAIN TYPE PROTOCOL one socket
+//   port-start                  the sysctl ip_unprivileged_port_start, open for reading
+//
+// With a socket as descriptor 5 and a pid namespace as 6:
+//
+//   listen TID BACKLOG          listen(2) with the user, groups and pid namespace of TID; a
+//                               negative errno says that it did not come to that
 #pragma once
 
 namespace sockswitch {
 
-inline constexpr int kNetnsUserFd = 3;
-inline constexpr int kNetnsNetFd = 4;
-inline constexpr int kNetnsReplyFd = 5;
+inline constexpr int kNetnsReplyFd = 3;
+inline constexpr int kNetnsUserFd = 4;
+inline constexpr int kNetnsNetFd = 5;
+inline constexpr int kListenSocketFd = 5;
+inline constexpr int kListenPidFd = 6;
 
 }  // namespace sockswitch

@@ -1,0 +1,90 @@
+// bind(2).
+//
+//   IPv4 or IPv6 socket of a container  executed here, on our copy of descriptor and address
+//   a host socket, not connected        becomes a container socket first
+//   a host socket, connected            EINVAL, as the kernel would say
+//   AF_UNIX, netlink, packet, ...       the kernel's: paths, umask and mount namespace are the
+//   caller's
+//
+// A call that is continued is executed with whatever descriptor is at that number by then. A host
+// socket that a second thread puts there would be bound to a port of the host. Where that remains
+// possible (the last line) it cannot listen on it: see listen.cc.
+//
+// Executing bind(2) for another process is exact, since for these families the kernel looks at the
+// socket alone (its namespace, owner, cgroup, options), with the one exception of ports that need a
+// privilege.
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+
+#include "kernel/syscalls.h"
+#include "notify/target.h"
+
+namespace sockswitch {
+namespace {
+
+Outcome refuse(Context& context, std::uint64_t id, int error) {
+  return context.notify.fail(id, error) ? Outcome::kHousekeeping : Outcome::kCallerGone;
+}
+
+// The port is at the same place in both families, and in AF_UNSPEC, which bind(2) takes for
+// AF_INET.
+std::uint16_t port_of(const sockaddr_storage& address, std::uint32_t length) {
+  const auto& v4 = reinterpret_cast<const sockaddr_in&>(address);
+  return length >= sizeof v4 ? ntohs(v4.sin_port) : std::uint16_t{0};
+}
+
+Outcome execute(Context& context, const Target& target, const sockaddr_storage& address,
+                std::uint32_t length) {
+  int fd = target.socket.get();
+  std::uint64_t cookie = socket_cookie(fd);
+  if (!context.ports.may_bind(target.caller.tid(), fd, target.identity.netns,
+                              port_of(address, length))) {
+    return refuse(context, target.id, EACCES);
+  }
+  // What was read of this caller is its own only if it has been waiting all the time.
+  if (!context.notify.valid(target.id)) return Outcome::kCallerGone;
+  if (::bind(fd, reinterpret_cast<const sockaddr*>(&address), length) != 0) {
+    int error = errno;
+    // Bound already: by this very call, if a signal made the kernel repeat it.
+    bool repeated = error == EINVAL && context.interrupted.has_results() &&
+                    context.interrupted.take_result(cookie).has_value();
+    if (!repeated) return refuse(context, target.id, error);
+  }
+  if (context.notify.answer(target.id, 0)) return Outcome::kHousekeeping;
+  context.interrupted.keep_result(cookie, 0);
+  return Outcome::kCallerGone;
+}
+
+}  // namespace
+
+Outcome handle_bind(Context& context, const abi::SeccompNotif& notification,
+                    const CallArguments& arguments) {
+  std::uint64_t id = notification.id;
+  Fetched fetched = fetch(context, notification, arguments.fd);
+  if (!fetched.socket) return refuse(context, id, EBADF);
+  int domain = int_option(fetched.socket.get(), SOL_SOCKET, SO_DOMAIN).value_or(-1);
+  if (domain < 0) return refuse(context, id, errno);
+  auto target = as_target(notification, arguments.fd, std::move(fetched));
+  if (!target) return pass(context, id, Outcome::kHousekeeping);
+
+  sockaddr_storage address{};
+  if (arguments.length > sizeof address) return refuse(context, id, EINVAL);
+  if (!read_memory(static_cast<pid_t>(notification.pid), arguments.address, &address,
+                   arguments.length)) {
+    return refuse(context, id, EFAULT);
+  }
+  if (target->of_host(context)) {
+    if (connectable(target->socket.get(), target->identity.domain) != Connectable::kYes) {
+      return refuse(context, id, EINVAL);
+    }
+    if (!switch_back(context, *target)) {
+      context.notify.fail(id, EADDRNOTAVAIL);
+      return Outcome::kInternal;
+    }
+  }
+  return execute(context, *target, address, arguments.length);
+}
+
+}  // namespace sockswitch

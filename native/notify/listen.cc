@@ -1,0 +1,80 @@
+// listen(2): always executed here, on our copy of the descriptor, never continued.
+//
+// A call that is continued is executed with whatever descriptor is at that number by then: a second
+// thread could put a host socket there that is not connected (any more), which would then accept
+// connections on a port of the host.
+//
+//   a host socket, not connected  becomes a container socket first
+//   a host socket, connected      EINVAL, as the kernel would say
+//   AF_UNIX                       by the helper program, with the caller's user, groups and pid
+//   namespace,
+//                                 which clients see as SO_PEERCRED. Only the pid is another one.
+//   any other                     by this thread; the kernel looks at nothing but the socket
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+
+#include "kernel/errno_error.h"
+#include "kernel/helper.h"
+#include "kernel/syscalls.h"
+#include "kernel/task.h"
+#include "notify/target.h"
+
+namespace sockswitch {
+namespace {
+
+// 0 or the errno of the call. Throws ErrnoError if it could not be made.
+int listen_as(const Context& context, pid_t tid, int socket, int backlog) {
+  UniqueFd user = outermost_user_namespace(tid);
+  UniqueFd pid = open_namespace(tid, "pid");
+  const std::array<int, 3> fds{user.get(), socket, pid.get()};
+  Message answer = run_helper(context.host.helper, fds,
+                              {"listen", std::to_string(tid), std::to_string(backlog)});
+  if (answer.bytes.empty()) throw ErrnoError(EPROTO, "sockswitch-netns", "listen");
+  int error = helper_error(answer);
+  if (error < 0) throw ErrnoError(-error, "sockswitch-netns", "listen");
+  return error;
+}
+
+Outcome finish(Context& context, std::uint64_t id, int error) {
+  bool told = error == 0 ? context.notify.answer(id, 0) : context.notify.fail(id, error);
+  // Listening again does no harm: nothing to remember for a call that the kernel repeats.
+  return told ? Outcome::kHousekeeping : Outcome::kCallerGone;
+}
+
+}  // namespace
+
+Outcome handle_listen(Context& context, const abi::SeccompNotif& notification,
+                      const CallArguments& arguments) {
+  std::uint64_t id = notification.id;
+  Fetched fetched = fetch(context, notification, arguments.fd);
+  if (!fetched.socket) return finish(context, id, EBADF);
+  int domain = int_option(fetched.socket.get(), SOL_SOCKET, SO_DOMAIN).value_or(-1);
+  auto backlog = static_cast<int>(arguments.address);
+  if (domain == AF_UNIX) {
+    // Whose credentials are taken has to be certain.
+    if (!context.notify.valid(id)) return Outcome::kCallerGone;
+    auto tid = static_cast<pid_t>(notification.pid);
+    return finish(context, id, listen_as(context, tid, fetched.socket.get(), backlog));
+  }
+  UniqueFd socket;
+  auto identity = identify(fetched.socket.get());
+  if (identity && identity->netns == context.host.network.cookie()) {
+    auto target = as_target(notification, arguments.fd, std::move(fetched));
+    if (!target ||
+        connectable(target->socket.get(), target->identity.domain) != Connectable::kYes) {
+      return finish(context, id, EINVAL);
+    }
+    if (!switch_back(context, *target)) {
+      finish(context, id, ENOBUFS);
+      return Outcome::kInternal;
+    }
+    socket = std::move(target->socket);
+  } else {
+    socket = std::move(fetched.socket);
+  }
+  return finish(context, id, ::listen(socket.get(), backlog) == 0 ? 0 : errno);
+}
+
+}  // namespace sockswitch

@@ -9,7 +9,8 @@ import {
   expectWent,
   type Pair,
 } from './support/matrix.js';
-import { ENABLED, eventuallyCounters, hasIpv6, MATRIX, startContainer } from './support/podman.js';
+import { MATRIX } from './support/places.js';
+import { ENABLED, eventuallyCounters, hasIpv6, startContainer } from './support/podman.js';
 import { curl } from './support/programs.js';
 import { record, type Verdict } from './support/results.js';
 

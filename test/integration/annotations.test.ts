@@ -2,7 +2,8 @@
 import { expect, test } from 'vitest';
 import { describeOnLab, FAR, REMOTE } from './support/lab.js';
 import { countersOf } from './support/matrix.js';
-import { RUNTIMES, startContainer } from './support/podman.js';
+import { RUNTIMES } from './support/places.js';
+import { startContainer } from './support/podman.js';
 import { curl } from './support/programs.js';
 
 describeOnLab('annotations', () => {

@@ -2,13 +2,8 @@
 import { afterAll, describe, expect, test } from 'vitest';
 import { describeOnLab, host1, REMOTE } from './support/lab.js';
 import { countersOf } from './support/matrix.js';
-import {
-  type Container,
-  ENABLED,
-  eventuallyCounters,
-  RUNTIMES,
-  startContainer,
-} from './support/podman.js';
+import { RUNTIMES } from './support/places.js';
+import { type Container, ENABLED, eventuallyCounters, startContainer } from './support/podman.js';
 
 const URL = `http://${REMOTE.v4}/`;
 const PAGE = 'hello from remote\n';

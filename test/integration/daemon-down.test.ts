@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startDaemon, stopDaemon } from './support/daemon.js';
 import { describeOnLab, REMOTE } from './support/lab.js';
-import { ENABLED, MATRIX, podmanRun, startContainer } from './support/podman.js';
+import { MATRIX } from './support/places.js';
+import { ENABLED, podmanRun, startContainer } from './support/podman.js';
 import { curl } from './support/programs.js';
 import { record } from './support/results.js';
 

@@ -5,7 +5,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { describeOnLab, HOST1, host1, listens } from './support/lab.js';
 import { compare, expectAlike, type Pair, startPair } from './support/matrix.js';
-import { hasIpv6, MATRIX, RUNTIMES } from './support/podman.js';
+import { MATRIX, RUNTIMES } from './support/places.js';
+import { hasIpv6 } from './support/podman.js';
 import { record } from './support/results.js';
 
 const ANY_PORT = 8870;

@@ -2,7 +2,8 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { describeOnLab } from './support/lab.js';
 import { compare, expectAlike, expectWent, type Pair, startPair } from './support/matrix.js';
-import { type Container, ENABLED, NETWORKS, RUNTIMES, startContainer } from './support/podman.js';
+import { NETWORKS, RUNTIMES } from './support/places.js';
+import { type Container, ENABLED, startContainer } from './support/podman.js';
 import { curl } from './support/programs.js';
 import { record } from './support/results.js';
 

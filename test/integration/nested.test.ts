@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { describeOnLab, REMOTE } from './support/lab.js';
 import { compare, expectAlike, startPair } from './support/matrix.js';
-import { MATRIX } from './support/podman.js';
+import { MATRIX } from './support/places.js';
 import { curl } from './support/programs.js';
 import { record } from './support/results.js';
 

@@ -4,7 +4,8 @@
  */
 import { afterAll, describe, expect, test } from 'vitest';
 import { describeOnLab, HOST1, HOST2, host1, host2 } from './support/lab.js';
-import { type Container, ENABLED, MATRIX, type Place, startContainer } from './support/podman.js';
+import { MATRIX, type Place } from './support/places.js';
+import { type Container, ENABLED, startContainer } from './support/podman.js';
 import { record } from './support/results.js';
 
 interface Ends {

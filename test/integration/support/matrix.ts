@@ -8,14 +8,13 @@
  */
 import { beforeAll, describe, expect, test } from 'vitest';
 import { describeOnLab, type Result, type RunOptions } from './lab.js';
+import { MATRIX, type Runtime } from './places.js';
 import {
   type Container,
   type ContainerOptions,
   type Counters,
   difference,
   ENABLED,
-  MATRIX,
-  type Runtime,
   startContainer,
 } from './podman.js';
 import { record, type Verdict } from './results.js';

@@ -2,8 +2,6 @@
  * Containers on the lab's hosts, and what sockswitch counts of them.
  *
  * A container that a test makes has a name of its own and is removed after the file, whatever happened.
- * Networks are named as in docs/compatibility.md: `bridge` is a network made by `podman network create`,
- * on which aardvark-dns resolves names.
  */
 import { afterAll } from 'vitest';
 import { z } from 'zod';
@@ -15,11 +13,7 @@ import {
   type Result,
   type RunOptions,
 } from './lab.js';
-
-export const NETWORKS = ['pasta', 'slirp4netns', 'bridge'] as const;
-export type Network = (typeof NETWORKS)[number];
-export const RUNTIMES = ['crun', 'runc'] as const;
-export type Runtime = (typeof RUNTIMES)[number];
+import type { Runtime } from './places.js';
 
 export const ENABLED = { 'sockswitch/enable': 'true' } as const;
 const BRIDGE = 'sockswitch-test';
@@ -34,16 +28,6 @@ export interface ContainerOptions {
   readonly args?: readonly string[];
   readonly image?: string;
 }
-
-/** Where a cell of the matrix runs. */
-export interface Place {
-  readonly network: Network;
-  readonly runtime: Runtime;
-}
-
-export const MATRIX: readonly Place[] = NETWORKS.flatMap((network) =>
-  RUNTIMES.map((runtime) => ({ network, runtime })),
-);
 
 let count = 0;
 const made: { host: Host; id: string }[] = [];

@@ -1,0 +1,105 @@
+/**
+ * The daemon stops, or dies, while containers run. The keeper holds their listeners: what is trapped meanwhile
+ * waits for the next daemon, and nothing fails. `podman exec` brings a listener of its own, which comes to
+ * the keeper, too. Connections that were switched before are the kernel's and need nobody.
+ */
+import { afterAll, describe, expect, test } from 'vitest';
+import {
+  daemonPid,
+  daemonStatus,
+  keeperPid,
+  killDaemon,
+  startDaemon,
+  stopDaemon,
+} from './support/daemon.js';
+import { describeOnLab, eventually, REMOTE } from './support/lab.js';
+import { countersOf } from './support/matrix.js';
+import { RUNTIMES } from './support/places.js';
+import { type Container, ENABLED, eventuallyCounters, startContainer } from './support/podman.js';
+import { curl } from './support/programs.js';
+
+const PAGE = 'hello from remote\n';
+
+/** Holds one connection from the start; on /tmp/echo it uses that, on /tmp/fetch it makes another. */
+const WORKER = `
+import os, socket, sys, time, urllib.request
+def asked(path):
+    if not os.path.exists(path): return False
+    os.remove(path)
+    return True
+held = socket.create_connection((sys.argv[1], 7))
+print('connected', flush=True)
+while True:
+    if asked('/tmp/echo'):
+        held.sendall(b'marco')
+        print('echo', held.recv(5).decode(), flush=True)
+    if asked('/tmp/fetch'):
+        print('fetching', flush=True)
+        page = urllib.request.urlopen(f'http://{sys.argv[1]}/', timeout=None).read()
+        print('fetched', page.decode().strip(), flush=True)
+    time.sleep(0.05)
+`;
+
+async function logged(container: Container, text: string): Promise<void> {
+  await eventually(`"${text}" in the log of ${container.name}`, async () =>
+    (await container.logs()).stdout.includes(text) ? true : undefined,
+  );
+}
+
+describeOnLab('while a container runs, the daemon', () => {
+  afterAll(() => startDaemon());
+
+  describe.each([
+    ['is stopped', stopDaemon],
+    ['is killed', killDaemon],
+  ] as const)('%s', (_, end) => {
+    test.each(RUNTIMES)('and started again, with %s', async (runtime) => {
+      const command = ['python3', '-c', WORKER, REMOTE.v4];
+      const container = await startContainer({ runtime, annotations: ENABLED, command });
+      await logged(container, 'connected');
+      await eventuallyCounters(container, ({ switched }) => switched === 1);
+      const [keeper, daemon] = [await keeperPid(), await daemonPid()];
+
+      await end();
+      // Also: an exec while the daemon is away.
+      await container.output(['touch', '/tmp/echo']);
+      await logged(container, 'echo marco');
+      await container.output(['touch', '/tmp/fetch']);
+      await logged(container, 'fetching');
+      const waiting = container.exec(curl(REMOTE.v4));
+      await eventually('curl in the container', async () =>
+        (await container.sh('pgrep -x curl')).status === 0 ? true : undefined,
+      );
+      expect((await container.logs()).stdout).not.toContain('fetched');
+
+      await startDaemon();
+      expect(await waiting).toMatchObject({ status: 0, stdout: PAGE, stderr: '' });
+      await logged(container, 'fetched hello from remote');
+      expect(await keeperPid(), 'the same keeper').toBe(keeper);
+      expect(await daemonPid(), 'another daemon').not.toBe(daemon);
+      // Counted anew: the two that waited, and then one more.
+      await eventuallyCounters(container, ({ switched }) => switched === 2);
+      expect((await container.exec(curl(REMOTE.v4))).stdout).toBe(PAGE);
+      expect(await countersOf(container)).toMatchObject({ switched: 3, refused: 0 });
+      await container.output(['touch', '/tmp/echo']);
+      await container.remove();
+      await eventually('the end of all listeners', async () => {
+        const { containers, listeners } = await daemonStatus();
+        return containers === 0 && listeners === 0 ? true : undefined;
+      });
+    });
+  });
+
+  test('is restarted ten times in a row, and connects never fail', async () => {
+    const container = await startContainer({ annotations: ENABLED });
+    const script = `for n in $(seq 400); do ${curl(REMOTE.v4).join(' ')} || exit; done | sort | uniq -c`;
+    const loop = container.sh(script, [], { timeout: 170_000 });
+    for (let time = 0; time < 10; time++) {
+      await (time % 2 === 0 ? stopDaemon() : killDaemon());
+      await startDaemon();
+    }
+    expect(await loop).toMatchObject({ status: 0, stderr: '' });
+    expect((await loop).stdout.trim()).toBe('400 hello from remote');
+    await container.remove();
+  });
+});

@@ -1,0 +1,82 @@
+/** docs/compatibility.md as text. Pure; compatibility.ts reads and writes the files. */
+import { BEHAVIOURS } from '../behaviours.js';
+import { MATRIX } from './places.js';
+import type { Results, Verdict } from './results.js';
+
+const WORDS: Readonly<Record<Verdict, string>> = {
+  accelerated: '**accelerated**',
+  fallback: 'fallback network',
+  inside: 'inside',
+  refused: 'refused',
+  'not-offered': 'not offered',
+};
+
+const VERSIONS_BEGIN = '<!-- versions -->';
+const VERSIONS_END = '<!-- end of versions -->';
+
+export interface Document {
+  readonly text: string;
+  /** Cells that the run did not record. */
+  readonly missing: readonly string[];
+}
+
+export function render(results: Results): Document {
+  const cells = new Map(
+    results.records.map(({ behaviour, network, runtime, verdict }) => [
+      `${behaviour} on ${network} with ${runtime}`,
+      verdict,
+    ]),
+  );
+  const missing: string[] = [];
+  const head = ['', ...MATRIX.map(({ network, runtime }) => `${network}, ${runtime}`)];
+  const rows = BEHAVIOURS.map(({ id, text }) => [
+    text,
+    ...MATRIX.map(({ network, runtime }) => {
+      const key = `${id} on ${network} with ${runtime}`;
+      const verdict = cells.get(key);
+      if (verdict === undefined) missing.push(key);
+      return verdict === undefined ? '?' : WORDS[verdict];
+    }),
+  ]);
+  const table = [head, head.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`);
+  const text = [INTRODUCTION, versions(results), ...[table.join('\n'), NOTES]].join('\n\n');
+  return { text: `${text}\n`, missing };
+}
+
+export function withoutVersions(text: string): string {
+  const [before = '', rest = ''] = text.split(VERSIONS_BEGIN);
+  return before + (rest.split(VERSIONS_END)[1] ?? '');
+}
+
+function versions(results: Results): string {
+  const list = Object.entries(results.versions).map(([name, version]) => `${name} ${version}`);
+  return `${VERSIONS_BEGIN}\nSeen with ${list.join(', ')}.\n${VERSIONS_END}`;
+}
+
+const INTRODUCTION = `# Compatibility
+
+What happens to the traffic of an accelerated container, on each fallback network and with each OCI runtime.
+Every cell is what the integration tests saw when they ran (\`npm run test:integration\`, then
+\`npm run docs:compatibility\`, which writes this file). Each behaviour is tried in a container with
+\`sockswitch/enable=true\` and in the same container without; except where a cell says *accelerated*, both
+must give the same exit status and the same output.
+
+- **accelerated**: over a socket of the host, at the host's speed.
+- *fallback network*: over pasta, slirp4netns or the bridge, as without the annotation.
+- *inside*: never leaves the container; sockswitch has no part in it.
+- *refused*: the container does not start, and the message says why.
+- *not offered*: this network does not have it, with or without acceleration.
+
+\`bridge\` is a network made by \`podman network create\`, without IPv6, as is the default.`;
+
+const NOTES = `## Where acceleration can be seen
+
+An accelerated connection is one of the host's. Three differences follow, and they are meant:
+
+- **Errors are the host's.** A destination that the host cannot reach gives the host's own error (say,
+  \`ENETUNREACH\`) at once. pasta answers every failure with \`ECONNREFUSED\`, and slirp4netns lets the
+  connect time out.
+- **The source address is the host's**, as \`getsockname\` tells it. The other side sees the host's address with
+  or without acceleration.
+- **Firewall rules, proxies and traffic shaping inside the container's network namespace** do not see accelerated
+  connections. Keep destinations that need them on \`sockswitch/ignore\`.`;

@@ -28,6 +28,7 @@ export const bypass4netns: Driver = {
   name: 'bypass4netns',
   title: 'bypass4netns over slirp4netns',
   podmanArgs: ['--network=slirp4netns'],
+  ownNetwork: true,
   unaccelerated: 'slirp4netns',
   switches: false,
   program: 'bypass4netns',

@@ -7,6 +7,8 @@ export interface Driver {
   readonly title: string;
   /** What `podman run` gets. */
   readonly podmanArgs: readonly string[];
+  /** False if the container uses the host's network namespace. */
+  readonly ownNetwork: boolean;
   /** The fallback network of a driver that accelerates: the same container without acceleration. */
   readonly unaccelerated?: string;
   /** Whether sockswitch must (and otherwise must not) have switched connections. */

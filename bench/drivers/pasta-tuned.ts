@@ -20,6 +20,7 @@ export const pastaTuned: Driver = {
   name: 'pasta-tuned',
   title: 'pasta, host buffers raised',
   podmanArgs: ['--network=pasta'],
+  ownNetwork: true,
   switches: false,
   program: 'pasta',
   prepare,

@@ -1,4 +1,10 @@
-/** The lab (test/lab/README.md): containers run on host1, servers on remote. */
+/**
+ * The lab (test/lab/README.md): containers run on host1, servers on remote.
+ *
+ * A new network namespace takes the congestion control of the machine's first one, which need not be that of the lab's hosts.
+ * With bbr, for one, pasta's upload falls to a few Mbit/s. So that all drivers have what distributions have, containers
+ * get cubic, like the hosts.
+ */
 import { fileURLToPath } from 'node:url';
 import { CommandError, type ExecuteOptions, execute } from '../runner/execute.js';
 import { type AcceleratedContainers, type Place, switchedOf } from './place.js';
@@ -39,6 +45,7 @@ export async function openLab(options: LabOptions): Promise<Place> {
     image: 'localhost/lab',
     podman: ['podman'],
     probeArgs: ['--volume=/opt/sockswitch/build/bench/probe:/probe:ro'],
+    ownNetworkArgs: ['--sysctl=net.ipv4.tcp_congestion_control=cubic'],
     scratch: SCRATCH,
     asUser: (argv) => [LAB, 'exec', 'host1', '--', ...argv],
     asRoot: (argv) => [LAB, 'exec', '--root', 'host1', '--', ...argv],

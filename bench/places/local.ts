@@ -145,6 +145,7 @@ async function build(
     image: IMAGE,
     podman: ['podman', `--hooks-dir=${join(scratch, 'config', 'sockswitch', 'hooks.d')}`],
     probeArgs: [],
+    ownNetworkArgs: [],
     scratch,
     asUser: (argv) => [...argv],
     run: execute,

@@ -11,6 +11,8 @@ export interface Place {
   readonly podman: readonly string[];
   /** What makes `podman run` put the static probe (workloads/probe.c) at /probe. */
   readonly probeArgs: readonly string[];
+  /** What `podman run` gets besides for containers with a network namespace of their own. */
+  readonly ownNetworkArgs: readonly string[];
   /** A directory that the user may write to, gone after `close`. */
   readonly scratch: string;
 

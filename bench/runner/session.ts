@@ -41,6 +41,7 @@ export function podmanRun(place: Place, plan: SessionPlan, name: string): string
     ...place.podman,
     ...['run', '--rm', '-i', '--pull=never', `--name=${name}`],
     ...plan.driver.podmanArgs,
+    ...(plan.driver.ownNetwork ? place.ownNetworkArgs : []),
     ...plan.extraArgs,
     ...place.probeArgs,
     ...[place.image, 'sh', '-c', wrapped],

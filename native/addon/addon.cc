@@ -8,6 +8,7 @@
 #include "kernel/features.h"
 #include "kernel/unix_socket.h"
 #include "notify/engine.h"
+#include "switch/accept_guard.h"
 
 namespace sockswitch::addon {
 namespace {
@@ -128,6 +129,7 @@ Napi::Value kernel_features(const Napi::CallbackInfo& info) {
   object.Set("waitKillable", features.wait_killable);
   object.Set("pidfdThread", features.pidfd_thread);
   object.Set("netnsCookie", features.netns_cookie);
+  object.Set("acceptGuard", accept_guard_available());
   object.Set("pinningProblem", features.pinning_problem);
   return object;
 }

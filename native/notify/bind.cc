@@ -76,9 +76,7 @@ Outcome handle_bind(Context& context, const abi::SeccompNotif& notification,
     return refuse(context, id, EFAULT);
   }
   if (target->of_host(context)) {
-    if (connectable(target->socket.get(), target->identity.domain) != Connectable::kYes) {
-      return refuse(context, id, EINVAL);
-    }
+    if (!is_closed(target->socket.get())) return refuse(context, id, EINVAL);
     if (!switch_back(context, *target)) {
       context.notify.fail(id, EADDRNOTAVAIL);
       return Outcome::kInternal;

@@ -44,6 +44,7 @@ int start_connect(int fd, const SocketAddress& address) {
 // A connection to a neighbour is there, or refused, before connect(2) returns: a second call tells.
 int settle(int fd, const SocketAddress& address) {
   int state = start_connect(fd, address);
+  if (state == EISCONN) return 0;  // a socket that was kept from an interrupted call
   return state == EALREADY ? EINPROGRESS : state;
 }
 
@@ -136,8 +137,10 @@ Outcome reconnect(Context& context, Target& target, const SocketAddress& address
     }
     return context.notify.answer(target.id, 0) ? Outcome::kDisconnect : Outcome::kCallerGone;
   }
-  if (connectable(target.socket.get(), target.identity.domain) != Connectable::kYes) {
-    return pass(context, target.id, Outcome::kNotFresh);
+  int fd = target.socket.get();
+  if (!is_closed(fd)) return pass(context, target.id, Outcome::kNotFresh);
+  if (int error = probe_connect(fd, target.identity.domain); error != 0) {
+    return context.notify.fail(target.id, error) ? Outcome::kNotFresh : Outcome::kCallerGone;
   }
   RouteDecision decision = judge(*to, context.policy, *context.container.view);
   if (decision.outcome == Outcome::kSwitched) {
@@ -187,10 +190,12 @@ Outcome handle_connect(Context& context, const abi::SeccompNotif& notification,
   if (!to) return pass(context, id, Outcome::kDisconnect);
   RouteDecision decision = judge(*to, context.policy, *context.container.view);
   if (decision.outcome != Outcome::kSwitched) return pass(context, id, decision.outcome);
-  if (connectable(target->socket.get(), target->identity.domain) != Connectable::kYes) {
-    return pass(context, id, Outcome::kNotFresh);
+  // A TCP socket without a local port has never connected, nor listened, nor been bound: it is
+  // fresh.
+  if (target->identity.bound) {
+    bool closed = is_closed(target->socket.get());
+    return pass(context, id, closed ? Outcome::kBound : Outcome::kNotFresh);
   }
-  if (target->identity.bound) return pass(context, id, Outcome::kBound);
   return switch_socket(context, *target, address, *to, decision.device);
 }
 

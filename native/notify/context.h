@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -50,18 +51,23 @@ class Interrupted {
   // A switched call whose result could not be delivered. `result`: 0 or a positive errno.
   void keep_result(std::uint64_t host_socket, int result);
   std::optional<int> take_result(std::uint64_t host_socket);
+  // Drops what no restarted call has asked for within a second.
+  void expire();
   bool has_sockets() const { return !sockets_.empty(); }
   bool has_results() const { return !results_.empty(); }
 
  private:
+  using Clock = std::chrono::steady_clock;
   struct Socket {
     std::uint64_t container_socket;
     Destination to;
     UniqueFd host_socket;
+    Clock::time_point since;
   };
   struct Result {
-    std::uint64_t host_socket;
-    int result;
+    std::uint64_t host_socket = 0;
+    int result = 0;
+    Clock::time_point since;
   };
   std::deque<Socket> sockets_;
   std::deque<Result> results_;

@@ -3,7 +3,8 @@
 namespace sockswitch {
 namespace {
 
-// A restart follows within microseconds; what is not fetched by then is dropped by newer entries.
+// A restart follows within microseconds, if at all.
+constexpr std::chrono::seconds kPatience{1};
 constexpr std::size_t kMaxKept = 64;
 
 }  // namespace
@@ -11,7 +12,7 @@ constexpr std::size_t kMaxKept = 64;
 void Interrupted::keep_socket(std::uint64_t container_socket, const Destination& to,
                               UniqueFd host_socket) {
   if (sockets_.size() >= kMaxKept) sockets_.pop_front();
-  sockets_.push_back({container_socket, to, std::move(host_socket)});
+  sockets_.push_back({container_socket, to, std::move(host_socket), Clock::now()});
 }
 
 UniqueFd Interrupted::take_socket(std::uint64_t container_socket, const Destination& to) {
@@ -27,7 +28,14 @@ UniqueFd Interrupted::take_socket(std::uint64_t container_socket, const Destinat
 
 void Interrupted::keep_result(std::uint64_t host_socket, int result) {
   if (results_.size() >= kMaxKept) results_.pop_front();
-  results_.push_back({host_socket, result});
+  results_.push_back({host_socket, result, Clock::now()});
+}
+
+void Interrupted::expire() {
+  if (sockets_.empty() && results_.empty()) return;
+  auto limit = Clock::now() - kPatience;
+  while (!sockets_.empty() && sockets_.front().since < limit) sockets_.pop_front();
+  while (!results_.empty() && results_.front().since < limit) results_.pop_front();
 }
 
 std::optional<int> Interrupted::take_result(std::uint64_t host_socket) {

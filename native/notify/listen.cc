@@ -62,8 +62,8 @@ Outcome handle_listen(Context& context, const abi::SeccompNotif& notification,
   auto identity = identify(fetched.socket.get());
   if (identity && identity->netns == context.host.network.cookie()) {
     auto target = as_target(notification, arguments.fd, std::move(fetched));
-    if (!target ||
-        connectable(target->socket.get(), target->identity.domain) != Connectable::kYes) {
+    if (!target || !is_closed(target->socket.get()) ||
+        probe_connect(target->socket.get(), target->identity.domain) != 0) {
       return finish(context, id, EINVAL);
     }
     if (!switch_back(context, *target)) {

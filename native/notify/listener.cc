@@ -34,8 +34,8 @@
 namespace sockswitch {
 namespace {
 
-// After this many failed look-ups of the container's network the listener only continues calls.
-constexpr int kMaxFailedLookups = 8;
+// After a failed look-up of the container's network.
+constexpr std::chrono::seconds kLookupPause{1};
 
 constexpr unsigned kCloseRangeUnshare = 1U << 1;  // CLOSE_RANGE_UNSHARE, Linux 5.9
 
@@ -135,13 +135,25 @@ void Listener::run() {
     serve(session);
   } else {
     report(ListenerEvent::Type::kFailed, Outcome::kInternal, "close_range (Linux 5.9)");
+    continue_all();
   }
   if (!stopping_) report(ListenerEvent::Type::kClosed, Outcome::kInternal, {});
   done_ = true;
 }
 
+// The least that can be done for the container: its calls go on as if there were no filter.
+void Listener::continue_all() {
+  abi::SeccompNotif notification{};
+  while (!stopping_ && !hung_up_) {
+    Receive received = notify_.receive(notification);
+    if (received == Receive::kEnd) return;
+    if (received == Receive::kNotification) notify_.let_continue(notification.id);
+  }
+}
+
 void Listener::serve(Session& session) {
-  if (pid_ != 0) network(session, pid_);  // before the first call has to wait for it
+  std::string ignored;
+  if (pid_ != 0) network(session, pid_, ignored);  // before the first call has to wait for it
   abi::SeccompNotif notification{};
   while (!stopping_) {
     switch (session.notify.receive(notification)) {
@@ -162,16 +174,17 @@ void Listener::report(ListenerEvent::Type type, Outcome outcome, const std::stri
       [sink = sink_, event = ListenerEvent{type, number_, outcome, detail}] { sink(event); });
 }
 
-// Null when the network cannot be looked up: the calls are then continued, and a later one tries
-// again.
-const ContainerNetwork* Listener::network(Session& session, pid_t caller) {
+// Null, and why, when the network cannot be looked up: nothing is switched then, and a call a
+// second later tries again.
+const ContainerNetwork* Listener::network(Session& session, pid_t caller, std::string& detail) {
   if (const auto* known = container_->network()) return known;
-  if (session.failed_lookups >= kMaxFailedLookups) return nullptr;
+  auto now = std::chrono::steady_clock::now();
+  if (now < session.next_lookup) return nullptr;
   try {
     host_.control.run([&] { container_->network(views_, caller); });
   } catch (const ErrnoError& error) {
-    ++session.failed_lookups;
-    report(ListenerEvent::Type::kFailed, Outcome::kInternal, error.what());
+    session.next_lookup = now + kLookupPause;
+    detail = error.what();
   }
   return container_->network();
 }
@@ -181,8 +194,9 @@ void Listener::handle(Session& session, const abi::SeccompNotif& notification) {
   std::string detail;
   Outcome outcome = Outcome::kInternal;
   CallArguments arguments = decode(notification);
-  const auto* container = network(session, static_cast<pid_t>(notification.pid));
+  const auto* container = network(session, static_cast<pid_t>(notification.pid), detail);
   auto policy = this->policy();
+  session.interrupted.expire();
   Context context{session.notify,  host_,
                   session.callers, session.interrupted,
                   session.ports,   container ? *container : kUnknown,

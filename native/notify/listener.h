@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -67,14 +68,15 @@ class Listener {
     Interrupted interrupted;
     PortPrivilege ports;
     std::uint64_t epoll_generation = 1;
-    int failed_lookups = 0;
+    std::chrono::steady_clock::time_point next_lookup{};
   };
   void run();
   void serve(Session& session);
+  void continue_all();
   void handle(Session& session, const abi::SeccompNotif& notification);
   Outcome dispatch(Session& session, Context& context, const abi::SeccompNotif& notification,
                    const CallArguments& arguments);
-  const ContainerNetwork* network(Session& session, pid_t caller);
+  const ContainerNetwork* network(Session& session, pid_t caller, std::string& detail);
   void report(ListenerEvent::Type type, Outcome outcome, const std::string& detail);
   bool interrupted();
 

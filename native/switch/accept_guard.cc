@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <cstdint>
 
+#include "kernel/unique_fd.h"
+
 namespace sockswitch {
 namespace {
 
@@ -33,6 +35,14 @@ int attach_accept_guard(int fd) {
     return errno;
   }
   return 0;
+}
+
+bool accept_guard_available() {
+  static const bool available = [] {
+    UniqueFd probe(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    return probe && attach_accept_guard(probe.get()) == 0;
+  }();
+  return available;
 }
 
 }  // namespace sockswitch

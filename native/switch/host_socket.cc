@@ -35,7 +35,7 @@ MadeSocket make_host_socket(const Context& context, int model, const SocketIdent
   if (::setsockopt(fd.get(), SOL_SOCKET, abi::kSoBindToIfindex, &device, sizeof device) != 0) {
     return failed(Outcome::kHostError, errno_text("setsockopt SO_BINDTOIFINDEX"));
   }
-  if (attach_accept_guard(fd.get()) != 0) {
+  if (accept_guard_available() && attach_accept_guard(fd.get()) != 0) {
     return failed(Outcome::kHostError, errno_text("setsockopt SO_ATTACH_FILTER"));
   }
   return {std::move(fd), Outcome::kSwitched, {}};

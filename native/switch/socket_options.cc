@@ -44,7 +44,6 @@ constexpr int kIpv6Freebind = 78;
 constexpr int kIpv6AutoFlowLabel = 70;
 constexpr int kTcpNotsentLowat = 25;
 constexpr int kTcpFastopenConnect = 30;
-constexpr int kTcpUlp = 31;
 constexpr int kTcpFastopenNoCookie = 34;
 constexpr int kTcpInq = 36;
 constexpr int kTcpTxDelay = 37;
@@ -92,7 +91,6 @@ constexpr Option kCommon[] = {
     {IPPROTO_TCP, kTcpInq, Carry::kSet, kInt, "TCP_INQ"},
     {IPPROTO_TCP, kTcpTxDelay, Carry::kSet, kInt, "TCP_TX_DELAY"},
     {IPPROTO_TCP, kTcpFastopenConnect, Carry::kRefuse, kInt, "TCP_FASTOPEN_CONNECT"},
-    {IPPROTO_TCP, kTcpUlp, Carry::kRefuse, 16, "TCP_ULP"},
     {IPPROTO_IP, IP_TOS, Carry::kSet, kInt, "IP_TOS"},
     {IPPROTO_IP, IP_TTL, Carry::kSet, kInt, "IP_TTL"},
     {IPPROTO_IP, IP_MTU_DISCOVER, Carry::kSet, kInt, "IP_MTU_DISCOVER"},

@@ -36,22 +36,21 @@ std::uint64_t socket_cookie(int fd) {
   return ::getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &length) == 0 ? cookie : 0;
 }
 
-Connectable connectable(int fd, int domain) {
-  // A TCP socket in state CLOSE polls as POLLHUP (tcp_poll); one with a pending error as POLLERR
-  // too.
+bool is_closed(int fd) {
+  // tcp_poll() reports POLLHUP in state CLOSE (and for a connection shut down in both directions).
   struct pollfd state{.fd = fd, .events = 0};
-  if (::poll(&state, 1, 0) < 0) return Connectable::kNo;
-  if ((state.revents & POLLERR) != 0) return Connectable::kFailed;
-  if ((state.revents & POLLHUP) == 0) return Connectable::kNo;
-  // CLOSE is also the state of a connection that has ended, whose connect(2) says EISCONN. The
-  // kernel looks at that before it looks at the address, so an address of the wrong family tells
-  // them apart: EAFNOSUPPORT means that the socket would have connected.
+  return ::poll(&state, 1, 0) > 0 && (state.revents & POLLHUP) != 0;
+}
+
+int probe_connect(int fd, int domain) {
+  // The socket's own state comes first in __inet_stream_connect(), the address family later: a
+  // wrong one is EAFNOSUPPORT if the socket would have connected.
   sockaddr_storage wrong{};
   wrong.ss_family = static_cast<sa_family_t>(domain == AF_INET ? AF_INET6 : AF_PACKET);
   if (::connect(fd, reinterpret_cast<const sockaddr*>(&wrong), sizeof(sockaddr_in6)) == 0) {
-    return Connectable::kNo;
+    return EISCONN;
   }
-  return errno == EAFNOSUPPORT ? Connectable::kYes : Connectable::kNo;
+  return errno == EAFNOSUPPORT ? 0 : errno;
 }
 
 }  // namespace sockswitch

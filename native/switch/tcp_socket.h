@@ -24,13 +24,13 @@ std::optional<SocketIdentity> identify(int fd);
 // Unique for each socket as long as the kernel runs (SO_COOKIE); 0 on error.
 std::uint64_t socket_cookie(int fd);
 
-// Is a TCP socket ready for a first connect(2)? Looking at it changes nothing that the program
-// sees.
-enum class Connectable : std::uint8_t {
-  kYes,
-  kNo,      // connected, connecting, listening: connect(2) is the kernel's to answer
-  kFailed,  // a connect failed and nobody has asked for the error yet: likewise
-};
-Connectable connectable(int fd, int domain);
+// Is a TCP socket in state CLOSE: fresh, or its connect failed, or its connection has ended?
+// Looking at it changes nothing.
+bool is_closed(int fd);
+
+// What connect(2) says of a closed socket before it looks at the address. 0: it would connect;
+// EISCONN, or the error of a connect that failed, which is thereby told and forgotten: the caller
+// is to be given it.
+int probe_connect(int fd, int domain);
 
 }  // namespace sockswitch

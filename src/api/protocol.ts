@@ -29,6 +29,7 @@ export const statusSchema = z.object({
     syncWakeUp: z.boolean(),
     waitKillable: z.boolean(),
     pidfdThread: z.boolean(),
+    acceptGuard: z.boolean(),
   }),
   /** Whether rewritten specs ask for WAIT_KILLABLE_RECV. */
   waitKillable: z.boolean(),

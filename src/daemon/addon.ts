@@ -38,7 +38,10 @@ export interface Verdict {
   readonly device?: string;
 }
 
-/** First occurrence of a kind of fallback or refusal in one listener; never once a connection. */
+/**
+ * First occurrence of a kind of fallback or refusal in one listener; never once a connection.
+ * `listener-failed`: the listener is served, but can only let every call go on.
+ */
 export interface DataPlaneEvent {
   readonly type: 'first-outcome' | 'listener-closed' | 'listener-failed';
   readonly listener: number;
@@ -98,6 +101,8 @@ export interface Addon {
     readonly waitKillable: boolean;
     readonly pidfdThread: boolean;
     readonly netnsCookie: boolean;
+    /** Host sockets can be kept from ever accepting (native/switch/accept_guard.h). */
+    readonly acceptGuard: boolean;
     /** A socket pinned to a device cannot reach loopback; "" or the reason why that is not so. */
     readonly pinningProblem: string;
   };

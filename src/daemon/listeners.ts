@@ -3,7 +3,7 @@
  *
  * Order of events: the keeper hands over (descriptor, state); the state is validated; the container is
  * found or made; the data plane takes the descriptor. From then on it reports `first-outcome` now and
- * then, and `listener-closed` or `listener-failed` once.
+ * then, `listener-failed` when it can only let every call go on, and `listener-closed` once.
  *
  * A state that is not understood belongs to a process tree that waits for us all the same: closing its
  * descriptor would turn its connects into ENOSYS. So it is attached with a policy that switches nothing,
@@ -105,7 +105,10 @@ export class Listeners {
       );
       return;
     }
-    if (event.type === 'listener-failed') this.#report(`failed: ${event.detail}`, container?.id);
+    if (event.type === 'listener-failed') {
+      this.#report(`switches nothing: ${event.detail}`, container?.id);
+      return;
+    }
     if (container === undefined) return;
     const counts = containers.removeListener(event.listener)?.ended
       ? containers.countsOf(container)

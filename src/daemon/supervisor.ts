@@ -244,8 +244,8 @@ export class Supervisor {
   }
 
   #kernelInUse() {
-    const { syncWakeUp, waitKillable, pidfdThread } = this.#features;
-    return { syncWakeUp, waitKillable, pidfdThread };
+    const { syncWakeUp, waitKillable, pidfdThread, acceptGuard } = this.#features;
+    return { syncWakeUp, waitKillable, pidfdThread, acceptGuard };
   }
 
   #api() {

@@ -13,7 +13,7 @@ const STATUS: Status = {
   version: '1.2.3',
   startedAt: '2026-01-01T00:00:00.000Z',
   uptimeSeconds: 5,
-  kernel: { release: '6.18', syncWakeUp: true, waitKillable: true, pidfdThread: false },
+  kernel: { release: '6.18', syncWakeUp: true, waitKillable: true, pidfdThread: false, acceptGuard: false },
   waitKillable: false,
   keeper: { connected: true, socket: '/k' },
   config: { path: '/c', present: false },

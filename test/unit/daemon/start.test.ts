@@ -16,6 +16,7 @@ const FEATURES = {
   waitKillable: false,
   pidfdThread: false,
   netnsCookie: true,
+  acceptGuard: true,
   pinningProblem: '',
 };
 

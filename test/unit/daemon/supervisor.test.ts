@@ -61,6 +61,7 @@ function addon(more: Partial<Addon> = {}): Addon {
       waitKillable: false,
       pidfdThread: true,
       netnsCookie: true,
+      acceptGuard: true,
       pinningProblem: '',
     }),
     createEngine: () => engine,

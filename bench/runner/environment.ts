@@ -8,6 +8,16 @@ import { execute } from './execute.js';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 
+/** What can change a figure: not tests, texts and results. */
+const WHAT_COUNTS = [
+  'src',
+  'native',
+  'bench/**/*.ts',
+  'bench/**/*.c',
+  'binding.gyp',
+  'package*.json',
+];
+
 const SYSCTLS = [
   'net.core.rmem_max',
   'net.core.wmem_max',
@@ -44,8 +54,7 @@ export async function describeEnvironment(place: Place): Promise<Environment> {
       async (argv) => (await place.run(argv)).trim().replaceAll('\t', ' '),
     ),
     commit: await git('rev-parse', '--short=12', 'HEAD'),
-    // Not the results themselves: committing them comes after the run.
-    modified: (await git('status', '--porcelain', '--', ':!bench/results', ':!*.md')) !== '',
+    modified: (await git('status', '--porcelain', '--', ...WHAT_COUNTS)) !== '',
   };
 }
 

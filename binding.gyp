@@ -29,6 +29,7 @@
         "native/notify/caller.cc",
         "native/notify/connect.cc",
         "native/notify/engine.cc",
+        "native/notify/interface_ioctl.cc",
         "native/notify/interrupted.cc",
         "native/notify/listen.cc",
         "native/notify/listener.cc",

@@ -24,6 +24,12 @@ bool read_memory(pid_t pid, std::uint64_t address, void* to, std::size_t size) {
   return ::process_vm_readv(pid, &local, 1, &remote, 1, 0) == static_cast<ssize_t>(size);
 }
 
+bool write_memory(pid_t pid, std::uint64_t address, const void* from, std::size_t size) {
+  struct iovec local{const_cast<void*>(from), size};  // the type is shared with reading
+  struct iovec remote{reinterpret_cast<void*>(address), size};
+  return ::process_vm_writev(pid, &local, 1, &remote, 1, 0) == static_cast<ssize_t>(size);
+}
+
 std::optional<std::uint64_t> netns_cookie(int socket_fd) {
   std::uint64_t cookie = 0;
   socklen_t length = sizeof cookie;

@@ -16,6 +16,8 @@ int pidfd_getfd(int pidfd, int fd);
 
 // Reads exactly `size` bytes at `address` of process (or thread) `pid`; false on any failure.
 bool read_memory(pid_t pid, std::uint64_t address, void* to, std::size_t size);
+// Writes exactly `size` bytes there; false on any failure.
+bool write_memory(pid_t pid, std::uint64_t address, const void* from, std::size_t size);
 
 // The network namespace that a socket lives in (SO_NETNS_COOKIE, Linux 5.14); no value on error.
 std::optional<std::uint64_t> netns_cookie(int socket_fd);

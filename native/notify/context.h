@@ -101,6 +101,8 @@ Outcome handle_bind(Context& context, const abi::SeccompNotif& notification,
                     const CallArguments& arguments);
 Outcome handle_listen(Context& context, const abi::SeccompNotif& notification,
                       const CallArguments& arguments);
+Outcome handle_ioctl(Context& context, const abi::SeccompNotif& notification,
+                     const CallArguments& arguments);
 
 // Lets the kernel execute the call as it stands and passes the outcome on.
 inline Outcome pass(Context& context, std::uint64_t id, Outcome outcome) {

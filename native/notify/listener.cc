@@ -52,7 +52,9 @@ void install_wake_signal() {
 
 // Calls that the kernel must not execute with whatever their descriptor number means by then
 // (listen.cc): where it cannot be told what they are about, they fail.
-bool never_continued(Call call) { return call == Call::kListen || call == Call::kBind; }
+bool never_continued(Call call) {
+  return call == Call::kListen || call == Call::kBind || call == Call::kIoctl;
+}
 
 }  // namespace
 
@@ -241,6 +243,8 @@ Outcome Listener::dispatch(Session& session, Context& context,
       return handle_bind(context, notification, arguments);
     case Call::kListen:
       return handle_listen(context, notification, arguments);
+    case Call::kIoctl:
+      return handle_ioctl(context, notification, arguments);
     case Call::kEpollCreate:
       // The set comes to be when the call continues: whoever connects next looks again.
       ++session.epoll_generation;

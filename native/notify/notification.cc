@@ -16,21 +16,29 @@ struct CallNumber {
   Call call;
 };
 
-// x32 has the numbers of x86_64 with abi::kX32Bit set (connect, bind, listen, epoll_create*).
+// x32 has the numbers of x86_64 with abi::kX32Bit set (connect, bind, listen, epoll_create*), and
+// an ioctl of its own.
 constexpr CallNumber kCalls[] = {
-    {abi::kArchX86_64, 42, Call::kConnect},      {abi::kArchX86_64, 49, Call::kBind},
-    {abi::kArchX86_64, 50, Call::kListen},       {abi::kArchX86_64, 213, Call::kEpollCreate},
-    {abi::kArchX86_64, 291, Call::kEpollCreate}, {abi::kArchI386, 362, Call::kConnect},
-    {abi::kArchI386, 361, Call::kBind},          {abi::kArchI386, 363, Call::kListen},
-    {abi::kArchI386, 254, Call::kEpollCreate},   {abi::kArchI386, 329, Call::kEpollCreate},
-    {abi::kArchAarch64, 203, Call::kConnect},    {abi::kArchAarch64, 200, Call::kBind},
-    {abi::kArchAarch64, 201, Call::kListen},     {abi::kArchAarch64, 20, Call::kEpollCreate},
-    {abi::kArchArm, 283, Call::kConnect},        {abi::kArchArm, 282, Call::kBind},
-    {abi::kArchArm, 284, Call::kListen},         {abi::kArchArm, 250, Call::kEpollCreate},
-    {abi::kArchArm, 357, Call::kEpollCreate},
+    {abi::kArchX86_64, 16, Call::kIoctl},        {abi::kArchX86_64, 514, Call::kIoctl},
+    {abi::kArchI386, 54, Call::kIoctl},          {abi::kArchAarch64, 29, Call::kIoctl},
+    {abi::kArchArm, 54, Call::kIoctl},           {abi::kArchX86_64, 42, Call::kConnect},
+    {abi::kArchX86_64, 49, Call::kBind},         {abi::kArchX86_64, 50, Call::kListen},
+    {abi::kArchX86_64, 213, Call::kEpollCreate}, {abi::kArchX86_64, 291, Call::kEpollCreate},
+    {abi::kArchI386, 362, Call::kConnect},       {abi::kArchI386, 361, Call::kBind},
+    {abi::kArchI386, 363, Call::kListen},        {abi::kArchI386, 254, Call::kEpollCreate},
+    {abi::kArchI386, 329, Call::kEpollCreate},   {abi::kArchAarch64, 203, Call::kConnect},
+    {abi::kArchAarch64, 200, Call::kBind},       {abi::kArchAarch64, 201, Call::kListen},
+    {abi::kArchAarch64, 20, Call::kEpollCreate}, {abi::kArchArm, 283, Call::kConnect},
+    {abi::kArchArm, 282, Call::kBind},           {abi::kArchArm, 284, Call::kListen},
+    {abi::kArchArm, 250, Call::kEpollCreate},    {abi::kArchArm, 357, Call::kEpollCreate},
 };
 
 constexpr std::int32_t kI386Socketcall = 102;
+
+bool is_small(const abi::SeccompData& data) {
+  return data.arch == abi::kArchI386 || data.arch == abi::kArchArm ||
+         (data.arch == abi::kArchX86_64 && (data.nr & abi::kX32Bit) != 0);
+}
 
 CallArguments with_arguments(Call call, std::uint64_t first, std::uint64_t second,
                              std::uint64_t third) {
@@ -111,7 +119,14 @@ CallArguments decode(const abi::SeccompNotif& notification) {
   std::int32_t number = data.arch == abi::kArchX86_64 ? data.nr & ~abi::kX32Bit : data.nr;
   for (const CallNumber& known : kCalls) {
     if (known.arch == data.arch && known.number == number) {
-      return with_arguments(known.call, data.args[0], data.args[1], data.args[2]);
+      if (known.call != Call::kIoctl) {
+        return with_arguments(known.call, data.args[0], data.args[1], data.args[2]);
+      }
+      return {.call = known.call,
+              .fd = static_cast<int>(data.args[0]),
+              .address = data.args[2],
+              .request = static_cast<std::uint32_t>(data.args[1]),
+              .small = is_small(data)};
     }
   }
   return {};

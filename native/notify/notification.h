@@ -40,13 +40,15 @@ class NotifyFd {
 };
 
 // The calls that are trapped, over all architectures.
-enum class Call : std::uint8_t { kConnect, kBind, kListen, kEpollCreate, kOther };
+enum class Call : std::uint8_t { kConnect, kBind, kListen, kIoctl, kEpollCreate, kOther };
 
 struct CallArguments {
   Call call = Call::kOther;
   int fd = -1;
   std::uint64_t address = 0;  // connect, bind: where the socket address is; listen: the backlog
   std::uint32_t length = 0;   // connect, bind: its length as given, unchecked
+  std::uint32_t request = 0;  // ioctl, whose argument is in `address`
+  bool small = false;         // by the 32-bit rules: pointers in structures have four bytes
   bool unreadable = false;    // `socketcall`: there is no reading the arguments (EFAULT)
 };
 

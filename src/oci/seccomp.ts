@@ -21,6 +21,7 @@
 import { UserError } from '../errors.js';
 import { quote } from '../text.js';
 import { refuseFastOpen } from './seccomp-fastopen.js';
+import { IOCTL, reportInterfaceRequests } from './seccomp-ioctl.js';
 import type { Seccomp, SeccompRule } from './seccomp-types.js';
 
 export const LISTENER_METADATA = 'sockswitch/1';
@@ -88,6 +89,7 @@ export function rewriteSeccomp(seccomp: Seccomp | undefined, options: RewriteOpt
     };
   }
   for (const name of OBSERVED) rules = notify(profile, rules, name, false);
+  rules = guardIoctl(profile, rules);
   rules = guardSocketcall(profile, rules);
   for (const name of IO_URING) rules = answerEnosys(profile, rules, name);
   if (options.refuseFastOpen) rules = refuseFastOpen(rules, allowsByDefault(profile));
@@ -161,6 +163,21 @@ function inexpressible(
     'inexpressible',
     `the container's seccomp profile has ${what} for ${name}, which cannot be combined with acceleration safely: allow or deny ${name} as a whole, or set sockswitch/enable=false`,
   );
+}
+
+/** The plain cases with few rules; else every ioctl that is allowed, where the profile can express it. */
+function guardIoctl(profile: Seccomp, rules: readonly SeccompRule[]): SeccompRule[] {
+  const effective = rulesOf(profile, IOCTL);
+  const [first] = effective;
+  if (first === undefined) {
+    return allowsByDefault(profile)
+      ? [...rules, ...reportInterfaceRequests(undefined)]
+      : [...rules];
+  }
+  const plain = effective.every((rule) => isUnconditional(rule) && rule.action === first.action);
+  if (!plain || !isAllowing(first)) return notify(profile, rules, IOCTL, false);
+  const others = splitOut(profile, rules, IOCTL, () => []);
+  return [...others, ...reportInterfaceRequests(first.action)];
 }
 
 function guardSocketcall(profile: Seccomp, rules: readonly SeccompRule[]): SeccompRule[] {

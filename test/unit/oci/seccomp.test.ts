@@ -315,6 +315,50 @@ test('the given profile is not changed', () => {
   expect(PODMAN).toEqual(copy);
 });
 
+describe('questions about interfaces', () => {
+  const REPORTED = [0x8910n, 0x8912n, 0x8933n, 0x8946n, 0x8970n, 0x89ffn, 0x8b01n];
+  const OTHERS = [0x5401n, 0x541bn, 0x5421n, 0x40049409n, 0xae80n, 0xb701n, 0xc0044d00n, 0n];
+  const ioctl = { names: ['ioctl'], action: 'SCMP_ACT_ALLOW' };
+  const allowed: Seccomp = { ...PODMAN, syscalls: [...(PODMAN.syscalls ?? []), ioctl] };
+
+  test.each([
+    ['denying', allowed],
+    ['allowing', ALLOW_ALL],
+  ])('are reported under a default that is %s, others are not', (_, profile) => {
+    const after = rewrite(profile);
+    for (const high of [0n, 1n << 32n, 0xffffffffn << 32n]) {
+      for (const request of REPORTED) {
+        expect(decide(after, 'ioctl', [3n, high | request])).toBe('NOTIFY');
+      }
+      for (const request of OTHERS) {
+        expect(decide(after, 'ioctl', [3n, high | request])).toBe('ALLOW');
+      }
+    }
+  });
+
+  test('no request is decided by two rules', () => {
+    const rules = (rewrite(allowed).syscalls ?? []).filter((rule) => rule.names.includes('ioctl'));
+    for (let type = 0; type < 256; type++) {
+      const args = [3n, BigInt(type << 8)];
+      const actions = rules.filter(
+        (rule) => decide({ ...DENY_ALL, syscalls: [rule] }, 'ioctl', args) === rule.action.slice(9),
+      );
+      expect(new Set(actions.map((rule) => rule.action)).size).toBe(1);
+    }
+  });
+
+  test('conditions of the profile stay: what they allow is reported', () => {
+    const args = [{ index: 1, value: 0x5401, op: 'SCMP_CMP_EQ' }];
+    const before: Seccomp = {
+      ...PODMAN,
+      syscalls: [...(PODMAN.syscalls ?? []), { ...ioctl, args }],
+    };
+    const after = rewrite(before);
+    expect(decide(after, 'ioctl', [3n, 0x5401n])).toBe('NOTIFY');
+    expect(decide(after, 'ioctl', [3n, 0x8912n])).toBe('ERRNO 38');
+  });
+});
+
 describe('refusing MSG_FASTOPEN (off by default)', () => {
   const FLAG = 0x20000000n;
   test.each([PODMAN, ALLOW_ALL])('%#', (profile) => {

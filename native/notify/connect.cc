@@ -12,7 +12,9 @@
 // kernel. For a blocking caller whose connection is not there at once, the call is continued: the
 // kernel then finds a socket that is connecting and waits for it, honouring SO_SNDTIMEO and signals
 // as ever, without another look at the address. (A second thread that rewrites the address to
-// AF_UNSPEC meanwhile disconnects its own socket, which stays pinned to its device.)
+// AF_UNSPEC meanwhile disconnects its own socket, which stays pinned to its device. With
+// SO_SNDTIMEO the continued call is the one that connects: a second thread may then choose a
+// destination that policy would have ignored, but none that is out of the pin's reach.)
 #include <fcntl.h>
 #include <sys/socket.h>
 
@@ -44,7 +46,6 @@ int start_connect(int fd, const SocketAddress& address) {
 // A connection to a neighbour is there, or refused, before connect(2) returns: a second call tells.
 int settle(int fd, const SocketAddress& address) {
   int state = start_connect(fd, address);
-  if (state == EISCONN) return 0;  // a socket that was kept from an interrupted call
   return state == EALREADY ? EINPROGRESS : state;
 }
 
@@ -53,53 +54,79 @@ void set_blocking(int fd, bool blocking) {
   ::fcntl(fd, F_SETFL, blocking ? O_RDWR : O_RDWR | O_NONBLOCK);
 }
 
+// Answers with a result (0 or an errno) that a restarted call will ask for again if this one is
+// gone.
+Outcome tell(Context& context, const Target& target, int host_socket, int result) {
+  bool told =
+      result == 0 ? context.notify.answer(target.id, 0) : context.notify.fail(target.id, result);
+  if (told) return Outcome::kHousekeeping;
+  context.interrupted.keep_result(socket_cookie(host_socket), result);
+  return Outcome::kCallerGone;
+}
+
 // Tells the caller, who has the host socket by now, how its connect stands.
 Outcome deliver(Context& context, const Target& target, int host_socket, bool blocking, int state) {
   if (blocking && state == EINPROGRESS) {
-    // Whether it is interrupted or not, the caller has a connecting socket: nothing to remember.
+    // Whether it is interrupted or not, the caller has a socket that connects: nothing to remember.
     context.notify.let_continue(target.id);
     return Outcome::kSwitched;
   }
-  int result = blocking ? 0 : EINPROGRESS;
-  bool told =
-      result == 0 ? context.notify.answer(target.id, 0) : context.notify.fail(target.id, result);
-  if (!told) context.interrupted.keep_result(socket_cookie(host_socket), result);
+  tell(context, target, host_socket, blocking ? 0 : EINPROGRESS);
   return Outcome::kSwitched;
+}
+
+// Gives the call back to the kernel, which executes it on the container's own socket; a call on a
+// host socket ends here with `error`.
+Outcome leave(Context& context, const Target& target, Outcome outcome, int error) {
+  if (!target.of_host(context)) return pass(context, target.id, outcome);
+  return context.notify.fail(target.id, error) ? outcome : Outcome::kCallerGone;
+}
+
+// With SO_SNDTIMEO set, connect(2) that runs out of time says EINPROGRESS, but EALREADY on a socket
+// that was connecting before: such a call has to be the one that connects.
+bool has_send_timeout(int fd) {
+  timeval limit{};
+  socklen_t length = sizeof limit;
+  return ::getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, &length) == 0 &&
+         (limit.tv_sec != 0 || limit.tv_usec != 0);
 }
 
 Outcome switch_socket(Context& context, Target& target, const SocketAddress& address,
                       const Destination& to, int device) {
   auto flags = target.caller.flags(target.number);
-  if (!flags) return pass(context, target.id, Outcome::kCallerGone);
+  if (!flags) return leave(context, target, Outcome::kCallerGone, EBADF);
   bool blocking = !flags->non_blocking;
   Registrations registrations =
       find_registrations(context, target.caller, target.socket.get(), target.number);
-  if (!registrations.complete) return pass(context, target.id, Outcome::kEpoll);
+  if (!registrations.complete) return leave(context, target, Outcome::kEpoll, ENETUNREACH);
 
   int state = EINPROGRESS;
   UniqueFd host_socket;
   if (context.interrupted.has_sockets()) {
-    host_socket = context.interrupted.take_socket(socket_cookie(target.socket.get()), to);
+    auto kept = context.interrupted.take_socket(socket_cookie(target.socket.get()), to);
+    host_socket = std::move(kept.fd);
+    state = kept.state;
   }
   if (!host_socket) {
     MadeSocket made = make_host_socket(context, target.socket.get(), target.identity,
                                        target.of_host(context), device);
     if (!made.fd) {
       context.detail = made.detail;
-      return pass(context, target.id, made.outcome);
+      return leave(context, target, made.outcome, ENETUNREACH);
     }
     host_socket = std::move(made.fd);
-    state = start_connect(host_socket.get(), address);
+    bool by_caller = blocking && has_send_timeout(host_socket.get());
+    if (!by_caller) state = start_connect(host_socket.get(), address);
     if (state != 0 && state != EINPROGRESS) {
       context.detail = to.text() + ": " + ::strerror(state);
-      return pass(context, target.id, Outcome::kHostError);
+      return leave(context, target, Outcome::kHostError, state);
     }
-  }
-  if (blocking && state == EINPROGRESS) {
-    state = settle(host_socket.get(), address);
-    if (state != 0 && state != EINPROGRESS) {
-      // Refused: the caller's own socket is as fresh as the kernel would have left it.
-      return context.notify.fail(target.id, state) ? Outcome::kSwitched : Outcome::kCallerGone;
+    if (blocking && !by_caller && state == EINPROGRESS) {
+      state = settle(host_socket.get(), address);
+      if (state != 0 && state != EINPROGRESS) {
+        // Refused: the caller's own socket is as fresh as the kernel would have left it.
+        return context.notify.fail(target.id, state) ? Outcome::kSwitched : Outcome::kCallerGone;
+      }
     }
   }
   if (blocking) set_blocking(host_socket.get(), true);
@@ -108,12 +135,12 @@ Outcome switch_socket(Context& context, Target& target, const SocketAddress& add
     case Replaced::kYes:
       return deliver(context, target, host_socket.get(), blocking, state);
     case Replaced::kFailed:
-      return pass(context, target.id, Outcome::kEpoll);
+      return leave(context, target, Outcome::kEpoll, ENETUNREACH);
     case Replaced::kCallerGone:
       break;
   }
-  if (blocking) set_blocking(host_socket.get(), false);  // as a restarted call expects it
-  context.interrupted.keep_socket(socket_cookie(target.socket.get()), to, std::move(host_socket));
+  context.interrupted.keep_socket(socket_cookie(target.socket.get()), to,
+                                  {std::move(host_socket), state});
   return Outcome::kCallerGone;
 }
 
@@ -125,9 +152,7 @@ Outcome reconnect(Context& context, Target& target, const SocketAddress& address
                   const std::optional<Destination>& to) {
   if (context.interrupted.has_results()) {
     if (auto result = context.interrupted.take_result(socket_cookie(target.socket.get()))) {
-      bool told = *result == 0 ? context.notify.answer(target.id, 0)
-                               : context.notify.fail(target.id, *result);
-      return told ? Outcome::kHousekeeping : Outcome::kCallerGone;
+      return tell(context, target, target.socket.get(), *result);
     }
   }
   if (!to) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <cstdint>
 #include <deque>
@@ -45,9 +46,13 @@ class Interrupted {
  public:
   // A connecting host socket that could not be put into the caller's table: it waits for the
   // restart.
-  void keep_socket(std::uint64_t container_socket, const Destination& to, UniqueFd host_socket);
+  struct Kept {
+    UniqueFd fd;
+    int state = EINPROGRESS;  // of its connect: 0 or EINPROGRESS
+  };
+  void keep_socket(std::uint64_t container_socket, const Destination& to, Kept host_socket);
   // Gives it back if this container socket connects to the same destination again.
-  UniqueFd take_socket(std::uint64_t container_socket, const Destination& to);
+  Kept take_socket(std::uint64_t container_socket, const Destination& to);
   // A switched call whose result could not be delivered. `result`: 0 or a positive errno.
   void keep_result(std::uint64_t host_socket, int result);
   std::optional<int> take_result(std::uint64_t host_socket);
@@ -61,7 +66,7 @@ class Interrupted {
   struct Socket {
     std::uint64_t container_socket;
     Destination to;
-    UniqueFd host_socket;
+    Kept host_socket;
     Clock::time_point since;
   };
   struct Result {

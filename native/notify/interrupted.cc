@@ -10,18 +10,19 @@ constexpr std::size_t kMaxKept = 64;
 }  // namespace
 
 void Interrupted::keep_socket(std::uint64_t container_socket, const Destination& to,
-                              UniqueFd host_socket) {
+                              Kept host_socket) {
   if (sockets_.size() >= kMaxKept) sockets_.pop_front();
   sockets_.push_back({container_socket, to, std::move(host_socket), Clock::now()});
 }
 
-UniqueFd Interrupted::take_socket(std::uint64_t container_socket, const Destination& to) {
+Interrupted::Kept Interrupted::take_socket(std::uint64_t container_socket, const Destination& to) {
   for (auto entry = sockets_.begin(); entry != sockets_.end(); ++entry) {
     if (entry->container_socket != container_socket) continue;
     bool same = entry->to.address == to.address && entry->to.port == to.port;
-    UniqueFd socket = std::move(entry->host_socket);
+    Kept socket = std::move(entry->host_socket);
     sockets_.erase(entry);
-    return same ? std::move(socket) : UniqueFd();
+    if (same) return socket;
+    return {};
   }
   return {};
 }

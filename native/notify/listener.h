@@ -68,7 +68,7 @@ class Listener {
     Interrupted interrupted;
     PortPrivilege ports;
     std::uint64_t epoll_generation = 1;
-    std::chrono::steady_clock::time_point next_lookup{};
+    std::chrono::steady_clock::time_point next_lookup;
   };
   void run();
   void serve(Session& session);

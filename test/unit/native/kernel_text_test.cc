@@ -129,14 +129,15 @@ TEST(an_interrupted_call_is_remembered_once) {
   Interrupted interrupted;
   Destination to{*Address::parse("192.0.2.1"), 80, 0};
   Destination other{*Address::parse("192.0.2.1"), 81, 0};
-  interrupted.keep_socket(5, to, UniqueFd(::dup(0)));
-  CHECK(!interrupted.take_socket(6, to));
+  interrupted.keep_socket(5, to, {UniqueFd(::dup(0)), 0});
+  CHECK(!interrupted.take_socket(6, to).fd);
   CHECK(interrupted.has_sockets());
-  CHECK(static_cast<bool>(interrupted.take_socket(5, to)));
+  auto kept = interrupted.take_socket(5, to);
+  CHECK(kept.fd && kept.state == 0);
   CHECK(!interrupted.has_sockets());
   // Another destination: what was kept is of no use to anybody any more.
-  interrupted.keep_socket(5, to, UniqueFd(::dup(0)));
-  CHECK(!interrupted.take_socket(5, other));
+  interrupted.keep_socket(5, to, {UniqueFd(::dup(0)), 0});
+  CHECK(!interrupted.take_socket(5, other).fd);
   CHECK(!interrupted.has_sockets());
   interrupted.keep_result(9, 115);
   CHECK(!interrupted.take_result(8));

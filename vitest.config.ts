@@ -20,7 +20,14 @@ export default defineConfig({
           ...onRealThings,
         },
       },
-      { test: { name: 'security', include: ['test/security/**/*.test.ts'], ...onRealThings } },
+      {
+        test: {
+          name: 'security',
+          include: ['test/security/**/*.test.ts'],
+          globalSetup: 'test/security/support/global-setup.ts',
+          ...onRealThings,
+        },
+      },
     ],
   },
 });

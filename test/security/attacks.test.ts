@@ -1,0 +1,36 @@
+/**
+ * Every attack in an unaccelerated container and in an accelerated one, by `podman exec`, on both fallback networks: the
+ * outcomes must be the same, and nothing of the host's may be reached. attacks/attack.h says what an outcome is.
+ */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describeOnLab } from '../integration/support/lab.js';
+import { type Container, ENABLED } from '../integration/support/podman.js';
+import { ATTACKS, type System } from './catalogue.js';
+import { essence } from './support/outcome.js';
+import { record } from './support/results.js';
+import { attackIn, clearStage, setStage, startTarget } from './support/stage.js';
+
+describeOnLab('attacks', () => {
+  beforeAll(setStage);
+  afterAll(clearStage);
+
+  describe.each(['pasta', 'slirp4netns'] as const)('on %s', (network) => {
+    let plain: Container;
+    let accelerated: Container;
+    beforeAll(async () => {
+      plain = await startTarget({ network });
+      accelerated = await startTarget({ network, annotations: ENABLED });
+    });
+
+    test.each(ATTACKS)('$id', { timeout: 400_000 }, async (attack) => {
+      const expected = await attackIn(plain, attack, false);
+      const outcome = await attackIn(accelerated, attack, true);
+      const tell = (system: System, { reached, note }: typeof outcome) =>
+        record({ attack: attack.id, system, verdict: reached ? 'reached' : 'blocked', note });
+      tell(network, expected);
+      tell(`sockswitch-${network}`, outcome);
+      expect({ ...essence(outcome), note: outcome.note }).toMatchObject(essence(expected));
+      expect(outcome.reached, outcome.note).toBe(false);
+    });
+  });
+});

@@ -1,0 +1,60 @@
+/* Host ports: bind and listen on sockets that are or were host sockets. */
+#include "attack.h"
+
+static int connected(int family) { return connected_socket(family, SOCK_STREAM); }
+
+static int disconnected(int family) {
+  int fd = connected(family);
+  disconnect(fd);
+  return fd;
+}
+
+static int shut_down(int family) {
+  int fd = connected(family);
+  shutdown(fd, SHUT_RDWR);
+  struct pollfd poll_for = {.fd = fd, .events = POLLIN};
+  poll(&poll_for, 1, 1000);
+  return fd;
+}
+
+static int connecting(int family) { /* shut down in SYN_SENT: unconnected again */
+  struct address to = address(family == AF_INET ? setting("SILENT4") : setting("SILENT6"), LOOPBACK_PORT);
+  int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK, 0);
+  connect(fd, raw(&to), to.length);
+  shutdown(fd, SHUT_RDWR);
+  return fd;
+}
+
+static const char *const PLACES[] = {"0.0.0.0", "127.0.0.1", "::", "::1", NULL};
+
+int main(void) {
+  int (*const makers[])(int) = {connected, disconnected, shut_down, connecting, refused_socket};
+  for (int maker = 0; maker < 5; maker++) {
+    for (int family = AF_INET; family == AF_INET || family == AF_INET6; family += AF_INET6 - AF_INET) {
+      int fd = makers[maker](family);
+      detail("%d:listen=%s", maker, outcome(listen(fd, 5)));
+      if (maker > 0) detail("port=%s", look_at_port(fd, "tcp"));
+      close(fd);
+    }
+    for (const char *const *place = PLACES; *place; place++) {
+      struct address at = address(*place, some_port());
+      int fd = makers[maker](raw(&at)->sa_family);
+      int bound = bind(fd, raw(&at), at.length);
+      detail("%d:bind-%s=%s", maker, *place, outcome(bound));
+      if (bound == 0) detail("port=%s", look_at_port(fd, "tcp"));
+      int listening = listen(fd, 5);
+      detail("listen=%s", outcome(listening));
+      if (listening == 0) detail("port=%s", look_at_port(fd, "tcp"));
+      close(fd);
+    }
+    /* The host's own address, and then its loopback from there. */
+    struct address own = address(setting("HOST4"), some_port());
+    int fd = makers[maker](AF_INET);
+    int bound = bind(fd, raw(&own), own.length);
+    detail("%d:bind-host=%s", maker, outcome(bound));
+    struct address victim = address("127.0.0.1", LOOPBACK_PORT);
+    if (maker > 0) detail("loopback=%s", try_connect(fd, &victim, false));
+    close(fd);
+  }
+  return finish();
+}

@@ -8,6 +8,14 @@
 #include "kernel/linux_abi.h"
 
 namespace sockswitch {
+namespace {
+
+// An address in another process: iovec wants a pointer, which is never followed here.
+void* in_other_process(std::uint64_t address) {
+  return reinterpret_cast<void*>(address);  // NOLINT(performance-no-int-to-ptr)
+}
+
+}  // namespace
 
 int pidfd_open(pid_t pid, unsigned flags) {
   return static_cast<int>(::syscall(SYS_pidfd_open, pid, flags));
@@ -19,14 +27,13 @@ int pidfd_getfd(int pidfd, int fd) {
 
 bool read_memory(pid_t pid, std::uint64_t address, void* to, std::size_t size) {
   struct iovec local{to, size};
-  // An address in another process, never followed here.  NOLINTNEXTLINE(performance-no-int-to-ptr)
-  struct iovec remote{reinterpret_cast<void*>(address), size};
+  struct iovec remote{in_other_process(address), size};
   return ::process_vm_readv(pid, &local, 1, &remote, 1, 0) == static_cast<ssize_t>(size);
 }
 
 bool write_memory(pid_t pid, std::uint64_t address, const void* from, std::size_t size) {
   struct iovec local{const_cast<void*>(from), size};  // the type is shared with reading
-  struct iovec remote{reinterpret_cast<void*>(address), size};
+  struct iovec remote{in_other_process(address), size};
   return ::process_vm_writev(pid, &local, 1, &remote, 1, 0) == static_cast<ssize_t>(size);
 }
 

@@ -121,14 +121,19 @@ export class Host {
     child.all.setEncoding('utf8').on('data', (text: string) => {
       output += text;
     });
-    void child.then(() => {
-      ended = true;
+    // Not the end of its output: what it has started may hold that open.
+    const exit = new Promise<void>((resolve) => {
+      child.once('exit', () => {
+        ended = true;
+        resolve();
+      });
     });
     const server: Server = {
       output: () => output,
       stop: async () => {
         child.kill('SIGTERM');
-        await child;
+        await exit;
+        child.all.destroy();
       },
     };
     this.#servers.push(server);

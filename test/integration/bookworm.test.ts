@@ -1,0 +1,61 @@
+/**
+ * The oldest Podman we support (4.3, Debian bookworm), in a lab of its own: install, run accelerated with each
+ * runtime, uninstall. The first time the lab builds its root file system, which takes minutes.
+ */
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { describeOnLab, Host, lab, REMOTE } from './support/lab.js';
+import { countersOf } from './support/matrix.js';
+import { RUNTIMES } from './support/places.js';
+import { ENABLED, podmanRun, startContainer } from './support/podman.js';
+import { curl } from './support/programs.js';
+
+const BUILD_MS = 1_500_000;
+const PAGE = 'hello from remote\n';
+
+describeOnLab('Podman 4.3', () => {
+  const labEnv = { LAB_NAME: `${inject('lab').name}-bookworm`, LAB_SUITE: 'bookworm' };
+  const host = new Host('host1', labEnv);
+
+  beforeAll(async () => {
+    const up = await lab(['up'], { labEnv, timeout: BUILD_MS });
+    if (up.status !== 0) throw new Error(up.stderr);
+  }, BUILD_MS);
+  afterAll(async () => {
+    await lab(['down'], { labEnv });
+  });
+
+  test('is what runs', async () => {
+    expect(await host.output(['podman', '--version'])).toMatch(/^podman version 4\.3\./);
+    await host.output(['podman', 'info']);
+  });
+
+  test.each(
+    RUNTIMES.flatMap((runtime) => [
+      { runtime, network: 'slirp4netns' },
+      { runtime, network: 'bridge' },
+    ]),
+  )('an accelerated container with $runtime on $network', async ({ runtime, network }) => {
+    const container = await startContainer({ host, runtime, network, annotations: ENABLED });
+    expect((await container.exec(curl(REMOTE.v4))).stdout).toBe(PAGE);
+    expect(await countersOf(container)).toMatchObject({ switched: 1, refused: 0 });
+    expect((await container.exec(['getent', 'hosts', 'remote.lab'])).status).toBe(0);
+    await container.remove();
+    const annotations = { 'sockswitch/enable': 'perhaps' };
+    const refused = await podmanRun({ host, runtime, network, annotations, command: ['true'] });
+    expect(refused.status).not.toBe(0);
+    expect(refused.stderr).toContain('sockswitch/enable is "perhaps"');
+  });
+
+  test('uninstall twice, install twice', async () => {
+    await host.output(['sockswitch', 'uninstall']);
+    expect(await host.output(['sockswitch', 'uninstall'])).toContain('absent');
+    await host.output(['podman', 'info']);
+    await host.output(['sockswitch', 'install']);
+    expect(await host.output(['sockswitch', 'install'])).toContain('unchanged');
+    const page = await podmanRun({
+      ...{ host, network: 'slirp4netns', annotations: ENABLED },
+      command: curl(REMOTE.v4),
+    });
+    expect(page).toMatchObject({ status: 0, stdout: PAGE });
+  });
+});

@@ -17,6 +17,8 @@ namespace {
 // KiB.
 constexpr std::size_t kBufferSize = std::size_t{32} * 1024;
 
+constexpr int kMaxDrained = 256;  // messages at a time
+
 // What one rtattr says, bounds checked by the caller.
 struct Attribute {
   std::uint16_t type;
@@ -227,7 +229,8 @@ UniqueFd open_route_monitor() {
 
 void drain_monitor(int fd) {
   char buffer[8192];
-  for (;;) {
+  // Not for ever: a container that changes its routes all the time must let others be looked at.
+  for (int i = 0; i < kMaxDrained; ++i) {
     ssize_t got = ::recv(fd, buffer, sizeof buffer, MSG_TRUNC);
     // ENOBUFS: the kernel dropped messages, which is a change like any other.
     if (got == 0 || (got < 0 && errno != ENOBUFS && errno != EINTR)) return;

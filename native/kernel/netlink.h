@@ -45,7 +45,7 @@ class RouteSocket {
 UniqueFd open_route_socket();
 // One that is told of every change of routes, rules, links and addresses. Non-blocking.
 UniqueFd open_route_monitor();
-// Reads and drops all that is waiting on a monitor.
+// Reads and drops what is waiting on a monitor; not all of it if that is much.
 void drain_monitor(int fd);
 
 }  // namespace sockswitch

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,11 @@ class Netns {
   static Netns of_process(pid_t pid);
 
   NetnsIdentity identity() const { return identity_; }
+  // The same, held by descriptors that `duplicate` makes of ours, perhaps in another thread's
+  // table.
+  Netns copied(const std::function<UniqueFd(int)>& duplicate) const {
+    return {duplicate(net_.get()), duplicate(user_.get()), identity_};
+  }
   // Runs the helper in this namespace; returns the descriptors it sends. Throws ErrnoError.
   std::vector<UniqueFd> open_view(const std::string& helper) const;
   UniqueFd open_socket(const std::string& helper, int domain, int type, int protocol) const;

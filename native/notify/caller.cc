@@ -21,6 +21,10 @@ namespace {
 // Two descriptors an entry: a bound that keeps hundreds of listeners within usual limits.
 constexpr std::size_t kMaxCallers = 64;
 
+// An epoll set with more entries than fit (some 80,000) is not looked into: its sockets are not
+// switched.
+constexpr std::size_t kMaxFdinfo = 8U << 20U;
+
 // Before Linux 6.9 a pidfd is for a thread group only, so the group of the thread is needed.
 pid_t thread_group_of(pid_t tid) {
   std::string path = "/proc/" + std::to_string(tid) + "/status";
@@ -96,6 +100,7 @@ std::vector<char> Caller::fdinfo(int fd) const {
   ssize_t size = 0;
   while ((size = ::read(info.get(), part.data(), part.size())) > 0) {
     text.insert(text.end(), part.begin(), part.begin() + size);
+    if (text.size() > kMaxFdinfo) return {};
   }
   return text;
 }

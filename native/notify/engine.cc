@@ -4,6 +4,7 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 
+#include <chrono>
 #include <stdexcept>
 
 #include "kernel/errno_error.h"
@@ -84,23 +85,28 @@ RouteDecision Engine::explain(std::uint64_t number, const Destination& to, std::
   return decision;
 }
 
-void Engine::drop(Entry& entry) {
+void Engine::bury(Entry entry) {
   watcher_.remove(entry.watch);
-  entry.listener.reset();
+  std::erase_if(ending_, [](const std::future<void>& ending) {
+    return ending.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
+  });
+  ending_.push_back(std::async(
+      std::launch::async, [listener = std::move(entry.listener)]() mutable { listener.reset(); }));
 }
 
 void Engine::forget(std::uint64_t number) {
   std::lock_guard lock(mutex_);
   auto found = listeners_.find(number);
   if (found == listeners_.end()) return;
-  drop(found->second);
+  bury(std::move(found->second));
   listeners_.erase(found);
 }
 
 void Engine::stop() {
   std::lock_guard lock(mutex_);
-  for (auto& [number, entry] : listeners_) drop(entry);
+  for (auto& [number, entry] : listeners_) bury(std::move(entry));
   listeners_.clear();
+  ending_.clear();  // waits
 }
 
 const Listener& Engine::listener(std::uint64_t number) const {

@@ -1,6 +1,7 @@
 // The data plane as a whole: all listeners, and what they share.
 #pragma once
 
+#include <future>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -39,7 +40,7 @@ class Engine {
   // Throws std::out_of_range naming the number.
   const Listener& listener(std::uint64_t number) const;
   std::shared_ptr<ContainerState> container(const std::string& key);
-  void drop(Entry& entry);
+  void bury(Entry entry);
 
   std::string helper_;
   Listener::Sink sink_;
@@ -55,6 +56,9 @@ class Engine {
   std::map<std::string, std::weak_ptr<ContainerState>> containers_;
   std::map<std::uint64_t, Entry> listeners_;
   std::uint64_t next_ = 1;
+  // Listeners that are ending. A container can keep its listener's thread busy or waiting (memory
+  // or files of a FUSE server that does not answer), which must not stop whoever forgets it.
+  std::vector<std::future<void>> ending_;
 };
 
 }  // namespace sockswitch

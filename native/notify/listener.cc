@@ -184,7 +184,7 @@ const ContainerNetwork* Listener::network(Session& session, pid_t caller, std::s
   if (now < session.next_lookup) return nullptr;
   try {
     host_.control.run([&] { container_->network(views_, caller); });
-  } catch (const ErrnoError& error) {
+  } catch (const std::exception& error) {
     session.next_lookup = now + kLookupPause;
     detail = error.what();
   }

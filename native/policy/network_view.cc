@@ -1,5 +1,6 @@
 #include "policy/network_view.h"
 
+#include <fcntl.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <sys/epoll.h>
@@ -75,7 +76,12 @@ NetworkView::NetworkView(Netns netns, std::string helper, HostNetwork& host, Wat
 NetworkView::~NetworkView() { watcher_.remove(watch_); }
 
 UniqueFd NetworkView::open_socket(int domain, int type, int protocol) const {
-  return control_.fetch([&] { return netns_.open_socket(helper_, domain, type, protocol); });
+  // The helper is started by the calling thread: a container that asks for many sockets must not
+  // keep the control thread from others.
+  Netns here = netns_.copied([&](int fd) {
+    return control_.fetch([fd] { return UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, 0)); });
+  });
+  return here.open_socket(helper_, domain, type, protocol);
 }
 
 int NetworkView::fresh_socket(int domain) const {
@@ -84,7 +90,13 @@ int NetworkView::fresh_socket(int domain) const {
 }
 
 void NetworkView::look_for_uplinks() {
-  if (uplinks_.empty()) uplinks_ = routes_.default_routes();
+  using Clock = std::chrono::steady_clock;
+  auto start = Clock::now();
+  if (!uplinks_.empty() || start < next_look_) return;
+  uplinks_ = routes_.default_routes();
+  // The kernel lists all routes, of which a container can have a million: a tenth of the time is
+  // enough.
+  next_look_ = start + 10 * (Clock::now() - start);
 }
 
 RouteDecision NetworkView::decide(const Address& destination) {

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -93,7 +94,8 @@ class NetworkView {
   std::atomic<std::uint64_t> generation_{1};
 
   std::mutex mutex_;
-  std::vector<Route> uplinks_;  // the default routes at first sight
+  std::vector<Route> uplinks_;                       // the default routes at first sight
+  std::chrono::steady_clock::time_point next_look_;  // for uplinks
   std::uint64_t cached_generation_ = 0;
   std::uint64_t cached_host_generation_ = 0;
   std::unordered_map<Address, RouteDecision, AddressHash> cache_;

@@ -32,6 +32,10 @@ std::optional<std::uint64_t> field(std::string_view line, std::string_view key, 
   return value;
 }
 
+// Files that an epoll set remembers under one number, because a duplicate keeps them open. A
+// program could make thousands of them, and the kernel counts through all for each question.
+constexpr std::uint32_t kMaxSameNumber = 64;
+
 // Puts a file at a descriptor number of this thread's table, and what was there back at the end.
 class BorrowedNumber {
  public:
@@ -94,7 +98,7 @@ std::optional<EpollEntry> find_epoll_entry(std::string_view fdinfo, int number,
 }
 
 Membership epoll_membership(pid_t tid, int epoll, int socket, int number) {
-  for (std::uint32_t nth = 0;; ++nth) {
+  for (std::uint32_t nth = 0; nth < kMaxSameNumber; ++nth) {
     thread_local const auto self = static_cast<pid_t>(::syscall(SYS_gettid));
     kcmp_epoll_slot slot{static_cast<std::uint32_t>(epoll), static_cast<std::uint32_t>(number),
                          nth};
@@ -105,6 +109,7 @@ Membership epoll_membership(pid_t tid, int epoll, int socket, int number) {
     if (errno == EINVAL || errno == EBADF) return Membership::kNoEpoll;
     throw_errno("kcmp");
   }
+  return Membership::kPresent;  // or not: the set's fdinfo decides
 }
 
 std::vector<int> find_epoll_descriptors(pid_t tid, int fdinfo_directory, int socket) {

@@ -12,6 +12,7 @@ export default defineConfig({
   test: {
     projects: [
       { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 10_000 } },
+      { test: { name: 'kernel', include: ['test/kernel/**/*.test.ts'], testTimeout: 60_000 } },
       {
         test: {
           name: 'integration',

@@ -16,10 +16,11 @@ struct MadeSocket {
 };
 
 // A non-blocking, unconnected TCP socket of the host with the options of `model`, pinned to
-// `device`: from then on loopback and the host's own addresses are out of its reach, which a holder
-// without CAP_NET_RAW in the host's namespace cannot undo (socket(7), SO_BINDTODEVICE; Linux 5.7).
-// Nor, where the kernel has the means, can it ever accept a connection (switch/accept_guard.h).
-// `model` is a container socket, or (`model_is_host`) a host socket whose connect failed.
+// `device`: from then on loopback is out of its reach (not the host's address on that device),
+// which a holder without CAP_NET_RAW in the host's namespace cannot undo (socket(7),
+// SO_BINDTODEVICE; Linux 5.7). Nor, where the kernel has the means, can it ever accept a connection
+// (switch/accept_guard.h). `model` is a container socket, or (`model_is_host`) a host socket whose
+// connect failed.
 MadeSocket make_host_socket(const Context& context, int model, const SocketIdentity& identity,
                             bool model_is_host, int device);
 

@@ -226,7 +226,7 @@ export class Supervisor {
     return {
       listenerPath: this.#options.runtime.listenerSocket,
       waitKillable: wantsWaitKillable(this.#config.waitKillable, this.#features.waitKillable),
-      refuseFastOpen: false,
+      refuseFastOpen: true,
       machine: process.arch,
     };
   }

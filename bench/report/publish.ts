@@ -71,7 +71,7 @@ function provenance({ path, run }: StoredRun): string {
   const versions = ['podman', 'crun', 'pasta', 'slirp4netns', 'bypass4netns']
     .flatMap((name) => (at.versions[name] === undefined ? [] : [`${name} ${at.versions[name]}`]))
     .join(', ');
-  return `*${path}: ${run.startedAt.slice(0, 10)}, commit ${at.commit}${at.modified ? ' with local changes' : ''}, ${run.rounds} rounds, Linux ${at.kernel}, ${at.cores} cores of ${at.cpu}, ${versions}.*\n`;
+  return `*${path}: ${run.startedAt.slice(0, 10)}, commit ${at.commit}${at.modified ? ' with local changes' : ''}, ${run.rounds} rounds, Linux ${at.kernel}, ${at.cores} cores of ${at.cpu}, load average ${at.loadAverage.toFixed(1)} at the start, ${versions}.*\n`;
 }
 
 function replaceSection(file: string, section: string, check: boolean): void {

@@ -26,12 +26,13 @@ const SYSCTLS = [
   'net.ipv4.tcp_congestion_control',
 ];
 
+/** pasta and bypass4netns do not tell theirs: Debian's package manager does. */
 const VERSIONS: Readonly<Record<string, readonly string[]>> = {
   podman: ['podman', '--version'],
   crun: ['crun', '--version'],
-  pasta: ['pasta', '--version'],
+  pasta: ['dpkg-query', '--show', 'passt'],
   slirp4netns: ['slirp4netns', '--version'],
-  bypass4netns: ['bypass4netns', '--version'],
+  bypass4netns: ['dpkg-query', '--show', 'bypass4netns'],
   iperf3: ['iperf3', '--version'],
 };
 
@@ -77,7 +78,7 @@ async function collect(
 /** The first thing in a program's output that looks like a version. */
 async function firstVersion(place: Place, argv: readonly string[]): Promise<string> {
   const output = await place.run(argv);
-  return /\d+\.\d+[^\s,]*|\d{4}_\d\d_\d\d\S*/.exec(output)?.[0] ?? output.split('\n')[0] ?? '';
+  return /\d+\.\d+[^\s,]*/.exec(output)?.[0] ?? output.split('\n')[0] ?? '';
 }
 
 async function ownVersion(): Promise<string> {

@@ -12,9 +12,8 @@
 // kernel. For a blocking caller whose connection is not there at once, the call is continued: the
 // kernel then finds a socket that is connecting and waits for it, honouring SO_SNDTIMEO and signals
 // as ever, without another look at the address. (A second thread that rewrites the address to
-// AF_UNSPEC meanwhile disconnects its own socket, which stays pinned to its device. With
-// SO_SNDTIMEO the continued call is the one that connects: a second thread may then choose a
-// destination that policy would have ignored, but none that is out of the pin's reach.)
+// AF_UNSPEC meanwhile disconnects its own socket, which stays pinned to its device.) One difference
+// shows: when SO_SNDTIMEO runs out, the continued call says EALREADY, not EINPROGRESS.
 #include <fcntl.h>
 #include <sys/socket.h>
 
@@ -82,15 +81,6 @@ Outcome leave(Context& context, const Target& target, Outcome outcome, int error
   return context.notify.fail(target.id, error) ? outcome : Outcome::kCallerGone;
 }
 
-// With SO_SNDTIMEO set, connect(2) that runs out of time says EINPROGRESS, but EALREADY on a socket
-// that was connecting before: such a call has to be the one that connects.
-bool has_send_timeout(int fd) {
-  timeval limit{};
-  socklen_t length = sizeof limit;
-  return ::getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, &length) == 0 &&
-         (limit.tv_sec != 0 || limit.tv_usec != 0);
-}
-
 Outcome switch_socket(Context& context, Target& target, const SocketAddress& address,
                       const Destination& to, int device) {
   auto flags = target.caller.flags(target.number);
@@ -115,13 +105,12 @@ Outcome switch_socket(Context& context, Target& target, const SocketAddress& add
       return leave(context, target, made.outcome, ENETUNREACH);
     }
     host_socket = std::move(made.fd);
-    bool by_caller = blocking && has_send_timeout(host_socket.get());
-    if (!by_caller) state = start_connect(host_socket.get(), address);
+    state = start_connect(host_socket.get(), address);
     if (state != 0 && state != EINPROGRESS) {
       context.detail = to.text() + ": " + ::strerror(state);
       return leave(context, target, Outcome::kHostError, state);
     }
-    if (blocking && !by_caller && state == EINPROGRESS) {
+    if (blocking && state == EINPROGRESS) {
       state = settle(host_socket.get(), address);
       if (state != 0 && state != EINPROGRESS) {
         // Refused: the caller's own socket is as fresh as the kernel would have left it.

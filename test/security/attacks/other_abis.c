@@ -44,7 +44,11 @@ static long call(int door, int what, int fd, struct address value, int length) {
   return result < 0 ? -errno : result;
 }
 
+/* Outcomes of x32 where the kernel has none are no detail: what the daemon answers itself needs no kernel. */
+#define TELL(...) (door == 2 && !has_x32 ? note(__VA_ARGS__) : detail(__VA_ARGS__))
+
 int main(void) {
+  bool has_x32 = syscall(SYS_getpid | X32) > 0;
   low = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
   struct address nowhere = {.length = 16};
   for (int door = 0; door < 3; door++) {
@@ -52,26 +56,26 @@ int main(void) {
       struct address to = address(*spelling, LOOPBACK_PORT);
       int fd = socket(raw(&to)->sa_family, SOCK_STREAM, 0);
       long result = call(door, 0, fd, to, (int)to.length);
-      detail("%d:fresh/%s=%s", door, *spelling, result == 0 ? greeting(fd) : name(result));
+      TELL("%d:fresh/%s=%s", door, *spelling, result == 0 ? greeting(fd) : name(result));
       close(fd);
       fd = connected_socket(raw(&to)->sa_family, SOCK_STREAM);
       if (fd < 0) continue;
-      detail("disconnect=%s", name(call(door, 0, fd, nowhere, 16)));
+      TELL("disconnect=%s", name(call(door, 0, fd, nowhere, 16)));
       result = call(door, 0, fd, to, (int)to.length);
-      detail("again=%s", result == 0 ? greeting(fd) : name(result));
+      TELL("again=%s", result == 0 ? greeting(fd) : name(result));
       close(fd);
     }
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     struct address out = remote4(ECHO_PORT);
-    detail("out=%s", name(call(door, 0, fd, out, (int)out.length)));
-    detail("disconnect=%s", name(call(door, 0, fd, nowhere, 16)));
-    detail("bind=%s", name(call(door, 1, fd, address("0.0.0.0", some_port()), 16)));
-    detail("listen=%s", name(call(door, 2, fd, nowhere, 5)));
-    detail("port=%s", look_at_port(fd, "tcp"));
+    TELL("out=%s", name(call(door, 0, fd, out, (int)out.length)));
+    TELL("disconnect=%s", name(call(door, 0, fd, nowhere, 16)));
+    TELL("bind=%s", name(call(door, 1, fd, address("0.0.0.0", some_port()), 16)));
+    TELL("listen=%s", name(call(door, 2, fd, nowhere, 5)));
+    TELL("port=%s", look_at_port(fd, "tcp"));
     close(fd);
     fd = refused_socket(AF_INET);
-    detail("listen=%s", name(call(door, 2, fd, nowhere, 5)));
-    detail("port=%s", look_at_port(fd, "tcp"));
+    TELL("listen=%s", name(call(door, 2, fd, nowhere, 5)));
+    TELL("port=%s", look_at_port(fd, "tcp"));
     close(fd);
     if (door == 1) { /* sub-call sendto, with MSG_FASTOPEN: eleven */
       fd = refused_socket(AF_INET);

@@ -17,16 +17,19 @@ describeOnLab('a bad peer', () => {
     [daemon, keeper, logStart] = [await daemonPid(), await keeperPid(), await logSize()];
   });
 
-  /** Daemon and keeper are the same as before, and serve. */
   afterEach(async () => {
-    expect(await daemonPid()).toBe(daemon);
-    expect(await keeperPid()).toBe(keeper);
+    expect(await daemonPid(), 'the same daemon').toBe(daemon);
+    expect(await keeperPid(), 'the same keeper').toBe(keeper);
+  });
+
+  /** Containers start and are accelerated. */
+  async function expectService(): Promise<void> {
     const container = await startContainer({ annotations: ENABLED });
     expect((await container.exec(curl(REMOTE.v4))).stdout).toBe('hello from remote\n');
     expect(await countersOf(container)).toMatchObject({ switched: 1 });
     expect((await ps()).containers.map(({ id }) => id)).toEqual([container.id]);
     await container.remove();
-  });
+  }
 
   /** Runs one line of peer.ts on host1; returns what the peer got back. */
   async function send(script: string): Promise<string> {
@@ -58,6 +61,8 @@ describeOnLab('a bad peer', () => {
     expect(incident?.message).toMatch(pattern);
   });
 
+  test('has not hurt the keeper', expectService);
+
   test.each([
     ['rubbish', "send('hook', b'rubbish')", /^REJECT the hook's input is not a JSON document/],
     ['bytes that are no UTF-8', "send('hook', bytes(range(256)))", /^REJECT the spec is not UTF-8/],
@@ -83,6 +88,8 @@ describeOnLab('a bad peer', () => {
     expect(await send(script)).toMatch(answer);
   });
 
+  test('has not hurt the hook', expectService);
+
   test.each([
     ['rubbish', "send('control', b'rubbish\\r\\n\\r\\n')", /400 Bad Request/],
     ['TLS', "send('control', b'\\x16\\x03\\x01' + bytes(200))", /400 Bad Request/],
@@ -102,15 +109,13 @@ describeOnLab('a bad peer', () => {
 
   test('sends rubbish to keeper.sock', async () => {
     await send("send('keeper', b'rubbish', kind=socket.SOCK_SEQPACKET)");
+    await expectService();
   });
 
   test('hangs on all sockets without a word', async () => {
     await host1.serve(['python3', '-u', '-c', `${PEER}\nhang(20)`], 'test -e /tmp/peer-hangs');
     try {
-      const container = await startContainer({ annotations: ENABLED });
-      expect((await container.exec(curl(REMOTE.v4))).stdout).toBe('hello from remote\n');
-      expect(await countersOf(container)).toMatchObject({ switched: 1 });
-      await container.remove();
+      await expectService();
     } finally {
       await host1.stopServers();
       await host1.run(['rm', '-f', '/tmp/peer-hangs']);

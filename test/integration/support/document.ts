@@ -1,4 +1,5 @@
-/** docs/compatibility.md as text. Pure; compatibility.ts reads and writes the files. */
+/** docs/compatibility.md: the text that a run of the tests amounts to. */
+import { existsSync, readFileSync } from 'node:fs';
 import { BEHAVIOURS } from '../behaviours.js';
 import { MATRIX } from './places.js';
 import type { Results, Verdict } from './results.js';
@@ -13,6 +14,9 @@ const WORDS: Readonly<Record<Verdict, string>> = {
 
 const VERSIONS_BEGIN = '<!-- versions -->';
 const VERSIONS_END = '<!-- end of versions -->';
+
+/** From the top of the repository. */
+export const DOCUMENT = 'docs/compatibility.md';
 
 export interface Document {
   readonly text: string;
@@ -43,7 +47,13 @@ export function render(results: Results): Document {
   return { text: `${text}\n`, missing };
 }
 
-export function withoutVersions(text: string): string {
+/** Whether the file in the repository says something else, versions aside. */
+export function differs(text: string): boolean {
+  const present = existsSync(DOCUMENT) ? readFileSync(DOCUMENT, 'utf8') : '';
+  return withoutVersions(present) !== withoutVersions(text);
+}
+
+function withoutVersions(text: string): string {
   const [before = '', rest = ''] = text.split(VERSIONS_BEGIN);
   return before + (rest.split(VERSIONS_END)[1] ?? '');
 }

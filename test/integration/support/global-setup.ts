@@ -9,7 +9,8 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import type { TestProject } from 'vitest/node';
-import { finishResults, startResults } from './results.js';
+import { DOCUMENT, differs, render } from './document.js';
+import { finishResults, recordVersions, startResults } from './results.js';
 
 const LAB_PROGRAM = fileURLToPath(new URL('../../lab/lab', import.meta.url));
 const BUILT = ['../../../dist/cli.js', '../../../build/Release/sockswitch.node'];
@@ -38,10 +39,40 @@ export default async function setup(project: TestProject): Promise<() => Promise
   await run('up');
   if (wasUp) for (const host of ['host1', 'host2']) await run('daemon', 'restart', host);
   startResults();
+  recordVersions(await versions(name));
   return async () => {
     if (!wasUp) await run('down');
-    finishResults();
+    checkDocument();
   };
+}
+
+/** After a whole run the committed document must say what the run showed. */
+function checkDocument(): void {
+  const results = finishResults();
+  if (results === undefined) return;
+  const { text, missing } = render(results);
+  if (missing.length > 0) return; // a few files only, or failures, which fail the run by themselves
+  if (differs(text)) {
+    throw new Error(`${DOCUMENT} does not say what this run showed: npm run docs:compatibility`);
+  }
+}
+
+/** Of what the matrix depends on. */
+async function versions(name: string): Promise<Record<string, string>> {
+  const script = `
+for package in podman crun runc passt slirp4netns; do
+  printf '%s %s\\n' $package "$(dpkg-query --show --showformat '\${Version}' $package | sed 's/[-+].*//')"
+done
+printf 'Linux %s\\n' "$(uname -r | grep -oE '^[0-9.]+')"`;
+  const { stdout } = await execa(LAB_PROGRAM, ['exec', 'host1', '--', 'bash', '-c', script], {
+    env: { LAB_NAME: name },
+  });
+  return Object.fromEntries(
+    stdout.split('\n').map((line) => {
+      const [program = '', version = ''] = line.split(' ');
+      return [program, version];
+    }),
+  );
 }
 
 function whyNot(): string | undefined {

@@ -55,9 +55,9 @@ export function startResults(): void {
   for (const file of [linesFile(), versionsFile()]) rmSync(file, { force: true });
 }
 
-/** Makes the document; a run of a few files only gives a document of a few cells. */
-export function finishResults(): void {
-  if (!existsSync(linesFile())) return;
+/** Makes the document; a run of a few files only gives a document of a few cells. Undefined: of none. */
+export function finishResults(): Results | undefined {
+  if (!existsSync(linesFile())) return undefined;
   const lines = readFileSync(linesFile(), 'utf8').trim().split('\n');
   const cells = new Map<string, ResultRecord>();
   for (const line of lines) {
@@ -69,4 +69,5 @@ export function finishResults(): void {
     : {};
   const results: Results = { versions, records: [...cells.values()] };
   writeFileSync(resultsPath(), `${JSON.stringify(results, null, 2)}\n`);
+  return results;
 }

@@ -52,9 +52,9 @@ rm -rf "$1" "$2"`;
     return result.stdout;
   }
 
-  async daemon(): Promise<Server> {
+  async daemon(argv: readonly string[] = ['sockswitch', 'daemon']): Promise<Server> {
     const options = { env: this.#environment };
-    const server = await this.#host.serve(['sockswitch', 'daemon'], 'sockswitch status', options);
+    const server = await this.#host.serve(argv, 'sockswitch status', options);
     const gone = async () =>
       (await this.run(['sockswitch', 'status'])).status === 3 ? true : undefined;
     return {

@@ -59,6 +59,13 @@ export const ATTACKS: readonly Attack[] = [
     race: true,
   },
   {
+    id: 'race-own-address',
+    title: "the same with the host's own address, where that is closed otherwise",
+    program: 'race_address',
+    arguments: ['own'],
+    race: true,
+  },
+  {
     id: 'race-connect',
     title: 'the descriptor is swapped while connect is trapped',
     program: 'race_descriptor',

@@ -5,7 +5,14 @@ import { ENABLED } from '../integration/support/podman.js';
 import { SCM_RIGHTS, type System } from './catalogue.js';
 import { parseOutcome } from './support/outcome.js';
 import { record } from './support/results.js';
-import { attackCommand, clearStage, PATIENCE_MS, setStage, startTarget } from './support/stage.js';
+import {
+  attackCommand,
+  clearStage,
+  PATIENCE_MS,
+  setStage,
+  startTarget,
+  TRIES,
+} from './support/stage.js';
 
 describeOnLab('switched sockets in an unaccelerated container', () => {
   beforeAll(setStage);
@@ -24,8 +31,8 @@ describeOnLab('switched sockets in an unaccelerated container', () => {
       const args = ['-v', `${shared}:/shared`];
       const from = await startTarget({ network, args, annotations });
       const to = await startTarget({ network, args });
-      const receiving = to.exec(attackCommand(receiver, false), { timeout: PATIENCE_MS });
-      const sent = await from.exec(attackCommand(sender, true), { timeout: PATIENCE_MS });
+      const receiving = to.exec(attackCommand(receiver, TRIES), { timeout: PATIENCE_MS });
+      const sent = await from.exec(attackCommand(sender, TRIES), { timeout: PATIENCE_MS });
       await receiving;
       const { reached, note } = parseOutcome(sent.stdout);
       record({ attack: SCM_RIGHTS.id, system, verdict: reached ? 'reached' : 'blocked', note });

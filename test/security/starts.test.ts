@@ -16,6 +16,8 @@ import {
   PATIENCE_MS,
   setStage,
   startTarget,
+  TRIES,
+  TRIES_WITHOUT,
   VOLUME,
 } from './support/stage.js';
 
@@ -52,7 +54,9 @@ describeOnLab('attacks by', () => {
   describe.each(['crun', 'runc'] as const)('the own process, with %s', (runtime) => {
     test.each(QUICK)('$id', { timeout: 400_000 }, async (attack) => {
       const run = async (accelerated: boolean) => {
-        const command = afterNetworkIsUp(attackCommand(attack, accelerated));
+        const command = afterNetworkIsUp(
+          attackCommand(attack, accelerated ? TRIES : TRIES_WITHOUT),
+        );
         const annotations = accelerated ? ENABLED : {};
         const options = { runtime, annotations, args: VOLUME, timeout: PATIENCE_MS };
         return outcomeOf(attack, await podmanRun({ ...options, command }));

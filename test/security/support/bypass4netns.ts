@@ -7,6 +7,8 @@ import { host1, type Result } from '../../integration/support/lab.js';
 import type { Attack } from '../catalogue.js';
 import { afterNetworkIsUp, attackCommand, PATIENCE_MS, VOLUME } from './stage.js';
 
+/** It is slow, and needs no more. */
+const TRIES = 10_000;
 const IGNORE = '127.0.0.0/8,10.0.2.0/24,auto';
 const CALLS = [
   'bind',
@@ -28,15 +30,16 @@ const profile = JSON.stringify({
 
 const SCRIPT = `
 socket=$(mktemp -u "$XDG_RUNTIME_DIR/b4n-XXXXXX")
+name=$(basename "$socket")
 printf '%s' "$1" | sed "s#LISTENER#$socket#" > "$socket.json"
 shift
 bypass4netns --socket="$socket" --com-socket="$socket-com" --ignore=${IGNORE} >"$socket.log" 2>&1 &
 bypass=$!
 for try in $(seq 100); do [ -S "$socket" ] && break; sleep 0.1; done
-timeout 150 podman --runtime runc run --rm --name b4n-victim --network slirp4netns --security-opt seccomp="$socket.json" "$@"
+timeout -k 5 130 podman --runtime runc run --rm --name "$name" --network slirp4netns --security-opt seccomp="$socket.json" "$@"
 status=$?
 kill "$bypass" 2>/dev/null
-podman rm --force --ignore --time 0 b4n-victim >/dev/null
+timeout -k 5 20 podman rm --force --ignore --time 0 "$name" >/dev/null 2>&1
 rm -f "$socket" "$socket".* "$socket-com"
 exit $status
 `;
@@ -50,7 +53,7 @@ export async function bypass4netnsVersion(): Promise<string | undefined> {
 
 /** One container and one bypass4netns for each attack, because either may not survive it. */
 export function attackUnderBypass4netns(attack: Attack): Promise<Result> {
-  const command = afterNetworkIsUp(attackCommand(attack, true));
+  const command = afterNetworkIsUp(attackCommand(attack, TRIES));
   return host1.sh(SCRIPT, [profile, ...VOLUME, 'localhost/lab', ...command], {
     timeout: PATIENCE_MS,
   });

@@ -21,9 +21,9 @@ import type { Attack } from '../catalogue.js';
 import { PROGRAMS } from './build.js';
 import { type Outcome, parseOutcome } from './outcome.js';
 
-const TRIES = 100_000;
+export const TRIES = 100_000;
 /** Without acceleration nothing is trapped: there is no race to win. */
-const TRIES_WITHOUT = 2_000;
+export const TRIES_WITHOUT = 2_000;
 /** The programs end by themselves; this is for what hangs. */
 export const PATIENCE_MS = 170_000;
 
@@ -73,8 +73,7 @@ export async function startTarget(options: ContainerOptions): Promise<Container>
 }
 
 /** The command line of an attack, in a container that has the programs. */
-export function attackCommand(attack: Attack, accelerated: boolean): string[] {
-  const tries = accelerated ? TRIES : TRIES_WITHOUT;
+export function attackCommand(attack: Attack, tries: number): string[] {
   const environment = Object.entries({ ...ENVIRONMENT, TRIES: String(tries) });
   return [
     'env',
@@ -91,7 +90,9 @@ export async function attackIn(
 ): Promise<Outcome> {
   return outcomeOf(
     attack,
-    await container.exec(attackCommand(attack, accelerated), { timeout: PATIENCE_MS }),
+    await container.exec(attackCommand(attack, accelerated ? TRIES : TRIES_WITHOUT), {
+      timeout: PATIENCE_MS,
+    }),
   );
 }
 

@@ -24,7 +24,7 @@
 #include <fstream>
 #include <string>
 
-inline int failures = 0;
+inline int failures = 0;  // NOLINT(cppcoreguidelines-avoid-non-const-global-variables)
 
 inline void expect(bool as_expected, const std::string& what) {
   std::printf("%s  %s\n", as_expected ? "ok  " : "FAIL", what.c_str());

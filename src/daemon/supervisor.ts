@@ -12,6 +12,7 @@
  * are attached; the daemon starts another one.
  */
 import { chmodSync, existsSync } from 'node:fs';
+import type { Socket } from 'node:net';
 import { release } from 'node:os';
 import type { FastifyInstance } from 'fastify';
 import { ControlClient } from '../api/client.js';
@@ -153,6 +154,10 @@ export class Supervisor {
       log.error({ err: error }, 'internal error'),
     );
     this.#control = control;
+    // The directory keeps other users out; this keeps out who passes it all the same.
+    control.server.on('connection', (socket: Socket) => {
+      if (peerUser(addon, socket) !== userId()) socket.destroy();
+    });
     removeStale(runtime.controlSocket);
     await control.listen({ path: runtime.controlSocket });
     chmodSync(runtime.controlSocket, 0o600);

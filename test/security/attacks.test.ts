@@ -1,6 +1,7 @@
 /**
  * Every attack in an unaccelerated container and in an accelerated one, by `podman exec`, on both fallback networks: the
- * outcomes must be the same, and nothing of the host's may be reached. attacks/attack.h says what an outcome is.
+ * outcomes must be the same, and nothing of the host's may be reached that is not reached without (slirp4netns passes on
+ * datagrams to 127.0.0.1 that are sent out of its interface). attacks/attack.h says what an outcome is.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { describeOnLab } from '../integration/support/lab.js';
@@ -30,7 +31,7 @@ describeOnLab('attacks', () => {
       tell(network, expected);
       tell(`sockswitch-${network}`, outcome);
       expect({ ...essence(outcome), note: outcome.note }).toMatchObject(essence(expected));
-      expect(outcome.reached, outcome.note).toBe(false);
+      expect(outcome.reached && !expected.reached, outcome.note).toBe(false);
     });
   });
 });

@@ -47,7 +47,7 @@ describeOnLab('attacks by', () => {
       const expected = await attackIn(plain, attack, false);
       const outcome = await attackIn(accelerated, attack, true);
       expect({ ...essence(outcome), note: outcome.note }).toMatchObject(essence(expected));
-      expect(outcome.reached, outcome.note).toBe(false);
+      expect(outcome.reached && !expected.reached, outcome.note).toBe(false);
     });
   });
 
@@ -63,7 +63,7 @@ describeOnLab('attacks by', () => {
       };
       const [expected, outcome] = [await run(false), await run(true)];
       expect({ ...essence(outcome), note: outcome.note }).toMatchObject(essence(expected));
-      expect(outcome.reached, outcome.note).toBe(false);
+      expect(outcome.reached && !expected.reached, outcome.note).toBe(false);
     });
   });
 });

@@ -137,6 +137,12 @@ int some_port(void) {
   return 20000 + number % 12000;
 }
 
+void random_token(char token[64]) {
+  uint64_t number = 0;
+  getrandom(&number, sizeof number, 0);
+  snprintf(token, 64, "token-%016llx", (unsigned long long)number);
+}
+
 const char *outcome(long result) { return result >= 0 ? "ok" : strerrorname_np(errno); }
 
 const char *greeting(int fd) {

@@ -58,6 +58,7 @@ const char* outcome(long result); /* "ok", or the errno's name of a call that re
 
 /* A port below the range that the kernel gives out by itself; another one each time. */
 int some_port(void);
+void random_token(char token[64]); /* one that no other datagram carries */
 /* What can be seen of a TCP or UDP port from outside and on the host. "closed" is the only harmless
  * answer. Remembers. */
 const char* look_at_port(int fd, const char* protocol);

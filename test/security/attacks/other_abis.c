@@ -21,7 +21,16 @@ static long socketcall(long call, uint32_t *words, uint32_t a, uint32_t b, uint3
   return int80(I_SOCKETCALL, call, (long)words, 0, 0, 0);
 }
 
-static const char *name(long result) { return result >= 0 ? "ok" : strerrorname_np((int)-result); }
+static const char *name(long result) {
+  if (result == -EINPROGRESS || result == -EALREADY) return "timeout"; /* of SO_SNDTIMEO */
+  return result >= 0 ? "ok" : strerrorname_np((int)-result);
+}
+
+static int impatient(int fd) {
+  struct timeval patience = {.tv_sec = 1};
+  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+  return fd;
+}
 
 static char *low; /* memory below 4 GiB */
 
@@ -54,11 +63,11 @@ int main(void) {
   for (int door = 0; door < 3; door++) {
     for (const char *const *spelling = LOOPBACKS; *spelling; spelling++) {
       struct address to = address(*spelling, LOOPBACK_PORT);
-      int fd = socket(raw(&to)->sa_family, SOCK_STREAM, 0);
+      int fd = impatient(socket(raw(&to)->sa_family, SOCK_STREAM, 0));
       long result = call(door, 0, fd, to, (int)to.length);
       TELL("%d:fresh/%s=%s", door, *spelling, result == 0 ? greeting(fd) : name(result));
       close(fd);
-      fd = connected_socket(raw(&to)->sa_family, SOCK_STREAM);
+      fd = impatient(connected_socket(raw(&to)->sa_family, SOCK_STREAM));
       if (fd < 0) continue;
       TELL("disconnect=%s", name(call(door, 0, fd, nowhere, 16)));
       result = call(door, 0, fd, to, (int)to.length);

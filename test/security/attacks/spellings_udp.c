@@ -5,15 +5,14 @@ static void send_to(const char *spelling, bool connected) {
   struct address to = address(spelling, LOOPBACK_PORT);
   int fd = socket(raw(&to)->sa_family, SOCK_DGRAM, 0);
   char token[64];
-  int size = snprintf(token, sizeof token, "%s-%d-%d", spelling, (int)getpid(), connected);
-  for (char *c = token; *c; c++)
-    if (*c == ':' || *c == '.') *c = '_';
+  random_token(token);
+  size_t size = strlen(token);
   const char *result;
   if (connected) {
     result = outcome(connect(fd, raw(&to), to.length));
-    send(fd, token, (size_t)size, 0);
+    send(fd, token, size, 0);
   } else {
-    result = outcome(sendto(fd, token, (size_t)size, 0, raw(&to), to.length));
+    result = outcome(sendto(fd, token, size, 0, raw(&to), to.length));
   }
   detail("%s=%s", spelling, result);
   struct pollfd poll_for = {.fd = fd, .events = POLLIN};

@@ -3,12 +3,8 @@
 #include "attack.h"
 
 static char token[64];
-static int count;
 
-static const char *next_token(void) {
-  snprintf(token, sizeof token, "other-%d-%d", (int)getpid(), count++);
-  return token;
-}
+static void next_token(void) { random_token(token); }
 
 static void seen(const char *what, const char *to) {
   usleep(5000); /* the witness is asked over the network: it has been long enough */

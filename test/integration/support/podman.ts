@@ -77,7 +77,10 @@ function networkWords(network: string): string[] {
 }
 
 async function ensureNetwork(host: Host, network: string | undefined): Promise<void> {
-  if (network === 'bridge') await host.output(['podman', 'network', 'create', '--ignore', BRIDGE]);
+  if (network !== 'bridge') return;
+  // Not "create --ignore", which Podman 4.3 does not know.
+  const create = `podman network exists ${BRIDGE} || podman network create ${BRIDGE}`;
+  await host.output(['sh', '-c', create]);
 }
 
 async function removeContainer(host: Host, id: string): Promise<void> {

@@ -42,10 +42,10 @@ int start_connect(int fd, const SocketAddress& address) {
   return ::connect(fd, address.get(), address.length) == 0 ? 0 : errno;
 }
 
-// A connection to a neighbour is there, or refused, before connect(2) returns: a second call tells.
-int settle(int fd, const SocketAddress& address) {
-  int state = start_connect(fd, address);
-  return state == EALREADY ? EINPROGRESS : state;
+// The error of a connect that has failed already, as one to a neighbour's closed port has;
+// otherwise 0.
+int failed_at_once(int fd) {
+  return is_closed(fd) ? int_option(fd, SOL_SOCKET, SO_ERROR).value_or(0) : 0;
 }
 
 // A socket fresh from socket(2): O_RDWR and O_NONBLOCK are all the flags it has.
@@ -66,7 +66,9 @@ Outcome tell(Context& context, const Target& target, int host_socket, int result
 // Tells the caller, who has the host socket by now, how its connect stands.
 Outcome deliver(Context& context, const Target& target, int host_socket, bool blocking, int state) {
   if (blocking && state == EINPROGRESS) {
-    // Whether it is interrupted or not, the caller has a socket that connects: nothing to remember.
+    // Also when the connection is there by now: the kernel finds that out and says 0. So a signal
+    // may interrupt the caller at any moment, even after our answer (which the kernel then drops
+    // without telling us): the repeated call meets the same socket. Nothing has to be remembered.
     context.notify.let_continue(target.id);
     return Outcome::kSwitched;
   }
@@ -110,12 +112,9 @@ Outcome switch_socket(Context& context, Target& target, const SocketAddress& add
       context.detail = to.text() + ": " + ::strerror(state);
       return leave(context, target, Outcome::kHostError, state);
     }
-    if (blocking && state == EINPROGRESS) {
-      state = settle(host_socket.get(), address);
-      if (state != 0 && state != EINPROGRESS) {
-        // Refused: the caller's own socket is as fresh as the kernel would have left it.
-        return context.notify.fail(target.id, state) ? Outcome::kSwitched : Outcome::kCallerGone;
-      }
+    if (int error = blocking ? failed_at_once(host_socket.get()) : 0; error != 0) {
+      // The caller's own socket is as fresh as the kernel would have left it.
+      return context.notify.fail(target.id, error) ? Outcome::kSwitched : Outcome::kCallerGone;
     }
   }
   if (blocking) set_blocking(host_socket.get(), true);

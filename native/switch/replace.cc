@@ -39,7 +39,8 @@ Registrations find_registrations(Context& context, Caller& caller, int socket, i
 Replaced replace_descriptor(Context& context, std::uint64_t id, int old, int fd, int number,
                             bool close_on_exec, const Registrations& registrations) {
   int error = context.notify.replace(id, fd, number, close_on_exec);
-  if (error == ENOENT) return Replaced::kCallerGone;
+  // ESRCH: interrupted after the kernel had queued the descriptor.
+  if (error == ENOENT || error == ESRCH) return Replaced::kCallerGone;
   if (error != 0) {
     context.detail = std::string("SECCOMP_IOCTL_NOTIF_ADDFD: ") + ::strerror(error);
     return Replaced::kFailed;

@@ -26,16 +26,19 @@ const WORDS: Readonly<Record<Verdict, string>> = {
   missing: 'not packaged',
 };
 
+/** What race_address says where the network leads to the host by itself. */
+const OPEN_ANYWAY = 'open to the container anyway';
+
 function table(records: readonly SecurityRecord[]): string {
   const cells = new Map(
-    records.map(({ attack, system, verdict }) => [`${attack}/${system}`, verdict]),
+    records.map(({ attack, system, verdict, note }) => [
+      `${attack}/${system}`,
+      note === OPEN_ANYWAY ? 'open anyway' : WORDS[verdict],
+    ]),
   );
   const rows = [...ATTACKS, SCM_RIGHTS].map(({ id, title }) => [
     title,
-    ...SYSTEMS.map((system) => {
-      const verdict = cells.get(`${id}/${system}`);
-      return verdict === undefined ? 'not tried' : WORDS[verdict];
-    }),
+    ...SYSTEMS.map((system) => cells.get(`${id}/${system}`) ?? 'not tried'),
   ]);
   const head = ['attack', ...SYSTEMS.map((system) => HEADS[system])];
   return [head, head.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`).join('\n');

@@ -23,11 +23,8 @@ const recordSchema = z.object({
 });
 export type SecurityRecord = z.infer<typeof recordSchema>;
 
-export const resultsSchema = z.object({
-  versions: z.record(z.string(), z.string()),
-  records: z.array(recordSchema),
-});
-export type SecurityResults = z.infer<typeof resultsSchema>;
+const resultsSchema = z.object({ records: z.array(recordSchema) });
+type SecurityResults = z.infer<typeof resultsSchema>;
 
 export function resultsPath(): string {
   const { SOCKSWITCH_SECURITY_RESULTS: path } = process.env;
@@ -35,18 +32,13 @@ export function resultsPath(): string {
 }
 
 const linesFile = () => `${resultsPath()}.lines`;
-const versionsFile = () => `${resultsPath()}.versions`;
 
 export function startResults(): void {
-  for (const file of [linesFile(), versionsFile()]) rmSync(file, { force: true });
+  rmSync(linesFile(), { force: true });
 }
 
 export function record(entry: SecurityRecord): void {
   appendFileSync(linesFile(), `${JSON.stringify(entry)}\n`);
-}
-
-export function recordVersions(versions: Readonly<Record<string, string>>): void {
-  writeFileSync(versionsFile(), JSON.stringify(versions));
 }
 
 /** Adds what this run recorded to the document of earlier ones, so that a part can be run again. */
@@ -58,10 +50,7 @@ export function finishResults(): void {
     const entry = recordSchema.parse(JSON.parse(line));
     cells.set(`${entry.attack}/${entry.system}`, entry);
   }
-  const versions = existsSync(versionsFile())
-    ? z.record(z.string(), z.string()).parse(JSON.parse(readFileSync(versionsFile(), 'utf8')))
-    : (readResults()?.versions ?? {});
-  const results: SecurityResults = { versions, records: [...cells.values()] };
+  const results: SecurityResults = { records: [...cells.values()] };
   writeFileSync(resultsPath(), `${JSON.stringify(results, null, 2)}\n`);
 }
 

@@ -12,6 +12,7 @@ export const BEHAVIOURS: readonly BehaviourText[] = [
   { id: 'tcp-far-v6', text: 'TCP over IPv6 through the gateway' },
   { id: 'tcp-own-process', text: "TCP of the container's own process (not of an exec)" },
   { id: 'tcp-refused', text: 'A port where nothing listens: `ECONNREFUSED`' },
+  { id: 'tcp-unroutable', text: "A destination that the host cannot reach: the host's `errno`" },
   { id: 'tcp-no-route', text: 'A destination that the container has no route to: same `errno`' },
   { id: 'ignored', text: 'A destination on the ignore list (`sockswitch/ignore`)' },
   { id: 'dns', text: "DNS through the network's resolver" },

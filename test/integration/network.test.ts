@@ -4,12 +4,13 @@ import { FAR, REMOTE } from './support/lab.js';
 import {
   type Comparison,
   compare,
+  countersOf,
   describeMatrix,
   expectAlike,
   expectWent,
   type Pair,
 } from './support/matrix.js';
-import { hasIpv6 } from './support/podman.js';
+import { difference, hasIpv6 } from './support/podman.js';
 import {
   curl,
   TCP_CONNECT,
@@ -21,6 +22,8 @@ import {
 import type { Verdict } from './support/results.js';
 
 const IGNORED = FAR.v4;
+/** The gateway of the lab answers that there is no way to it. */
+const UNROUTABLE = '192.0.2.1';
 
 /** Both succeed, say the same, and nothing was switched. */
 async function alike(
@@ -78,6 +81,17 @@ async function refused(pair: Pair): Promise<Verdict> {
   expectAlike(comparison);
   expect(comparison.accelerated.stdout).toBe('ECONNREFUSED\n');
   expectWent(comparison.moved, 'accelerated');
+  return 'accelerated';
+}
+
+/** Not compared: pasta answers every failure with ECONNREFUSED, slirp4netns with none at all. */
+async function unroutable(pair: Pair): Promise<Verdict> {
+  const command = [...TCP_CONNECT, UNROUTABLE, '80'];
+  const onHost = await pair.accelerated.host.output(command);
+  expect(onHost).toMatch(/^E(NET|HOST)UNREACH\n$/);
+  const before = await countersOf(pair.accelerated);
+  expect(await pair.accelerated.output(command)).toBe(onHost);
+  expectWent(difference(before, await countersOf(pair.accelerated)), 'accelerated');
   return 'accelerated';
 }
 
@@ -139,6 +153,7 @@ describeMatrix(
     { id: 'udp-v4', check: (pair) => udp(pair, REMOTE.v4) },
     { id: 'udp-v6', check: (pair) => overIpv6(pair, udp) },
     { id: 'tcp-refused', check: refused },
+    { id: 'tcp-unroutable', check: unroutable },
     { id: 'tcp-no-route', check: noRoute },
     { id: 'ignored', check: ignored },
     { id: 'loopback', check: loopback },

@@ -5,8 +5,8 @@
  * JSON, appended as they come, because test files run in processes of their own; the end of the run makes
  * one JSON document of them. A later record of the same cell replaces an earlier one.
  *
- *   SOCKSWITCH_RESULTS   where the document goes (default: sockswitch-compatibility.json in the
- *                        temporary directory)
+ *   SOCKSWITCH_RESULTS   where the document goes (default: sockswitch-compatibility-LAB_NAME.json in the
+ *                        temporary directory, so runs in several labs do not meet)
  */
 import { appendFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -39,8 +39,8 @@ const linesFile = () => `${resultsPath()}.lines`;
 const versionsFile = () => `${resultsPath()}.versions`;
 
 export function resultsPath(): string {
-  const { SOCKSWITCH_RESULTS: path } = process.env;
-  return path ?? join(tmpdir(), 'sockswitch-compatibility.json');
+  const { SOCKSWITCH_RESULTS: path, LAB_NAME: lab = 'test' } = process.env;
+  return path ?? join(tmpdir(), `sockswitch-compatibility-${lab}.json`);
 }
 
 export function record(cell: ResultRecord): void {

@@ -1,13 +1,10 @@
-// libFuzzer target for the JSON scanner; not part of native-tests. Run it with:
-//   clang++ -std=c++20 -g -fsanitize=fuzzer,address,undefined -Inative
-//     test/unit/native/json_scan_fuzz.cc native/programs/json_scan.cc -o /tmp/fuzz && /tmp/fuzz
-//     -max_len=512
+// The JSON scanner of the hook program (programs/json_scan.h).
+#include "programs/json_scan.h"
+
 #include <cstdint>
 #include <cstdlib>
 #include <string>
 #include <string_view>
-
-#include "programs/json_scan.h"
 
 namespace json = sockswitch::json;
 

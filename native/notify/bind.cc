@@ -2,7 +2,7 @@
 //
 //   IPv4 or IPv6 socket of a container  executed here, on our copy of descriptor and address
 //   a host socket, not connected        becomes a container socket first
-//   a host socket, connected            EINVAL, as the kernel would say
+//   a host socket, connected            EINVAL, or what the kernel says of the address before that
 //   AF_UNIX, netlink, packet, ...       the kernel's: paths, umask and mount namespace are the
 //   caller's
 //
@@ -20,6 +20,7 @@
 
 #include "kernel/syscalls.h"
 #include "notify/target.h"
+#include "switch/host_socket.h"
 
 namespace sockswitch {
 namespace {
@@ -33,6 +34,18 @@ Outcome refuse(Context& context, std::uint64_t id, int error) {
 std::uint16_t port_of(const sockaddr_storage& address, std::uint32_t length) {
   const auto& v4 = reinterpret_cast<const sockaddr_in&>(address);
   return length >= sizeof v4 ? ntohs(v4.sin_port) : std::uint16_t{0};
+}
+
+// What the kernel says to a bind on a connected socket: it looks at the address first, by the
+// container's own network, and only then at the state of the socket.
+int error_if_connected(const Context& context, const Target& target, sockaddr_storage address,
+                       std::uint32_t length) {
+  if (!context.container.view) return EINVAL;
+  MadeSocket probe = make_container_socket(context, target.socket.get(), target.identity);
+  if (!probe.fd) return EINVAL;
+  reinterpret_cast<sockaddr_in&>(address).sin_port = 0;  // the address alone is in question
+  int result = ::bind(probe.fd.get(), reinterpret_cast<const sockaddr*>(&address), length);
+  return result == 0 ? EINVAL : errno;
 }
 
 Outcome execute(Context& context, const Target& target, const sockaddr_storage& address,
@@ -76,7 +89,9 @@ Outcome handle_bind(Context& context, const abi::SeccompNotif& notification,
     return refuse(context, id, EFAULT);
   }
   if (target->of_host(context)) {
-    if (!is_closed(target->socket.get())) return refuse(context, id, EINVAL);
+    if (!is_closed(target->socket.get())) {
+      return refuse(context, id, error_if_connected(context, *target, address, arguments.length));
+    }
     if (!switch_back(context, *target)) {
       context.notify.fail(id, EADDRNOTAVAIL);
       return Outcome::kInternal;

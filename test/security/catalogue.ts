@@ -73,6 +73,13 @@ export const ATTACKS: readonly Attack[] = [
     race: true,
   },
   {
+    id: 'race-connect-own',
+    title: "the same with the host's own address, where the host is closed otherwise",
+    program: 'race_descriptor',
+    arguments: ['connect-own'],
+    race: true,
+  },
+  {
     id: 'race-disconnect',
     title: 'the descriptor is swapped while a disconnect is trapped',
     program: 'race_descriptor',
@@ -123,10 +130,14 @@ export const ATTACKS: readonly Attack[] = [
   { id: 'abstract-unix', title: "the host's abstract Unix sockets", program: 'abstract_unix' },
 ];
 
-/** Not a program of one container: see scm-rights.test.ts. */
+/** Not programs of one container: see scm-rights.test.ts. */
 export const SCM_RIGHTS = {
   id: 'scm-rights',
-  title: 'switched sockets given to an unaccelerated container (SCM_RIGHTS)',
+  title: 'switched sockets given to an unaccelerated container (SCM_RIGHTS), to connect',
+} as const;
+export const SCM_RIGHTS_LISTEN = {
+  id: 'scm-rights-listen',
+  title: 'the same, to listen',
 } as const;
 
 /** The columns of the table. */

@@ -5,7 +5,7 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ATTACKS, SCM_RIGHTS, SYSTEMS, type System } from './catalogue.js';
+import { ATTACKS, SCM_RIGHTS, SCM_RIGHTS_LISTEN, SYSTEMS, type System } from './catalogue.js';
 import { readResults, resultsPath, type SecurityRecord, type Verdict } from './support/results.js';
 
 const DOCUMENT = join(process.cwd(), 'docs', 'threat-model.md'); // npm runs scripts at the top
@@ -36,7 +36,7 @@ function table(records: readonly SecurityRecord[]): string {
       note === OPEN_ANYWAY ? 'open anyway' : WORDS[verdict],
     ]),
   );
-  const rows = [...ATTACKS, SCM_RIGHTS].map(({ id, title }) => [
+  const rows = [...ATTACKS, SCM_RIGHTS, SCM_RIGHTS_LISTEN].map(({ id, title }) => [
     title,
     ...SYSTEMS.map((system) => cells.get(`${id}/${system}`) ?? 'not tried'),
   ]);

@@ -1,12 +1,11 @@
-/* In an unaccelerated container: takes sockets on /shared/socket and turns them around, untrapped. Prints nothing; the outcome
+/* scm_receive [listen]: in an unaccelerated container; takes sockets on /shared/socket and turns them around, untrapped. Prints nothing; the outcome
  * goes to the sender. */
 #define _GNU_SOURCE
 #include <sys/un.h>
 
 #include "attack.h"
 
-static void turn_around(int number, int fd) {
-  struct address out = remote4(ECHO_PORT);
+static void turn_around(int number, int fd, bool to_listen) {
   int type = 0, domain = 0;
   socklen_t length = sizeof type;
   getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length);
@@ -25,14 +24,14 @@ static void turn_around(int number, int fd) {
     }
     disconnect(fd);
   }
-  if (type != SOCK_STREAM) return;
+  if (type != SOCK_STREAM || !to_listen) return;
   int listening = listen(fd, 5);
   note("listen=%s", outcome(listening));
   if (listening == 0) note("port=%s", look_at_port(fd, "open"));
-  (void)out;
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+  (void)argv;
   struct sockaddr_un at = {.sun_family = AF_UNIX, .sun_path = "/shared/socket"};
   unlink(at.sun_path);
   int server = socket(AF_UNIX, SOCK_STREAM, 0);
@@ -44,7 +43,7 @@ int main(void) {
   struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof space};
   if (recvmsg(in, &message, 0) != 1) return 3;
   memcpy(fds, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof fds);
-  for (int i = 0; i < 6; i++) turn_around(i, fds[i]);
+  for (int i = 0; i < 6; i++) turn_around(i, fds[i], argc > 1);
   dup2(in, STDOUT_FILENO);
   return finish();
 }

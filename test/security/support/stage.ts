@@ -35,6 +35,8 @@ export const VOLUME = ['-v', `./${ON_HOST}:${IN_CONTAINER}:ro`] as const;
 const ENVIRONMENT = {
   HOST4: HOST1.v4,
   HOST6: HOST1.v6,
+  /** host.containers.internal where pasta leads there (Podman 5.3); elsewhere nobody has it. */
+  HOST_INTERNAL: '169.254.1.2',
   REMOTE4: REMOTE.v4,
   REMOTE6: REMOTE.v6,
   SILENT4: '10.98.0.1',

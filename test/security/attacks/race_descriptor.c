@@ -60,7 +60,8 @@ static bool is_connected(int fd) {
 }
 
 static void greeting_of_connected(int fd) {
-  if (is_connected(fd)) greeting(fd);
+  /* Any service of the host's: where its LAN addresses are open anyway, they are no target. */
+  if (is_connected(fd) && strncmp(greeting(fd), "HOST-", 5) == 0) reached();
 }
 
 static void look(long *hits) {

@@ -1,10 +1,18 @@
 {
+  # sanitize=1: with AddressSanitizer and UndefinedBehaviorSanitizer (test/sanitize).
+  "variables": {"sanitize%": 0},
   "target_defaults": {
     "cflags": ["-Wall", "-Wextra", "-Wshadow", "-Wno-missing-field-initializers"],
     "cflags_cc": ["-std=c++20"],
     "cflags_cc!": ["-fno-exceptions", "-std=gnu++17", "-std=gnu++20"],
     "include_dirs": ["native"],
-    "ldflags": ["-Wl,-z,relro,-z,now"]
+    "ldflags": ["-Wl,-z,relro,-z,now"],
+    "conditions": [
+      ["sanitize==1", {
+        "cflags": ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer", "-g"],
+        "ldflags": ["-fsanitize=address,undefined", "-Wl,-rpath,'$$ORIGIN'"]
+      }]
+    ]
   },
   "targets": [
     {
@@ -57,7 +65,7 @@
         "native/kernel/unix_socket.cc",
         "native/kernel/errno_error.cc"
       ],
-      "ldflags": ["-static"]
+      "conditions": [["sanitize==0", {"ldflags": ["-static"]}]]
     },
     {
       "target_name": "sockswitch-keeper",

@@ -35,20 +35,21 @@ product_pid() {
 }
 
 product_start() {
-  local host=$1
+  local host=$1 environment=()
   if [[ -n $(product_pid "$host") ]]; then
     log "the daemon of $host runs already"
     return
   fi
+  read -ra environment <<<"${LAB_DAEMON_ENVIRONMENT-}"
   # shellcheck disable=SC2016  # expanded on the host
   host_run "$host" lab sh -c '
-    setsid sockswitch daemon >>"$HOME/sockswitch-daemon.log" 2>&1 </dev/null &
+    setsid env "$@" sockswitch daemon >>"$HOME/sockswitch-daemon.log" 2>&1 </dev/null &
     echo $! >"$XDG_RUNTIME_DIR/lab-daemon.pid"
     deadline=$(($(date +%s) + 10))
     until sockswitch status >/dev/null 2>&1; do
       kill -0 $! 2>/dev/null && [ "$(date +%s)" -lt "$deadline" ] || exit 1
       sleep 0.1
-    done' || {
+    done' sh "${environment[@]}" || {
     log "the daemon of $host did not get ready; its log:"
     host_run "$host" lab tail -n 40 sockswitch-daemon.log >&2
     die "sockswitch daemon failed on $host; the lab itself is up"

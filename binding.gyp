@@ -10,7 +10,8 @@
     "conditions": [
       ["sanitize==1", {
         "cflags": ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer", "-g"],
-        "ldflags": ["-fsanitize=address,undefined", "-Wl,-rpath,'$$ORIGIN'"]
+        "ldflags": ["-fsanitize=address,undefined", "-Wl,-rpath,'$$ORIGIN'"],
+        "sources": ["test/sanitize_options.cc"]
       }]
     ]
   },

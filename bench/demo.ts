@@ -7,7 +7,14 @@ import { Listr } from 'listr2';
 import type { Driver } from './drivers/driver.js';
 import { DRIVERS } from './drivers/index.js';
 import { openLab } from './places/lab.js';
-import { answers, checkPrograms, HOW_TO_SERVE, openLocal, which } from './places/local.js';
+import {
+  answers,
+  checkPrograms,
+  howToServe,
+  needIperf3,
+  openLocal,
+  which,
+} from './places/local.js';
 import type { Place } from './places/place.js';
 import type { Trial } from './report/results.js';
 import { number, tableOf, terminal } from './report/table.js';
@@ -15,6 +22,7 @@ import { catchInterrupts, Interrupted } from './runner/interrupt.js';
 import { planTrials } from './runner/plan.js';
 import { runTrial } from './runner/trial.js';
 import { connectionRate, connectionRateProbe } from './workloads/connections.js';
+import { columns } from './workloads/index.js';
 import { tcpDown, tcpUp } from './workloads/throughput.js';
 import type { Workload } from './workloads/workload.js';
 
@@ -26,6 +34,7 @@ interface Options {
 }
 
 const SECONDS = 2;
+const HOW_TO_SERVE = howToServe('the demo', 'npm run demo --', 'npm run demo');
 const SHOWN = ['host', 'sockswitch-pasta', 'pasta', 'sockswitch-slirp4netns', 'slirp4netns'];
 
 const program = new Command('npm run demo --')
@@ -73,15 +82,21 @@ async function demo(options: Options): Promise<void> {
     onLine = say;
     const follow: Say = (line) => onLine(line);
     if (inLab) {
-      place = await openLab({ keep: options.keep === true, onLine: follow });
+      place = await openLab({
+        keep: options.keep === true,
+        applications: false,
+        onLine: follow,
+      });
       workloads = [tcpUp, tcpDown, connectionRate];
       return;
     }
     place = await openLocal({
       server: options.server ?? '',
       httpPort: options.httpPort,
+      howToServe: HOW_TO_SERVE,
       onLine: say,
     });
+    await needIperf3(place.server);
     const http = await answers(place.server, place.httpPort);
     workloads = http ? [tcpUp, tcpDown, connectionRateProbe] : [tcpUp, tcpDown];
     if (!http) say(`no HTTP server at port ${place.httpPort}: connections are left out`);
@@ -139,7 +154,8 @@ function shownDrivers(inLab: boolean): readonly Driver[] {
 
 function outcome(trial: Trial, workload: Workload): string {
   if (trial.error !== undefined) return `FAILED: ${trial.error}`;
-  return workload.metrics
+  return columns([workload], 'gbits', 'per_second')
+    .map(({ metric }) => metric)
     .map(({ name, title, unit }) => `${title} ${number(trial.metrics?.[name] ?? 0)} ${unit}`)
     .join(', ');
 }
@@ -152,7 +168,7 @@ function printResult(
   const server = inLab ? 'a second machine of the lab' : 'the server';
   process.stdout.write(
     `\nOne container, between it and ${server}: median, and speed relative to --network=host (range)\n` +
-      `${terminal(tableOf(trials, workloads))}\n`,
+      `${terminal(tableOf(trials, columns(workloads, 'gbits', 'per_second')))}\n`,
   );
 }
 

@@ -1,60 +1,132 @@
-/** `npm run bench -- SUITE...`: runs benchmarks in the lab, prints tables, writes raw data. */
-import { writeFileSync } from 'node:fs';
-import { Command, InvalidArgumentError, Option } from 'commander';
-import type { Driver } from './drivers/driver.js';
+/**
+ * The benchmarks' command line: `npm run bench` (in the lab, as root) and `sockswitch bench` (in the user's own Podman). The first argument
+ * says which of the two, and is put there by bench/run and by src/commands/bench.ts.
+ */
+import { Command, InvalidArgumentError } from 'commander';
 import { DRIVERS } from './drivers/index.js';
+import { checkLimits } from './limits.js';
 import { openLab } from './places/lab.js';
+import {
+  answers,
+  checkPrograms,
+  howToServe,
+  needIperf3,
+  openLocal,
+  which,
+} from './places/local.js';
 import type { Place } from './places/place.js';
+import { compareRuns } from './report/compare.js';
 import { publish } from './report/publish.js';
-import { type Run, readRun, type Trial } from './report/results.js';
-import { number, tableOf, terminal } from './report/table.js';
-import { describeEnvironment } from './runner/environment.js';
-import { catchInterrupts, checkInterrupted, Interrupted } from './runner/interrupt.js';
-import { planTrials } from './runner/plan.js';
-import { runTrial } from './runner/trial.js';
-import { SUITES, type Suite, WORKLOADS } from './workloads/index.js';
+import { type Run, readRun } from './report/results.js';
+import { terminal } from './report/table.js';
+import { printRun } from './report/terminal.js';
+import { checkWritable, writeJson, writeReport } from './report/write.js';
+import { runBench } from './runner/bench.js';
+import { CommandError } from './runner/execute.js';
+import { catchInterrupts, Interrupted } from './runner/interrupt.js';
+import {
+  checkMachine,
+  driversFor,
+  knownWorkloads,
+  parseDrivers,
+  selectWorkloads,
+  thisMachine,
+  workloadsFor,
+} from './runner/select.js';
 import type { Workload } from './workloads/workload.js';
 
 interface Options {
-  readonly rounds: number;
+  readonly quick?: boolean;
+  readonly rounds?: number;
   readonly seconds?: number;
-  readonly drivers: readonly Driver[];
+  readonly drivers?: string;
+  readonly server?: string;
+  readonly httpPort: number;
   readonly json?: string;
+  readonly report?: string;
+  readonly check?: boolean;
   readonly keep?: boolean;
 }
 
-const DEFAULT_ROUNDS = 5;
+const DEFAULT_ROUNDS = 3;
+const QUICK = { rounds: 1, seconds: 1 } as const;
 
-const program = new Command('npm run bench --')
-  .description('Measures container networks against each other, in the lab. Needs root.')
+const [, , where, ...words] = process.argv;
+if (where !== 'lab' && where !== 'local') throw new Error('bench/run starts this');
+const inLab = where === 'lab';
+const command = inLab ? 'npm run bench --' : 'sockswitch bench';
+const HOW_TO_SERVE = howToServe('the bench', 'sockswitch bench', 'npm run bench');
+
+const program = new Command(command)
+  .description(
+    inLab
+      ? 'Measures container networks against each other, in the lab. Needs root.'
+      : 'Measures container networks against each other, in your own rootless Podman, with a server on a second machine.',
+  )
   .helpCommand(false)
-  .argument('<suite...>', `what to run: ${[...names(SUITES), ...names(WORKLOADS)].join(', ')}`)
-  .option('--rounds <n>', 'how many times', positive, DEFAULT_ROUNDS)
+  .showHelpAfterError('(see --help)')
+  .argument(
+    '[workload...]',
+    `what to run: ${knownWorkloads(workloadsFor(where)).join(', ')}; all, if left out`,
+  )
+  .option('--quick', 'one short round, without the workloads that take long; under 3 minutes')
+  .option('--rounds <n>', `how many times (default: ${DEFAULT_ROUNDS})`, positive)
   .option('--seconds <s>', 'length of each measurement that has one', positive)
-  .addOption(
-    new Option('--drivers <list>', `which, separated by commas: ${names(DRIVERS).join(', ')}`)
-      .argParser(parseDrivers)
-      .default(DRIVERS, 'all'),
+  .option(
+    '--drivers <list>',
+    `which, separated by commas: ${DRIVERS.map(({ name }) => name).join(', ')} (default: all that can run here)`,
   )
   .option('--json <file>', 'write the raw data (bench/README.md describes it)')
-  .option('--keep', 'keep the lab')
+  .option('--report <dir>', 'write a report: index.html, report.md, results.json')
   .action(bench);
+if (inLab) {
+  program.option('--check', 'fail when a figure falls below what bench/limits.ts asks');
+  program.option('--keep', 'keep the lab');
+} else {
+  program
+    .option(
+      '--server <address>',
+      'a second machine that runs "iperf3 -s" and, optionally, an HTTP server',
+    )
+    .addHelpText('after', HOW_TO_SERVE);
+}
+program.option('--http-port <port>', 'port of the HTTP server there', positive, 80);
 
 program
   .command('show')
   .description('print the tables of a run again')
   .argument('<file>')
-  .action((file: string) => printTables(readRun(file)));
+  .action((file: string) => printRun(readRun(file)));
 
 program
-  .command('publish')
-  .description('write the tables of bench/results/*.json into README.md and docs/performance.md')
-  .option('--check', 'change nothing, fail if they are not up to date')
-  .action((options: { readonly check?: boolean }) => publish(options.check === true));
+  .command('report')
+  .description('write the report of a run again')
+  .argument('<file>')
+  .argument('<dir>')
+  .action(async (file: string, directory: string) => {
+    log(`report: ${await writeReport(readRun(file), directory)}`);
+  });
+
+program
+  .command('compare')
+  .description('compare two runs, before and after')
+  .argument('<before>')
+  .argument('<after>')
+  .action((before: string, after: string) => {
+    process.stdout.write(`${terminal(compareRuns(readRun(before), readRun(after)))}\n`);
+  });
+
+if (inLab) {
+  program
+    .command('publish')
+    .description('write the tables of bench/results/*.json into README.md and docs/performance.md')
+    .option('--check', 'change nothing, fail if they are not up to date')
+    .action((options: { readonly check?: boolean }) => publish(options.check === true));
+}
 
 catchInterrupts(() => process.stderr.write('\nbench: ending, and cleaning up\n'));
 try {
-  await program.parseAsync();
+  await program.parseAsync(words, { from: 'user' });
 } catch (error) {
   if (!(error instanceof Interrupted)) {
     process.stderr.write(`bench: ${error instanceof Error ? error.message : error}\n`);
@@ -62,104 +134,87 @@ try {
   }
 }
 
-async function bench(words: readonly string[], options: Options): Promise<void> {
-  const workloads = selectWorkloads(words);
-  const place = await openLab({ keep: options.keep === true, onLine: log });
-  const trials: Trial[] = [];
-  const startedAt = new Date().toISOString();
+async function bench(asked: readonly string[], options: Options): Promise<void> {
+  const quick = options.quick === true;
+  const workloads = selectWorkloads(asked, where === 'lab' ? 'lab' : 'local', quick);
+  const wanted = options.drivers === undefined ? undefined : parseDrivers(options.drivers);
+  checkMachine(workloads, thisMachine());
+  checkWritable(options);
+  const drivers = inLab
+    ? (wanted ?? DRIVERS)
+    : driversFor(wanted, (name) => which(name) !== undefined);
+  const place = await (inLab ? lab(workloads, options) : local(workloads, options));
+  let result: Run | undefined;
   try {
-    const environment = await describeEnvironment(place);
-    const planned = planTrials(workloads, options.drivers, options.rounds);
-    const run = (): Run => ({
-      schema: 1,
-      startedAt,
-      finishedAt: new Date().toISOString(),
-      complete: trials.length === planned.length,
-      suites: [...words],
-      drivers: names(options.drivers),
-      rounds: options.rounds,
-      environment,
-      trials,
+    const plan = {
+      asked: asked.length > 0 ? asked : [quick ? 'quick' : 'all'],
+      workloads,
+      drivers,
+      rounds: options.rounds ?? (quick ? QUICK.rounds : DEFAULT_ROUNDS),
+      seconds: options.seconds ?? (quick ? QUICK.seconds : undefined),
+    };
+    await runBench(place, plan, log, (run) => {
+      result = run;
+      printRun(run);
     });
-    try {
-      for (const [index, { workload, driver, round }] of planned.entries()) {
-        checkInterrupted();
-        const seconds = options.seconds ?? workload.seconds;
-        const trial = await runTrial(place, workload, driver, round, { seconds });
-        trials.push(trial);
-        log(`${index + 1}/${planned.length}  ${progress(trial, workload)}`);
-      }
-    } finally {
-      report(run(), options.json);
-    }
   } finally {
-    await close(place);
+    await place.close();
+    if (result !== undefined) await keep(result, options);
   }
-  if (trials.some(({ error }) => error !== undefined)) process.exitCode = 1;
+  if (result?.trials.some(({ error }) => error !== undefined)) process.exitCode = 1;
 }
 
-async function close(place: Place): Promise<void> {
-  await place.close();
-}
-
-function report(run: Run, json: string | undefined): void {
-  printTables(run);
-  if (json === undefined) return;
-  writeFileSync(json, `${JSON.stringify(run, null, 1)}\n`);
-  log(`raw data: ${json}`);
-}
-
-function printTables(run: Run): void {
-  for (const suite of SUITES) {
-    for (const workloads of suite.tables) {
-      if (!run.trials.some((t) => workloads.some(({ name }) => name === t.workload))) continue;
-      process.stdout.write(`\n${caption(suite, workloads)}\n`);
-      process.stdout.write(`${terminal(tableOf(run.trials, workloads))}\n`);
-    }
-  }
-  const { environment: at } = run;
-  process.stdout.write(
-    `\n${run.startedAt}, commit ${at.commit}${at.modified ? ' (modified)' : ''}, Linux ${at.kernel}, ${at.cores} x ${at.cpu}${run.complete ? '' : '; INCOMPLETE'}\n`,
-  );
-}
-
-function caption(suite: Suite, workloads: readonly Workload[]): string {
-  const baseline =
-    workloads[0]?.baseline === 'host'
-      ? 'relative to --network=host'
-      : 'relative to the same container without acceleration';
-  return `${suite.title}: median, and speed ${baseline} (range)`;
-}
-
-function progress(trial: Trial, workload: Workload): string {
-  const { metrics, error } = trial;
-  const result =
-    error === undefined
-      ? workload.metrics
-          .map(({ name, title, unit }) => `${title} ${number(metrics?.[name] ?? 0)} ${unit}`)
-          .join(', ')
-      : `FAILED: ${error}`;
-  return `round ${trial.round}  ${trial.driver}  ${trial.workload}: ${result}`;
-}
-
-function selectWorkloads(words: readonly string[]): readonly Workload[] {
-  const selected = words.flatMap((word) => {
-    const suite = SUITES.find(({ name }) => name === word);
-    const found = suite?.tables.flat() ?? WORKLOADS.filter(({ name }) => name === word);
-    if (found.length > 0) return found;
-    const known = [...names(SUITES), ...names(WORKLOADS)].join(', ');
-    throw new Error(`unknown suite or workload "${word}"; known: ${known}`);
+function lab(workloads: readonly Workload[], options: Options): Promise<Place> {
+  return openLab({
+    keep: options.keep === true,
+    applications: workloads.some(({ needs }) => needs?.applications === true),
+    onLine: log,
   });
-  return [...new Set(selected)];
 }
 
-function parseDrivers(text: string): readonly Driver[] {
-  const wanted = text.split(',').map((name) => name.trim());
-  for (const name of wanted) {
-    if (DRIVERS.some((driver) => driver.name === name)) continue;
-    throw new InvalidArgumentError(`unknown driver "${name}"; known: ${names(DRIVERS).join(', ')}`);
+async function local(workloads: readonly Workload[], options: Options): Promise<Place> {
+  if (process.getuid?.() === 0) {
+    throw new CommandError(
+      'root has no rootless Podman: run it as the user who runs containers, or "npm run bench" in a clone of sockswitch, for the lab',
+    );
   }
-  return DRIVERS.filter(({ name }) => wanted.includes(name));
+  checkPrograms();
+  const needed = new Set(workloads.map(({ needs }) => needs?.server));
+  needed.delete(undefined);
+  if (needed.size > 0 && options.server === undefined) {
+    throw new CommandError(`no --server given.\n${HOW_TO_SERVE}`);
+  }
+  const place = await openLocal({
+    server: options.server,
+    httpPort: options.httpPort,
+    howToServe: HOW_TO_SERVE,
+    onLine: log,
+  });
+  try {
+    if (needed.has('iperf3')) await needIperf3(place.server);
+    if (needed.has('http') && !(await answers(place.server, place.httpPort))) {
+      const without = workloads.filter(({ needs }) => needs?.server === 'http');
+      throw new CommandError(
+        `no HTTP server answers at ${place.server} port ${place.httpPort}, which ${without.map(({ name }) => name).join(', ')} need: start one, name its port with --http-port, or name other workloads`,
+      );
+    }
+    return place;
+  } catch (error) {
+    await place.close();
+    throw error;
+  }
+}
+
+/** Writes what was asked for, and checks the limits. */
+async function keep(run: Run, options: Options): Promise<void> {
+  if (options.json !== undefined) log(`raw data: ${writeJson(run, options.json)}`);
+  if (options.report !== undefined) log(`report: ${await writeReport(run, options.report)}`);
+  if (options.check !== true) return;
+  const drivers = DRIVERS.filter(({ switches }) => switches).map(({ name }) => name);
+  const { checked, problems } = checkLimits(run, drivers);
+  for (const problem of problems) log(`below the limit: ${problem}`);
+  log(`${checked - problems.length} of ${checked} limits are kept`);
+  if (problems.length > 0) process.exitCode = 1;
 }
 
 function positive(text: string): number {
@@ -168,10 +223,6 @@ function positive(text: string): number {
     throw new InvalidArgumentError('must be a whole number above 0');
   }
   return value;
-}
-
-function names(list: readonly { readonly name: string }[]): string[] {
-  return list.map(({ name }) => name);
 }
 
 function log(line: string): void {

@@ -80,6 +80,16 @@ program
   .addHelpText('after', help.uninstall)
   .action(async (options) => (await import('./commands/uninstall.js')).uninstall(options));
 
+program
+  .command('bench')
+  .summary('measure container networks on this machine')
+  .description(help.benchDescription)
+  .argument('[arguments...]')
+  .usage('[options] [workload...]')
+  .helpOption(false) // its own, which lists workloads and drivers
+  .allowUnknownOption()
+  .action(async (words) => (await import('./commands/bench.js')).bench(words));
+
 // A reader that goes away (`sockswitch ps | head -1`) is not an error.
 process.stdout.on('error', (error) => {
   if ('code' in error && error.code === 'EPIPE') process.exit();

@@ -154,6 +154,11 @@ export function programs(): Programs {
   };
 }
 
+/** The benchmarks' command line. */
+export function benchProgram(): string {
+  return fileURLToPath(new URL('../build/bench/main.js', import.meta.url));
+}
+
 /** This process's user. */
 export function userId(): number {
   if (process.getuid === undefined) throw new UserError('sockswitch runs on Linux only');

@@ -23,6 +23,7 @@ const ARCHITECTURES: Readonly<Record<string, readonly string[]>> = {
   arm64: ['SCMP_ARCH_AARCH64', 'SCMP_ARCH_ARM'],
 };
 const START_MS = 5_000;
+let serial = 0;
 
 export const bypass4netns: Driver = {
   name: 'bypass4netns',
@@ -36,8 +37,9 @@ export const bypass4netns: Driver = {
 };
 
 async function prepare(place: Place): Promise<Prepared> {
-  const socket = `${place.scratch}/bypass4netns.sock`;
-  const profile = `${place.scratch}/bypass4netns.json`;
+  serial += 1;
+  const socket = `${place.scratch}/bypass4netns-${serial}.sock`;
+  const profile = `${place.scratch}/bypass4netns-${serial}.json`;
   await place.run(['sh', '-c', 'rm -f "$2" && cat >"$1"', 'sh', profile, socket], {
     input: JSON.stringify(seccompProfile(socket)),
   });

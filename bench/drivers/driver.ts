@@ -15,6 +15,8 @@ export interface Driver {
   readonly switches: boolean;
   /** The program without which this driver cannot run. */
   readonly program?: string;
+  /** Needs root: its containers are those of root's Podman, or it changes the machine's settings. */
+  readonly needsRoot?: 'podman' | 'settings';
   /** Called before each trial; what it returns is called after it. */
   readonly prepare?: (place: Place) => Promise<Prepared>;
 }

@@ -2,6 +2,7 @@
 import { bypass4netns } from './bypass4netns.js';
 import type { Driver } from './driver.js';
 import { pastaTuned } from './pasta-tuned.js';
+import { rootfulBridge } from './rootful-bridge.js';
 
 const ENABLE = ['--annotation', 'sockswitch/enable=true'];
 
@@ -49,6 +50,7 @@ export const DRIVERS: readonly Driver[] = [
     switches: false,
     program: 'slirp4netns',
   },
+  rootfulBridge,
 ];
 
 /** What each `--network` program comes in, on Debian. */

@@ -23,6 +23,7 @@ export const pastaTuned: Driver = {
   ownNetwork: true,
   switches: false,
   program: 'pasta',
+  needsRoot: 'settings',
   prepare,
 };
 

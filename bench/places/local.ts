@@ -24,11 +24,11 @@ import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { CHILD, CommandError, execute, lastLines } from '../runner/execute.js';
-import { type AcceleratedContainers, type Place, switchedOf } from './place.js';
+import { type AcceleratedContainers, memoryOfProduct, type Place, switchedOf } from './place.js';
 
 const CLI = fileURLToPath(new URL('../../../dist/cli.js', import.meta.url));
 const PROBE = fileURLToPath(new URL('../probe', import.meta.url));
-const IMAGE = 'localhost/sockswitch-demo';
+const IMAGE = 'localhost/sockswitch-bench';
 const IPERF_PORT = 5201;
 const CONNECT_MS = 3_000;
 const DAEMON_START_MS = 10_000;
@@ -44,13 +44,18 @@ const NEEDED: Readonly<Record<string, string>> = {
 };
 
 export interface LocalOptions {
-  readonly server: string;
+  /** Undefined where no workload talks to one. */
+  readonly server: string | undefined;
   readonly httpPort: number;
+  /** What to say to those who have none. */
+  readonly howToServe: string;
   readonly onLine: (line: string) => void;
 }
 
-export const HOW_TO_SERVE = `
-As an ordinary user the demo runs containers in your own rootless Podman and needs a second machine to talk to
+/** `what` needs a second machine, `command` is given its address, and `inLab` does without. */
+export function howToServe(what: string, command: string, inLab: string): string {
+  return `
+As an ordinary user ${what} runs containers in your own rootless Podman and needs a second machine to talk to
 (connections to this machine's own addresses are never switched, so a server here would show nothing). There, run:
 
     iperf3 -s                                  # Debian: sudo apt-get install iperf3
@@ -58,10 +63,11 @@ As an ordinary user the demo runs containers in your own rootless Podman and nee
 
 and here:
 
-    npm run demo -- --server ADDRESS [--http-port 80]
+    ${command} --server ADDRESS [--http-port 80]
 
-Without a second machine, the lab has one: sudo npm run demo
+Without a second machine, the lab has one; in a clone of sockswitch: sudo ${inLab}
 `;
+}
 
 /** Throws CommandError that names the package when a program is missing. */
 export function checkPrograms(): void {
@@ -90,7 +96,8 @@ export function which(program: string): string | undefined {
 }
 
 export async function openLocal(options: LocalOptions): Promise<Place> {
-  const server = await resolveServer(options.server);
+  const server =
+    options.server === undefined ? '' : await resolveServer(options.server, options.howToServe);
   const undo: (() => Promise<void>)[] = [];
   const close = async () => {
     for (const step of undo.splice(0).reverse()) await step();
@@ -109,7 +116,7 @@ async function build(
   undo: (() => Promise<void>)[],
   close: () => Promise<void>,
 ): Promise<Place> {
-  const scratch = mkdtempSync(join(runtimeBase(), 'sockswitch-demo-'));
+  const scratch = mkdtempSync(join(runtimeBase(), 'sockswitch-bench-'));
   undo.push(async () => rmSync(scratch, { recursive: true, force: true }));
 
   onLine('making an image of programs of this machine');
@@ -140,6 +147,7 @@ async function build(
 
   return {
     kind: 'local',
+    address: '',
     server,
     httpPort,
     image: IMAGE,
@@ -154,25 +162,28 @@ async function build(
       const list: AcceleratedContainers = JSON.parse(text);
       return switchedOf(list, id);
     },
+    productMemory: async () =>
+      memoryOfProduct(await execute(sockswitch('status', '--json'), { env }), execute),
     close,
   };
 }
 
-/** An address that is not this machine's and has an iperf3 server. */
-async function resolveServer(name: string): Promise<string> {
+/** An address that is not this machine's. */
+async function resolveServer(name: string, advice: string): Promise<string> {
   const { address } = await lookup(name).catch(() => {
     throw new CommandError(`cannot resolve "${name}": give the server's address`);
   });
   const own = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
   if (address.startsWith('127.') || own.some((entry) => entry.address === address)) {
-    throw new CommandError(`${address} is this machine itself.\n${HOW_TO_SERVE}`);
-  }
-  if (!(await answers(address, IPERF_PORT))) {
-    throw new CommandError(
-      `nothing answers at ${address} port ${IPERF_PORT}: run "iperf3 -s" there`,
-    );
+    throw new CommandError(`${address} is this machine itself.\n${advice}`);
   }
   return address;
+}
+
+/** Throws CommandError unless something listens where iperf3 does. */
+export async function needIperf3(address: string): Promise<void> {
+  if (await answers(address, IPERF_PORT)) return;
+  throw new CommandError(`nothing answers at ${address} port ${IPERF_PORT}: run "iperf3 -s" there`);
 }
 
 /** Whether something accepts connections there. */

@@ -1,6 +1,7 @@
 /** The raw data of a run: what --json writes and bench/results/ keeps. bench/README.md describes the same in words. */
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import { CommandError } from '../runner/execute.js';
 
 const environmentSchema = z.object({
   /** `lab`, or `local`: a user's own machine. */
@@ -56,11 +57,27 @@ const runSchema = z.object({
 });
 export type Run = z.infer<typeof runSchema>;
 
+/** The same as JSON Schema: bench/schema.json. */
+export function resultsJsonSchema(): object {
+  return z.toJSONSchema(runSchema, { io: 'input' });
+}
+
 /** Throws with the file's name when it is not the result of a run. */
 export function readRun(path: string): Run {
+  const result = runSchema.safeParse(readJson(path));
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  const where = issue === undefined || issue.path.length === 0 ? '' : `${issue.path.join('.')}: `;
+  throw new CommandError(
+    `${path} is not the raw data of a run (--json writes that): ${where}${issue?.message ?? ''}`,
+  );
+}
+
+function readJson(path: string): unknown {
   try {
-    return runSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
+    return JSON.parse(readFileSync(path, 'utf8'));
   } catch (error) {
-    throw new Error(`${path}: ${error instanceof Error ? error.message : error}`);
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new CommandError(`cannot read ${path} as the raw data of a run: ${reason}`);
   }
 }

@@ -57,7 +57,7 @@ export function figure(
         (t) => t.workload === workload.name && t.driver === baseline && t.round === trial.round,
       ),
     );
-    if (mine === undefined || other === undefined || mine === 0 || other === 0) return [];
+    if (metric.withoutRatio || !mine || !other) return [];
     return [metric.better === 'higher' ? mine / other : other / mine];
   });
   return {

@@ -1,7 +1,8 @@
 /** Tables of figures, for the terminal and for Markdown. */
 import Table from 'cli-table3';
 import { DRIVERS } from '../drivers/index.js';
-import type { Metric, Workload } from '../workloads/workload.js';
+import type { Column } from '../workloads/index.js';
+import type { Metric } from '../workloads/workload.js';
 import type { Trial } from './results.js';
 import { type Figure, figure, isNoisy, type Spread } from './statistics.js';
 
@@ -13,12 +14,24 @@ export interface TextTable {
 
 const NOISY_MARK = '~';
 
-/** A row for each driver, a column for each metric of the workloads. */
-export function tableOf(trials: readonly Trial[], workloads: readonly Workload[]): TextTable {
-  const columns = workloads.flatMap((workload) =>
-    workload.metrics.map((metric) => ({ workload, metric })),
-  );
-  const used = trials.filter((t) => workloads.some(({ name }) => name === t.workload));
+/** Those of which there is a figure, or a failure instead. */
+export function measuredColumns(
+  trials: readonly Trial[],
+  columns: readonly Column[],
+): readonly Column[] {
+  return columns.filter(({ workload, metric }) => {
+    const own = trials.filter((trial) => trial.workload === workload.name);
+    return (
+      own.some((trial) => trial.metrics?.[metric.name] !== undefined) ||
+      (own.length > 0 && own.every((trial) => trial.error !== undefined))
+    );
+  });
+}
+
+/** A row for each driver that was tried; no columns and no rows where none of them was measured. */
+export function tableOf(trials: readonly Trial[], layout: readonly Column[]): TextTable {
+  const columns = measuredColumns(trials, layout);
+  const used = trials.filter((t) => columns.some(({ workload }) => workload.name === t.workload));
   const drivers = DRIVERS.filter(({ name }) => used.some(({ driver }) => driver === name));
   const footnotes = new Set<string>();
   const rows = drivers.map(({ name, title }) => [
@@ -35,7 +48,7 @@ export function tableOf(trials: readonly Trial[], workloads: readonly Workload[]
     }),
   ]);
   return {
-    head: ['', ...columns.map(({ metric }) => head(metric))],
+    head: ['', ...columns.map(({ metric }) => columnHead(metric))],
     rows,
     footnotes: [...footnotes],
   };
@@ -63,7 +76,7 @@ function escapeCell(text: string): string {
   return text.replaceAll('|', '\\|').replaceAll('\n', ' ');
 }
 
-function head({ title, unit }: Metric): string {
+export function columnHead({ title, unit }: Metric): string {
   return unit === '1/s' ? `${title}/s` : `${title}, ${unit}`;
 }
 

@@ -54,8 +54,8 @@ export async function describeEnvironment(place: Place): Promise<Environment> {
       Object.fromEntries(SYSCTLS.map((name) => [name, ['sysctl', '-n', name]])),
       async (argv) => (await place.run(argv)).trim().replaceAll('\t', ' '),
     ),
-    commit: await git('rev-parse', '--short=12', 'HEAD'),
-    modified: (await git('status', '--porcelain', '--', ...WHAT_COUNTS)) !== '',
+    commit: (await git('rev-parse', '--short=12', 'HEAD')) ?? 'unknown',
+    modified: ((await git('status', '--porcelain', '--', ...WHAT_COUNTS)) ?? '') !== '',
   };
 }
 
@@ -87,12 +87,13 @@ async function ownVersion(): Promise<string> {
   return version;
 }
 
-async function git(...args: readonly string[]): Promise<string> {
+/** Undefined where this is not a clone. */
+async function git(...args: readonly string[]): Promise<string | undefined> {
   try {
     return (
       await execute(['git', '-C', ROOT, '-c', `safe.directory=${ROOT.replace(/\/$/, '')}`, ...args])
     ).trim();
   } catch {
-    return 'unknown';
+    return undefined;
   }
 }

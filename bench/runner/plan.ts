@@ -17,6 +17,7 @@ export function planTrials(
   const planned: PlannedTrial[] = [];
   for (let round = 1; round <= rounds; round++) {
     for (const [index, workload] of workloads.entries()) {
+      if (round > (workload.roundsAtMost ?? rounds)) continue;
       for (const driver of rotate(suitable(workload, drivers), round - 1 + index)) {
         planned.push({ workload, driver, round });
       }
@@ -25,11 +26,12 @@ export function planTrials(
   return planned;
 }
 
-/** Without those that are neither compared nor compared with. */
+/** Without those that it does not suit, and those that are neither compared nor compared with. */
 function suitable(workload: Workload, drivers: readonly Driver[]): readonly Driver[] {
-  if (workload.baseline === 'host') return drivers;
-  const baselines = new Set(drivers.map(({ unaccelerated }) => unaccelerated));
-  return drivers.filter(
+  const suited = drivers.filter((driver) => workload.suits?.(driver) ?? true);
+  if (workload.baseline === 'host') return suited;
+  const baselines = new Set(suited.map(({ unaccelerated }) => unaccelerated));
+  return suited.filter(
     ({ name, unaccelerated }) => unaccelerated !== undefined || baselines.has(name),
   );
 }

@@ -8,17 +8,18 @@
 
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
 import type { Driver } from '../drivers/driver.js';
 import type { Place } from '../places/place.js';
 import { CHILD, CommandError, lastLines } from './execute.js';
-import { checkInterrupted, interrupted } from './interrupt.js';
+import { checkInterrupted, Interrupted, interrupted } from './interrupt.js';
 
 /** Where containers have the probe. */
 export const PROBE = '/probe';
 
 const END_MARK = 'sockswitch-bench: the script ended with status ';
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 45_000;
 let serial = 0;
 
 export interface SessionResult {
@@ -27,25 +28,51 @@ export interface SessionResult {
   readonly switched: number | undefined;
 }
 
-export interface SessionPlan {
-  readonly driver: Driver;
-  /** What the driver adds for this trial. */
-  readonly extraArgs: readonly string[];
-  readonly script: string;
-}
-
-/** `podman run ...` for the plan, for running and for the record. */
-export function podmanRun(place: Place, plan: SessionPlan, name: string): string[] {
-  const wrapped = `(${plan.script}\n) </dev/null; printf '\\n%s%s\\n' '${END_MARK}' $?; read -r _ || :`;
+/** `podman run ...` up to the image, for running and for the record. */
+export function podmanRun(place: Place, driver: Driver, options: readonly string[]): string[] {
   return [
     ...place.podman,
-    ...['run', '--rm', '-i', '--pull=never', `--name=${name}`],
-    ...plan.driver.podmanArgs,
-    ...(plan.driver.ownNetwork ? place.ownNetworkArgs : []),
-    ...plan.extraArgs,
+    ...['run', '--pull=never'],
+    ...driver.podmanArgs,
+    ...(driver.ownNetwork ? place.ownNetworkArgs : []),
+    ...options,
     ...place.probeArgs,
-    ...[place.image, 'sh', '-c', wrapped],
+    place.image,
   ];
+}
+
+/** What follows it so that runSession finds the end of the script. */
+export function scriptArgs(script: string): string[] {
+  const wrapped = `(${script}\n) </dev/null; printf '\\n%s%s\\n' '${END_MARK}' $?; read -r _ || :`;
+  return ['sh', '-c', wrapped];
+}
+
+export interface BackgroundContainer {
+  readonly argv: readonly string[];
+  readonly start: () => Promise<void>;
+  readonly remove: () => Promise<void>;
+}
+
+/** A container whose script runs until it is removed. */
+export function inBackground(
+  place: Place,
+  driver: Driver,
+  extraArgs: readonly string[],
+  script: string,
+): BackgroundContainer {
+  const name = nextName();
+  const options = ['--detach', '--rm', `--name=${name}`, ...extraArgs];
+  const argv = [...podmanRun(place, driver, options), 'sh', '-c', script];
+  return {
+    argv,
+    start: async () => {
+      await place.run(argv);
+    },
+    remove: async () => {
+      const remove = [...place.podman, 'rm', '--force', '--ignore', '--time=0', name];
+      await place.run(remove, { always: true });
+    },
+  };
 }
 
 export function nextName(): string {
@@ -61,13 +88,11 @@ export async function runSession(place: Place, argv: readonly string[]): Promise
   const child = execa(file, args, {
     ...CHILD,
     stdin: 'pipe',
-    timeout: TIMEOUT_MS,
-    cancelSignal: interrupted,
     buffer: { stdout: false, stderr: true },
   });
   child.stdin.on('error', () => undefined); // it may be gone by then
   try {
-    const { output, status } = await readScript(child.stdout);
+    const { output, status } = await inTime(readScript(child.stdout));
     if (status !== 0) {
       // Podman passes stderr on independently of stdout: the message is there once the container has ended.
       child.stdin.end();
@@ -100,8 +125,24 @@ function readScript(stdout: Readable): Promise<{ output: string; status: number 
   });
 }
 
-function reason(result: { timedOut: boolean; stderr: unknown }, output: string): string {
-  if (result.timedOut) return `took longer than ${TIMEOUT_MS / 1000} s`;
+/** Throws CommandError after a while, and Interrupted. What it waited for goes on: the container has to be removed. */
+async function inTime<T>(result: Promise<T>): Promise<T> {
+  const waiting = new AbortController();
+  const signal = AbortSignal.any([interrupted, waiting.signal]);
+  const timeout = sleep(TIMEOUT_MS, undefined, { signal }).then(
+    () => new CommandError(`took longer than ${TIMEOUT_MS / 1000} s`),
+    () => new Interrupted(),
+  );
+  try {
+    const first = await Promise.race([result, timeout]);
+    if (first instanceof Error) throw first;
+    return first;
+  } finally {
+    waiting.abort();
+  }
+}
+
+function reason(result: { stderr: unknown }, output: string): string {
   return (
     lastLines(String(result.stderr ?? '')) || lastLines(output) || 'ended without saying anything'
   );

@@ -1,10 +1,17 @@
-/** A trial: one workload on one driver in a fresh container, with its sanity checks. Failures are results, too. */
+/** One trial: a workload on one driver, with its sanity checks. Failures are results, too. */
 import type { Driver, Prepared } from '../drivers/driver.js';
 import type { Place } from '../places/place.js';
 import type { Trial } from '../report/results.js';
-import type { Settings, Workload } from '../workloads/workload.js';
+import type {
+  Metrics,
+  OutsideWorkload,
+  ScriptWorkload,
+  Settings,
+  Workload,
+} from '../workloads/workload.js';
+import { CommandError } from './execute.js';
 import { Interrupted } from './interrupt.js';
-import { nextName, podmanRun, runSession } from './session.js';
+import { inBackground, nextName, podmanRun, runSession, scriptArgs } from './session.js';
 
 export async function runTrial(
   place: Place,
@@ -13,38 +20,129 @@ export async function runTrial(
   round: number,
   settings: Settings,
 ): Promise<Trial> {
-  const startedAt = new Date().toISOString();
-  const name = nextName();
-  let prepared: Prepared | undefined;
-  let command: readonly string[] = [];
-  const outcome = async () => {
-    prepared = await driver.prepare?.(place);
-    const plan = {
-      driver,
-      extraArgs: prepared?.podmanArgs ?? [],
-      script: workload.script(place, settings),
-    };
-    command = podmanRun(place, plan, name);
-    const { output, switched } = await runSession(place, command);
-    const metrics = workload.parse(output);
-    checkPath(driver, switched, workload.switchedAtLeast(metrics));
-    return { metrics, ...(switched === undefined ? {} : { switched }) };
+  const base = {
+    workload: workload.name,
+    driver: driver.name,
+    round,
+    startedAt: new Date().toISOString(),
   };
-  const base = { workload: workload.name, driver: driver.name, round, startedAt };
+  const log = new TrialLog(driver);
   try {
-    const result = await outcome();
-    return { ...base, command, ...note(prepared), ...result };
+    const at = placeOf(place, driver);
+    const result = await (workload.kind === 'script'
+      ? runScript(at, workload, settings, log)
+      : runOutside(at, workload, settings, log));
+    return { ...base, ...log.record(), ...result };
   } catch (error) {
     if (error instanceof Interrupted) throw error;
     const message = error instanceof Error ? error.message : String(error);
-    return { ...base, command, ...note(prepared), error: message };
+    return { ...base, ...log.record(), error: message };
   } finally {
-    await prepared?.undo();
+    await log.undo();
   }
 }
 
-function note(prepared: Prepared | undefined): { note?: string } {
-  return prepared === undefined ? {} : { note: prepared.note };
+/** What was run and prepared for a trial, to be told and to be undone. */
+class TrialLog {
+  command: readonly string[] = [];
+  private readonly notes = new Set<string>();
+  private readonly steps: (() => Promise<void>)[] = [];
+
+  readonly driver: Driver;
+
+  constructor(driver: Driver) {
+    this.driver = driver;
+  }
+
+  /** What the driver adds to `podman run` for one container. */
+  async prepare(place: Place): Promise<readonly string[]> {
+    const prepared: Prepared | undefined = await this.driver.prepare?.(place);
+    if (prepared === undefined) return [];
+    this.steps.push(prepared.undo);
+    this.notes.add(prepared.note);
+    return prepared.podmanArgs ?? [];
+  }
+
+  note(text: string): void {
+    this.notes.add(text);
+  }
+
+  later(step: () => Promise<void>): void {
+    this.steps.push(step);
+  }
+
+  record(): { command: readonly string[]; note?: string } {
+    const note = [...this.notes].join('\n');
+    return { command: this.command, ...(note === '' ? {} : { note }) };
+  }
+
+  async undo(): Promise<void> {
+    for (const step of this.steps.splice(0).reverse()) await step();
+  }
+}
+
+interface Result {
+  readonly metrics: Metrics;
+  readonly switched?: number;
+}
+
+async function runScript(
+  place: Place,
+  workload: ScriptWorkload,
+  settings: Settings,
+  log: TrialLog,
+): Promise<Result> {
+  const { driver } = log;
+  if (workload.server !== undefined) log.note(`on the remote machine: ${workload.server.script}`);
+  if (workload.far !== undefined) {
+    if (place.peer === undefined) throw new CommandError('needs a second host');
+    const extraArgs = [...(await log.prepare(place.peer)), ...(workload.podmanArgs ?? [])];
+    const far = inBackground(place.peer, driver, extraArgs, workload.far(place));
+    log.note(`on the second host: ${far.argv.join(' ')}`);
+    log.later(far.remove);
+    await far.start();
+  }
+  const extraArgs = [...(await log.prepare(place)), ...(workload.podmanArgs ?? [])];
+  const options = ['--rm', '-i', `--name=${nextName()}`];
+  log.command = [
+    ...podmanRun(place, driver, [...options, ...extraArgs]),
+    ...scriptArgs(workload.script(place, settings)),
+  ];
+  const { output, switched } = await runSession(place, log.command);
+  const metrics = workload.parse(output);
+  checkPath(driver, switched, workload.switchedAtLeast(metrics));
+  return { metrics, ...(switched === undefined ? {} : { switched }) };
+}
+
+async function runOutside(
+  place: Place,
+  workload: OutsideWorkload,
+  settings: Settings,
+  log: TrialLog,
+): Promise<Result> {
+  const { driver } = log;
+  const container = async (options: readonly string[]) => {
+    const name = nextName();
+    const all = [...options, `--name=${name}`, ...(await log.prepare(place))];
+    return { name, argv: podmanRun(place, driver, all) };
+  };
+  const record = (command: readonly string[]) => {
+    log.command = command;
+  };
+  // Whether sockswitch serves such containers is asked of one that waits to be asked.
+  const { argv } = await container(['--rm', '-i']);
+  const { switched } = await runSession(place, [...argv, ...scriptArgs(':')]);
+  checkPath(driver, switched, 0);
+  const metrics = await workload.measure({ place, driver, settings, container, record });
+  return { metrics };
+}
+
+/** Where the driver's containers run. */
+function placeOf(place: Place, driver: Driver): Place {
+  if (driver.needsRoot !== 'podman') return place;
+  if (place.rootful === undefined)
+    throw new CommandError("needs root's Podman: only the lab has it");
+  return place.rootful;
 }
 
 /** Whether the bytes went the way that the driver's name says. */

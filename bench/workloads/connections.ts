@@ -1,64 +1,103 @@
-/** New connections to the remote machine: how many a second, and how long one takes. */
+/** Connections to the remote machine: how many a second, how long one takes, and how long a request on a kept one. */
 import { PROBE } from '../runner/session.js';
-import { type Metrics, parseJsonLine, type Workload } from './workload.js';
+import { splitCpu, withCpu } from './cpu.js';
+import { type Metric, type Metrics, parseJsonLine, type ScriptWorkload } from './workload.js';
 
 const PARALLEL = 8;
 const WARM_UP_SECONDS = 1;
 const LATENCY_SAMPLES = 2_000;
+const REQUESTS_PER_SECOND = 1_000;
 /** Of the counted requests: the warm-up is switched, too, so this is far on the safe side. */
 const SWITCHED_SHARE = 0.95;
 
-const PER_SECOND = {
-  name: 'per_second',
-  title: 'connections',
-  unit: '1/s',
-  better: 'higher',
-} as const;
+const RATE: readonly Metric[] = [
+  { name: 'per_second', title: 'connections', unit: '1/s', better: 'higher' },
+  { name: 'cpu_per_10k', title: 'CPU, 10,000 connections', unit: 's', better: 'lower' },
+];
 
 /** wrk, 8 at a time, one request a connection. */
-export const connectionRate: Workload = {
+export const connectionRate: ScriptWorkload = {
+  kind: 'script',
   name: 'connection-rate',
   title: 'new connections a second',
-  metrics: [PER_SECOND],
+  program: `wrk, ${PARALLEL} at a time, \`Connection: close\``,
+  metrics: RATE,
   baseline: 'host',
   seconds: 4,
+  needs: { lab: true, server: 'http' },
   script: ({ server, httpPort }, { seconds }) => {
     const wrk = (duration: number) =>
       `wrk -t 2 -c ${PARALLEL} -d ${duration}s -H 'Connection: close' http://${server}:${httpPort}/`;
-    return `${wrk(WARM_UP_SECONDS)} >/dev/null && ${wrk(seconds)}`;
+    return `${wrk(WARM_UP_SECONDS)} >/dev/null && ${withCpu(wrk(seconds))}`;
   },
-  parse: parseWrk,
+  parse: (output) => {
+    const { text, busySeconds } = splitCpu(output);
+    return withCpuOf(parseWrk(text), busySeconds);
+  },
   switchedAtLeast: ({ requests = 0 }) => requests * SWITCHED_SHARE,
 };
 
 /** The same with the probe, where wrk cannot be expected. */
-export const connectionRateProbe: Workload = {
+export const connectionRateProbe: ScriptWorkload = {
   ...connectionRate,
   name: 'connection-rate-probe',
+  needs: { server: 'http' },
+  program: `probe, ${PARALLEL} at a time, \`Connection: close\``,
   script: ({ server, httpPort }, { seconds }) => {
     const probe = (duration: number) =>
       `${PROBE} rate ${server} ${httpPort} ${duration} ${PARALLEL}`;
-    return `${probe(WARM_UP_SECONDS)} >/dev/null && ${probe(seconds)}`;
+    return `${probe(WARM_UP_SECONDS)} >/dev/null && ${withCpu(probe(seconds))}`;
   },
-  parse: (output) => complete(parseJsonLine(output)),
+  parse: (output) => {
+    const { text, busySeconds } = splitCpu(output);
+    return withCpuOf(complete(parseJsonLine(text)), busySeconds);
+  },
 };
 
 /** A blocking connect, one after the other. */
-export const connectLatency: Workload = {
+export const connectLatency: ScriptWorkload = {
+  kind: 'script',
   name: 'connect-latency',
   title: 'time of a connect',
+  program: 'probe, a blocking `connect` after the other',
   metrics: [
     { name: 'p50_us', title: 'connect p50', unit: 'us', better: 'lower' },
     { name: 'p99_us', title: 'connect p99', unit: 'us', better: 'lower' },
   ],
   baseline: 'host',
   seconds: 0,
+  needs: { server: 'http' },
   script: ({ server, httpPort }) => `${PROBE} connect ${server} ${httpPort} ${LATENCY_SAMPLES}`,
   parse: parseJsonLine,
   switchedAtLeast: () => LATENCY_SAMPLES,
 };
 
-function parseWrk(output: string): Metrics {
+/** HTTP requests on a kept connection, on a fixed schedule; each is timed from when it was due, so that a stall counts in full. */
+export const requestLatency: ScriptWorkload = {
+  kind: 'script',
+  name: 'request-latency',
+  title: `time of a request, ${REQUESTS_PER_SECOND.toLocaleString('en-US')} a second`,
+  program: `probe, ${REQUESTS_PER_SECOND.toLocaleString('en-US')} requests a second on one connection`,
+  metrics: [
+    { name: 'p50_us', title: 'request p50', unit: 'us', better: 'lower' },
+    { name: 'p99_us', title: 'request p99', unit: 'us', better: 'lower' },
+  ],
+  baseline: 'host',
+  seconds: 2,
+  needs: { server: 'http' },
+  script: ({ server, httpPort }, { seconds }) =>
+    `${PROBE} requests ${server} ${httpPort} ${seconds} ${REQUESTS_PER_SECOND}`,
+  parse: parseJsonLine,
+  switchedAtLeast: () => 1,
+};
+
+function withCpuOf(metrics: Metrics, busySeconds: number): Metrics {
+  const { requests = 0 } = metrics;
+  return { ...metrics, cpu_per_10k: (busySeconds * 10_000) / requests };
+}
+
+/** Reads wrk's report. Throws when it is none, or when many requests failed. */
+export function parseWrk(output: string): Metrics {
   const rate = /^Requests\/sec:\s+([0-9.]+)/m.exec(output)?.[1];
   const requests = /^\s*([0-9]+) requests in /m.exec(output)?.[1];
   if (rate === undefined || requests === undefined) throw new Error('wrk printed no result');

@@ -1,23 +1,118 @@
 /** All workloads, and the suites that group them for the command line and the tables. */
-import { connectionRate, connectLatency } from './connections.js';
+import { etcd, http, mariadb, memcached, postgresql, rabbitmq, redis } from './applications.js';
+import {
+  connectionRate,
+  connectionRateProbe,
+  connectLatency,
+  requestLatency,
+} from './connections.js';
+import { memory, start } from './containers.js';
 import { calls, loopbackRate, unixRate } from './overhead.js';
-import { tcpDown, tcpUp } from './throughput.js';
-import type { Workload } from './workload.js';
+import { tcpDown, tcpDown4, tcpUp, tcpUp4, udp } from './throughput.js';
+import { vxlan } from './vxlan.js';
+import type { Metric, Workload } from './workload.js';
+
+/** One metric of a workload, as a table shows it. */
+export interface Column {
+  readonly workload: Workload;
+  readonly metric: Metric;
+}
+
+/** All columns of a table have the same baseline. Those that no trial has are left out. */
+export interface TableLayout {
+  readonly title: string;
+  readonly columns: readonly Column[];
+}
 
 export interface Suite {
   readonly name: string;
   readonly title: string;
-  /** Each inner list is one table. */
-  readonly tables: readonly (readonly Workload[])[];
+  readonly tables: readonly TableLayout[];
+}
+
+/** The metrics of the workloads: all, or those named. */
+export function columns(workloads: readonly Workload[], ...names: readonly string[]): Column[] {
+  return workloads.flatMap((workload) =>
+    workload.metrics
+      .filter(({ name }) => names.length === 0 || names.includes(name))
+      .map((metric) => ({ workload, metric })),
+  );
 }
 
 export const SUITES: readonly Suite[] = [
-  { name: 'throughput', title: 'Bulk TCP, one stream', tables: [[tcpUp, tcpDown]] },
+  {
+    name: 'throughput',
+    title: 'Bulk transfers',
+    tables: [
+      { title: 'Bulk TCP, one stream', columns: columns([tcpUp, tcpDown], 'gbits') },
+      { title: 'Bulk TCP, four streams', columns: columns([tcpUp4, tcpDown4], 'gbits') },
+      { title: 'UDP', columns: columns([udp]) },
+    ],
+  },
   {
     name: 'connections',
     title: 'Connections',
-    tables: [[connectionRate, connectLatency], [loopbackRate, unixRate], [calls]],
+    tables: [
+      {
+        title: 'New connections',
+        columns: [
+          ...columns([connectionRate, connectionRateProbe], 'per_second'),
+          ...columns([connectLatency]),
+        ],
+      },
+      { title: 'Requests at a fixed rate', columns: columns([requestLatency]) },
+      { title: 'Connections within the container', columns: columns([loopbackRate, unixRate]) },
+      { title: 'Calls that are not reported', columns: columns([calls]) },
+    ],
+  },
+  {
+    name: 'cpu',
+    title: 'CPU time',
+    tables: [
+      {
+        title: 'CPU seconds of the whole machine',
+        columns: [
+          ...columns([tcpUp, tcpDown], 'cpu_per_gib'),
+          ...columns([connectionRate, connectionRateProbe], 'cpu_per_10k'),
+        ],
+      },
+    ],
+  },
+  {
+    name: 'containers',
+    title: 'Containers',
+    tables: [
+      { title: 'Start of a container', columns: columns([start]) },
+      { title: 'Memory besides the containers themselves', columns: columns([memory]) },
+    ],
+  },
+  {
+    name: 'tunnel',
+    title: 'Tunnels',
+    tables: [{ title: 'VXLAN between two hosts', columns: columns([vxlan]) }],
+  },
+  {
+    name: 'applications',
+    title: 'Applications',
+    tables: [
+      { title: 'HTTP and caches', columns: columns([http, redis, memcached]) },
+      { title: 'Databases', columns: columns([postgresql, mariadb]) },
+      { title: 'Coordination and messages', columns: columns([etcd, rabbitmq]) },
+    ],
   },
 ];
 
-export const WORKLOADS: readonly Workload[] = SUITES.flatMap(({ tables }) => tables.flat());
+export function workloadsOf({ tables }: Suite): readonly Workload[] {
+  return [...new Set(tables.flatMap((table) => table.columns.map(({ workload }) => workload)))];
+}
+
+export const WORKLOADS: readonly Workload[] = [...new Set(SUITES.flatMap(workloadsOf))];
+
+/** What `--quick` runs: one round of these, a second each. */
+export const QUICK: readonly Workload[] = [
+  tcpUp,
+  tcpDown,
+  connectionRate,
+  connectionRateProbe,
+  connectLatency,
+];

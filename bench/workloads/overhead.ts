@@ -1,18 +1,20 @@
 /** What acceleration costs that which it does not accelerate. Ratios are to the same container without it. */
 import { PROBE } from '../runner/session.js';
-import { parseJsonLine, type Workload } from './workload.js';
+import { parseJsonLine, type ScriptWorkload } from './workload.js';
 
 const COMMON = {
+  kind: 'script',
   baseline: 'unaccelerated',
   parse: parseJsonLine,
   switchedAtLeast: () => 0,
 } as const;
 
-function localRate(name: string, title: string, family: 'tcp' | 'unix'): Workload {
+function localRate(name: string, title: string, family: 'tcp' | 'unix'): ScriptWorkload {
   return {
     ...COMMON,
     name,
     title,
+    program: 'probe',
     metrics: [{ name: 'per_second', title, unit: '1/s', better: 'higher' }],
     seconds: 1,
     script: (_place, { seconds }) =>
@@ -33,10 +35,11 @@ const CALLS = {
 } as const;
 
 /** Calls that should not be trapped at all. */
-export const calls: Workload = {
+export const calls: ScriptWorkload = {
   ...COMMON,
   name: 'calls',
   title: 'other calls',
+  program: 'probe, best of five passes',
   metrics: Object.entries(CALLS).map(([name, title]) => ({
     name: `${name}_ns`,
     title,

@@ -2,11 +2,13 @@
 //
 //   probe connect ADDRESS PORT COUNT             time of a blocking connect(2), one after the other
 //   probe rate ADDRESS PORT SECONDS PARALLEL     HTTP requests, a new connection each ("Connection: close")
+//   probe requests ADDRESS PORT SECONDS RATE     HTTP requests on one connection, on a fixed schedule
 //   probe local tcp|unix SECONDS                 connections to a server in the same container
 //   probe calls                                  cost of calls that have nothing to do with connecting
+//   probe cpu [SINCE]                            seconds that the machine's CPUs were busy, less SINCE
 //
-// Prints one line of JSON. ADDRESS is numeric IPv4 or IPv6. Exits 1 with a message when something fails.
-#define _GNU_SOURCE // accept4
+// Prints one line of JSON (cpu: a number). ADDRESS is numeric IPv4 or IPv6. Exits 1 with a message when something fails.
+#define _GNU_SOURCE // accept4, strcasestr
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -82,6 +84,11 @@ static int compare(const void *a, const void *b) {
   return (left > right) - (left < right);
 }
 
+static void print_percentiles(uint64_t *times, size_t count) {
+  qsort(times, count, sizeof *times, compare);
+  printf("{\"p50_us\": %.1f, \"p99_us\": %.1f}\n", (double)times[count / 2] / 1e3, (double)times[count * 99 / 100] / 1e3);
+}
+
 // Only connect(2) itself is timed. Connections are closed by reset: TIME_WAIT would use up the ports.
 static void measure_connect(char **arguments) {
   const struct address address = parse_address(arguments[0], arguments[1]);
@@ -99,8 +106,7 @@ static void measure_connect(char **arguments) {
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     close(fd);
   }
-  qsort(times, count, sizeof *times, compare);
-  printf("{\"p50_us\": %.1f, \"p99_us\": %.1f}\n", (double)times[count / 2] / 1e3, (double)times[count * 99 / 100] / 1e3);
+  print_percentiles(times, count);
   free(times);
 }
 
@@ -152,6 +158,61 @@ static void measure_rate(char **arguments) {
   }
   printf("{\"per_second\": %.0f, \"requests\": %llu, \"failed\": %llu}\n", (double)done * 1e9 / (double)(now_ns() - start),
          (unsigned long long)done, (unsigned long long)failed);
+}
+
+// Reads one answer. Returns its length, 0 when the server closed the connection before one came.
+static size_t read_answer(int fd) {
+  char answer[65536];
+  size_t got = 0;
+  while (got < sizeof answer - 1) {
+    const ssize_t more = read(fd, answer + got, sizeof answer - 1 - got);
+    if (more < 0) die("read");
+    if (more == 0) return 0;
+    got += (size_t)more;
+    answer[got] = '\0';
+    const char *end = strstr(answer, "\r\n\r\n");
+    if (end == NULL) continue;
+    const char *field = strcasestr(answer, "\r\nContent-Length:");
+    if (field == NULL || field > end) break;
+    const size_t length = (size_t)(end + 4 - answer) + strtoul(field + strlen("\r\nContent-Length:"), NULL, 10);
+    if (got >= length) return length;
+  }
+  errno = EMSGSIZE;
+  die("answer without Content-Length, or longer than 64 KiB");
+  return 0;
+}
+
+static void wait_until(uint64_t time) {
+  const struct timespec due = {.tv_sec = (time_t)(time / 1000000000U), .tv_nsec = (long)(time % 1000000000U)};
+  while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL) == EINTR) continue;
+}
+
+// A server may close a kept connection after some number of requests: then a new one is made, and the time of that counts.
+static void measure_requests(char **arguments) {
+  static const char text[] = "GET / HTTP/1.1\r\nHost: probe\r\n\r\n";
+  const struct address address = parse_address(arguments[0], arguments[1]);
+  const uint64_t interval = (uint64_t)(1e9 / atof(arguments[3]));
+  const size_t count = (size_t)(atof(arguments[2]) * 1e9 / (double)interval);
+  const size_t warm_up = count / 10;
+  uint64_t *times = calloc(count, sizeof *times);
+  if (count == 0 || times == NULL) die("SECONDS %s, RATE %s", arguments[2], arguments[3]);
+  int fd = -1;
+  const uint64_t start = now_ns();
+  for (size_t i = 0; i < count + warm_up; i++) {
+    const uint64_t due = start + i * interval;
+    wait_until(due);
+    for (;;) {
+      const int fresh = fd < 0;
+      if (fresh && (fd = try_connect(&address)) < 0) die("connect to %s port %s", arguments[0], arguments[1]);
+      if (send(fd, text, sizeof text - 1, MSG_NOSIGNAL) == (ssize_t)(sizeof text - 1) && read_answer(fd) > 0) break;
+      close(fd);
+      fd = -1;
+      if (fresh) die("no HTTP server at %s port %s", arguments[0], arguments[1]);
+    }
+    if (i >= warm_up) times[i - warm_up] = now_ns() - due;
+  }
+  print_percentiles(times, count);
+  free(times);
 }
 
 // The client closes first. Over TCP each connection goes to another address of 127.0.0.0/8, so that ports never run out.
@@ -252,6 +313,18 @@ static void measure_calls(void) {
   printf("}\n");
 }
 
+// User, nice, system and both kinds of interrupts; not idle, waiting for I/O or stolen. The kernel counts in ticks.
+static void print_cpu(const char *since) {
+  unsigned long long user, nice, system, idle, iowait, irq, softirq;
+  FILE *file = fopen("/proc/stat", "re");
+  if (file == NULL) die("/proc/stat");
+  const int fields = fscanf(file, "cpu %llu %llu %llu %llu %llu %llu %llu", &user, &nice, &system, &idle, &iowait, &irq, &softirq);
+  fclose(file);
+  if (fields != 7) die("/proc/stat");
+  const double busy = (double)(user + nice + system + irq + softirq) / (double)sysconf(_SC_CLK_TCK);
+  printf("%.2f\n", busy - (since == NULL ? 0 : atof(since)));
+}
+
 int main(int count, char **arguments) {
   const char *verb = count > 1 ? arguments[1] : "";
   if (strcmp(verb, "nothing") == 0) return 0;
@@ -261,10 +334,15 @@ int main(int count, char **arguments) {
     measure_rate(arguments + 2);
   } else if (strcmp(verb, "local") == 0 && count == 4) {
     measure_local(arguments + 2);
+  } else if (strcmp(verb, "requests") == 0 && count == 6) {
+    measure_requests(arguments + 2);
   } else if (strcmp(verb, "calls") == 0 && count == 2) {
     measure_calls();
+  } else if (strcmp(verb, "cpu") == 0 && count <= 3) {
+    print_cpu(count == 3 ? arguments[2] : NULL);
   } else {
-    fprintf(stderr, "usage: probe connect ADDRESS PORT COUNT | rate ADDRESS PORT SECONDS PARALLEL | local tcp|unix SECONDS | calls\n");
+    fprintf(stderr, "usage: probe connect ADDRESS PORT COUNT | rate ADDRESS PORT SECONDS PARALLEL | "
+                    "requests ADDRESS PORT SECONDS RATE | local tcp|unix SECONDS | calls | cpu [SINCE]\n");
     return 2;
   }
   return 0;

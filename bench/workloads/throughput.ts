@@ -1,37 +1,108 @@
-/** Bulk TCP with iperf3, one stream. The first second (slow start) is not counted. */
+/** Bulk transfers with iperf3. TCP's first second (slow start) is not counted. */
 import { z } from 'zod';
-import type { Workload } from './workload.js';
+import { splitCpu, withCpu } from './cpu.js';
+import type { Metrics, ScriptWorkload } from './workload.js';
 
 const WARM_UP_SECONDS = 1;
 const GIGA = 1e9;
+const GIB = 2 ** 30;
+const UDP_PAYLOAD = 1_400;
+/** The lab's remote has several addresses: a UDP server that is bound to none of them answers from the wrong one. */
+const UDP_SERVER_PORT = 5209;
 
-const report = z.object({
-  end: z.object({ sum_received: z.object({ bits_per_second: z.number() }) }),
+const rate = z.object({ bits_per_second: z.number() });
+const tcpReport = z.object({
+  intervals: z.array(z.object({ sum: z.object({ bytes: z.number() }) })),
+  end: z.object({ sum_received: rate }),
+});
+const udpReport = z.object({
+  end: z.object({
+    sum: z.object({ bits_per_second: z.number(), lost_percent: z.number() }),
+    sum_received: rate.optional(),
+  }),
 });
 
-function workload(name: string, title: string, options: string): Workload {
-  return {
-    name,
-    title,
-    metrics: [{ name: 'gbits', title, unit: 'Gbit/s', better: 'higher' }],
-    baseline: 'host',
-    seconds: 3,
-    // iperf3's server is still busy with the last client for a moment.
-    script: (place, { seconds }) => `
+/** Tries again while iperf3's server is still busy with the last client. Prints iperf3's JSON. */
+export function iperf3(options: string): string {
+  return `
       i=0
-      until out=$(iperf3 -J -c ${place.server} -t ${seconds} -O ${WARM_UP_SECONDS}${options}); do
+      until out=$(iperf3 -J ${options}); do
         i=$((i + 1))
-        [ $i -lt 5 ] || { printf '%s\\n' "$out" | grep error >&2; exit 1; }
+        printf '%s\\n' "$out" | grep -q busy && [ $i -lt 8 ] || { printf '%s\\n' "$out" | grep error >&2; exit 1; }
         sleep 0.5
       done
-      printf '%s\\n' "$out"`,
-    parse: (output) => {
-      const { end } = report.parse(JSON.parse(output));
-      return { gbits: end.sum_received.bits_per_second / GIGA };
-    },
-    switchedAtLeast: () => 2, // the control connection and the stream
+      printf '%s\\n' "$out"`;
+}
+
+function tcp(direction: 'up' | 'down', streams: number): ScriptWorkload {
+  const several = streams > 1;
+  const title = `${direction}load${several ? `, ${streams} streams` : ''}`;
+  const options = `${direction === 'down' ? ' -R' : ''}${several ? ` -P ${streams}` : ''}`;
+  return {
+    kind: 'script',
+    name: `tcp-${direction}${several ? `-${streams}` : ''}`,
+    title,
+    program: 'iperf3',
+    metrics: [
+      { name: 'gbits', title, unit: 'Gbit/s', better: 'higher' },
+      { name: 'cpu_per_gib', title: `CPU, ${title}`, unit: 's/GiB', better: 'lower' },
+    ],
+    baseline: 'host',
+    seconds: 3,
+    needs: { server: 'iperf3' },
+    script: (place, { seconds }) =>
+      withCpu(iperf3(`-c ${place.server} -t ${seconds} -O ${WARM_UP_SECONDS}${options}`)),
+    parse: parseTcp,
+    switchedAtLeast: () => 1 + streams, // the control connection and the streams
   };
 }
 
-export const tcpUp = workload('tcp-up', 'upload', '');
-export const tcpDown = workload('tcp-down', 'download', ' -R');
+/** CPU time is that of all bytes, the first second's included. */
+function parseTcp(output: string): Metrics {
+  const { text, busySeconds } = splitCpu(output);
+  const { intervals, end } = tcpReport.parse(JSON.parse(text));
+  const bytes = intervals.reduce((total, { sum }) => total + sum.bytes, 0);
+  if (bytes === 0) throw new Error('iperf3 moved nothing');
+  return {
+    gbits: end.sum_received.bits_per_second / GIGA,
+    cpu_per_gib: busySeconds / (bytes / GIB),
+  };
+}
+
+export const tcpUp = tcp('up', 1);
+export const tcpDown = tcp('down', 1);
+export const tcpUp4 = tcp('up', 4);
+export const tcpDown4 = tcp('down', 4);
+
+/** As fast as it goes, so that some is lost everywhere. */
+export const udp: ScriptWorkload = {
+  kind: 'script',
+  name: 'udp',
+  title: 'UDP',
+  program: `iperf3, datagrams of ${UDP_PAYLOAD} bytes, unlimited`,
+  metrics: [
+    { name: 'gbits', title: 'UDP received', unit: 'Gbit/s', better: 'higher' },
+    { name: 'lost_percent', title: 'lost', unit: '%', better: 'lower', withoutRatio: true },
+  ],
+  baseline: 'host',
+  seconds: 3,
+  needs: { server: 'iperf3' },
+  server: {
+    name: 'iperf3',
+    port: UDP_SERVER_PORT,
+    script: `exec iperf3 --server --port=${UDP_SERVER_PORT} --bind=10.77.0.100`,
+    ready: `[ -n "$(ss -Hltn "sport = :${UDP_SERVER_PORT}")" ]`,
+  },
+  script: ({ server, startServer }, { seconds }) => {
+    const port = startServer === undefined ? '' : ` -p ${UDP_SERVER_PORT}`;
+    return iperf3(`-u -b 0 -l ${UDP_PAYLOAD} -c ${server}${port} -t ${seconds}`);
+  },
+  parse: parseUdp,
+  switchedAtLeast: () => 1, // the control connection
+};
+
+function parseUdp(output: string): Metrics {
+  const { sum, sum_received: received } = udpReport.parse(JSON.parse(output)).end;
+  const arrived = received?.bits_per_second ?? sum.bits_per_second * (1 - sum.lost_percent / 100);
+  return { gbits: arrived / GIGA, lost_percent: sum.lost_percent };
+}

@@ -1,5 +1,6 @@
-/** A workload is what a container does in a trial, and what is measured of it. */
-import type { Place } from '../places/place.js';
+/** A workload is what is done in a trial, and what is measured of it. */
+import type { Driver } from '../drivers/driver.js';
+import type { Place, ServerProgram } from '../places/place.js';
 
 export type Metrics = Readonly<Record<string, number>>;
 
@@ -9,6 +10,8 @@ export interface Metric {
   readonly title: string;
   readonly unit: string;
   readonly better: 'higher' | 'lower';
+  /** For what is often 0, so that a ratio would say nothing. */
+  readonly withoutRatio?: true;
 }
 
 export interface Settings {
@@ -16,14 +19,45 @@ export interface Settings {
   readonly seconds: number;
 }
 
-export interface Workload {
+/** What a workload needs besides drivers; checked before anything is started. */
+export interface Needs {
+  /** Second machines under the bench's control, with servers: only the lab has them. */
+  readonly lab?: true;
+  /** What must listen on the remote machine; the lab has both. */
+  readonly server?: 'iperf3' | 'http';
+  /** The lab's applications, which are built only when asked for. */
+  readonly applications?: true;
+  /** Memory that must be free. */
+  readonly memoryMiB?: number;
+  readonly cores?: number;
+}
+
+interface Common {
   readonly name: string;
   readonly title: string;
+  /** The programs that measure, for the documentation. */
+  readonly program: string;
   readonly metrics: readonly Metric[];
   /** What ratios are to: the host's network, or the same container without acceleration. */
   readonly baseline: 'host' | 'unaccelerated';
   /** How long a measurement lasts unless the user says otherwise; 0: it takes the time it takes. */
   readonly seconds: number;
+  /** For what takes long: no more rounds than this. */
+  readonly roundsAtMost?: number;
+  readonly needs?: Needs;
+  /** On which drivers it makes sense; all, where this is left out. */
+  suits?(driver: Driver): boolean;
+}
+
+/** One container runs a script; the usual case. */
+export interface ScriptWorkload extends Common {
+  readonly kind: 'script';
+  /** What `podman run` gets besides. */
+  readonly podmanArgs?: readonly string[];
+  /** Runs on the remote machine meanwhile. */
+  readonly server?: ServerProgram;
+  /** A shell script for a container of the same driver on the second host, which runs meanwhile; the first half of a pair. */
+  far?(place: Place): string;
   /** A shell script for the container. Its warm-up is not part of what it prints. */
   script(place: Place, settings: Settings): string;
   /** Reads what the script printed. Throws with the reason when that is not a result. */
@@ -31,6 +65,31 @@ export interface Workload {
   /** The fewest connections that a container which switches must have switched. */
   switchedAtLeast(metrics: Metrics): number;
 }
+
+/** What is measured is containers themselves, from outside. */
+export interface OutsideWorkload extends Common {
+  readonly kind: 'outside';
+  measure(trial: OutsideTrial): Promise<Metrics>;
+}
+
+/** What an OutsideWorkload has to work with. */
+export interface OutsideTrial {
+  readonly place: Place;
+  readonly driver: Driver;
+  readonly settings: Settings;
+  /** `podman run` up to the image, with a new name; for one container, since some drivers need a helper for each. */
+  container(options: readonly string[]): Promise<NewContainer>;
+  /** Puts a command line into the raw data. */
+  record(command: readonly string[]): void;
+}
+
+export interface NewContainer {
+  readonly name: string;
+  /** Ends with the image: the command is to follow. */
+  readonly argv: readonly string[];
+}
+
+export type Workload = ScriptWorkload | OutsideWorkload;
 
 /** For workloads that print one JSON object of numbers, on the last line. */
 export function parseJsonLine(output: string): Metrics {

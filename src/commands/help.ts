@@ -127,3 +127,12 @@ Examples:
   sockswitch uninstall --dry-run
   sockswitch uninstall
 `;
+
+export const benchDescription = `Measures how fast containers of your own rootless Podman are on each of their
+networks, with sockswitch and without. It uses the programs that are installed
+and no registry, leaves nothing behind, and does not touch your containers. Most
+workloads talk to a second machine that runs "iperf3 -s" (--server).
+
+  sockswitch bench --help           all workloads, drivers and options
+  sockswitch bench --quick --server 192.0.2.7
+  sockswitch bench calls start      what needs no second machine`;

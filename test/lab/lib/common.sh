@@ -4,6 +4,7 @@
 #
 # State of a lab, all under RUN_DIR (removed by `down`):
 #   suite, source, cache-key   what the lab was made from
+#   applications               the directory of the application layer; empty without one
 #   HOST/init                  "PID START": the host's init as seen from outside, and its start time, so that a
 #                              recycled PID is never taken for it
 #   HOST/start.log             what bringing the host up printed
@@ -13,6 +14,7 @@
 
 : "${LAB_NAME:=sockswitch}"
 : "${LAB_SUITE:=trixie}"
+: "${LAB_APPLICATIONS:=}"
 : "${SOCKSWITCH_LAB_CACHE:=/var/cache/sockswitch-lab}"
 
 readonly LAB_HOSTS=(host1 host2 remote)
@@ -42,6 +44,10 @@ die_usage() {
 case $LAB_SUITE in
   trixie | bookworm) ;;
   *) die "LAB_SUITE must be trixie or bookworm: '$LAB_SUITE'" ;;
+esac
+case $LAB_APPLICATIONS in
+  '' | 1) ;;
+  *) die "LAB_APPLICATIONS must be 1 or not set: '$LAB_APPLICATIONS'" ;;
 esac
 [[ $SOCKSWITCH_LAB_CACHE == /* ]] || die "SOCKSWITCH_LAB_CACHE must be an absolute path: '$SOCKSWITCH_LAB_CACHE'"
 
@@ -107,6 +113,8 @@ lab_check_same() {
   source=$(<"$RUN_DIR/source")
   [[ $suite == "$LAB_SUITE" ]] ||
     die "lab '$LAB_NAME' is up with suite $suite, not $LAB_SUITE; run lab down first, or choose another LAB_NAME"
+  [[ -z $LAB_APPLICATIONS || -n $(<"$RUN_DIR/applications") ]] ||
+    die "lab '$LAB_NAME' is up without the applications; run lab down first, or choose another LAB_NAME"
   [[ $source == "$(lab_source)" ]] ||
     die "lab '$LAB_NAME' is up with $source mounted; run lab down first, or choose another LAB_NAME"
 }

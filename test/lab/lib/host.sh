@@ -14,15 +14,15 @@ host_node() {
   node --print process.execPath
 }
 
-# hosts_start SOURCE
+# hosts_start SOURCE APPLICATIONS
 hosts_start() {
-  local source=$1 path host node
+  local source=$1 applications=$2 path host node
   node=$(host_node)
   [[ -n $node ]] || log "no node in PATH: the hosts have none, and sockswitch cannot run there"
   path=$(cgroup_make_lab "$LAB_CGROUP")
   printf '%s\n' "$path" >"$RUN_DIR/cgroup"
   for host in "${LAB_HOSTS[@]}"; do
-    host_start "$host" "$path/$host" "$source" "$node"
+    host_start "$host" "$path/$host" "$source" "$applications" "$node"
   done
   for host in "${LAB_HOSTS[@]}"; do
     host_wait "$host" "$path/$host"
@@ -37,14 +37,14 @@ host_syslog() {
 }
 
 host_start() {
-  local host=$1 cgroup=$2 source=$3 node=$4 state=$RUN_DIR/$1 home=$DISK_DIR/$1/home
+  local host=$1 cgroup=$2 source=$3 applications=$4 node=$5 state=$RUN_DIR/$1 home=$DISK_DIR/$1/home
   local -a settings=(INSIDE_HOST="$host" INSIDE_HOME="$home" INSIDE_WORK="$state/work" INSIDE_CGROUP="$cgroup"
     INSIDE_ETC="$LAB_DIR/etc/containers" INSIDE_PID_FILE="$state/init")
   if [[ $host == remote ]]; then
-    settings+=(INSIDE_ROOT="$CACHE_DIR/tree" INSIDE_REMOTE="$LAB_DIR/remote")
+    settings+=(INSIDE_ROOT="${applications:+$applications:}$CACHE_DIR/tree" INSIDE_REMOTE="$LAB_DIR/remote")
   else
     settings+=(INSIDE_ROOT="$CACHE_DIR/host" INSIDE_IMAGES="$CACHE_DIR/images" INSIDE_IMAGES_MODE=ro
-      INSIDE_SOURCE="$source" INSIDE_NODE="$node")
+      INSIDE_SOURCE="$source" INSIDE_NODE="$node" INSIDE_APPLICATIONS="$applications")
   fi
   mkdir -p "$state/work"
   install -d -o "$LAB_UID" -g "$LAB_UID" -m 0755 "$home"

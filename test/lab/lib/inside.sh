@@ -11,13 +11,14 @@
 #
 # Parameters, by environment (a host needs all but those marked optional):
 #   INSIDE_HOST      host name
-#   INSIDE_ROOT      cached root file system, lower layer
+#   INSIDE_ROOT      cached root file system, lower layer; several, separated by colons, the uppermost first
 #   INSIDE_HOME      directory on disk that becomes the user's home
 #   INSIDE_WORK      empty directory to mount on
 #   INSIDE_CGROUP    the host's cgroup, which becomes the root of its cgroup namespace
 #   INSIDE_IMAGES, INSIDE_IMAGES_MODE   container storage with the image, ro or rw (optional)
 #   INSIDE_SOURCE    tree to mount at /opt/sockswitch (optional)
 #   INSIDE_NODE      node binary (optional)
+#   INSIDE_APPLICATIONS  layer to mount at /opt/lab/applications (optional)
 #   INSIDE_REMOTE    directory to mount at /opt/lab/remote (optional)
 #   INSIDE_ETC       directory with the files for /etc/containers
 #   INSIDE_PID_FILE  receives "PID START" of the init as the machine sees it (optional)
@@ -88,6 +89,7 @@ bind_shared() {
   bind rw "$INSIDE_HOME" "$root/home/lab"
   if [[ -n ${INSIDE_IMAGES-} ]]; then bind "$INSIDE_IMAGES_MODE" "$INSIDE_IMAGES" "$root/var/lib/lab-images"; fi
   if [[ -n ${INSIDE_REMOTE-} ]]; then bind ro "$INSIDE_REMOTE" "$root/opt/lab/remote"; fi
+  if [[ -n ${INSIDE_APPLICATIONS-} ]]; then bind ro "$INSIDE_APPLICATIONS" "$root/opt/lab/applications"; fi
   if [[ -n ${INSIDE_NODE-} ]]; then bind ro "$INSIDE_NODE" "$root/usr/local/bin/node"; fi
   if [[ -n ${INSIDE_SOURCE-} ]]; then
     bind ro "$INSIDE_SOURCE" "$root/opt/sockswitch"

@@ -1,9 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { DRIVERS } from '../../../bench/drivers/index.js';
 import { planTrials, rotate } from '../../../bench/runner/plan.js';
-import { connectionRate } from '../../../bench/workloads/connections.js';
+import { connectionRate, parseWrk } from '../../../bench/workloads/connections.js';
+import { memory } from '../../../bench/workloads/containers.js';
 import { calls } from '../../../bench/workloads/overhead.js';
 import { tcpDown, tcpUp } from '../../../bench/workloads/throughput.js';
+import { vxlan } from '../../../bench/workloads/vxlan.js';
 
 const three = DRIVERS.filter(({ name }) => ['host', 'pasta', 'sockswitch-pasta'].includes(name));
 
@@ -34,6 +36,15 @@ describe('planTrials', () => {
     expect(drivers.has('bypass4netns')).toBe(true);
   });
 
+  test('what takes long has fewer rounds, and only drivers that it suits', () => {
+    const planned = planTrials([memory, tcpUp], DRIVERS, 3);
+    const of = (name: string) => planned.filter(({ workload }) => workload.name === name);
+    expect(new Set(of('memory').map(({ round }) => round))).toEqual(new Set([1]));
+    expect(of('memory').some(({ driver }) => driver.name === 'pasta-tuned')).toBe(false);
+    expect(of('tcp-up')).toHaveLength(3 * DRIVERS.length);
+    expect(planTrials([vxlan], three, 1).map(({ driver }) => driver.name)).not.toContain('host');
+  });
+
   test('rotation of nothing', () => {
     expect(rotate([], 3)).toEqual([]);
     expect(rotate([1, 2, 3], 4)).toEqual([2, 3, 1]);
@@ -49,17 +60,17 @@ Transfer/sec:      1.50MB
 `;
 
   test('is read', () => {
-    const metrics = connectionRate.parse(output(''));
-    expect(metrics).toEqual({ per_second: 10282.79, requests: 41234, failed: 0 });
+    const metrics = connectionRate.parse(`${output('')}busy-seconds 8.2468\n`);
+    expect(metrics).toEqual({ per_second: 10282.79, requests: 41234, failed: 0, cpu_per_10k: 2 });
     expect(connectionRate.switchedAtLeast(metrics)).toBeGreaterThan(39_000);
   });
 
   test('with many errors is not a result', () => {
     const errors = '  Socket errors: connect 300, read 200, write 0, timeout 0\n';
-    expect(() => connectionRate.parse(output(errors))).toThrow('500 of 41734 requests failed');
+    expect(() => parseWrk(output(errors))).toThrow('500 of 41734 requests failed');
   });
 
   test('without a result', () => {
-    expect(() => connectionRate.parse('unable to connect')).toThrow('no result');
+    expect(() => parseWrk('unable to connect')).toThrow('no result');
   });
 });

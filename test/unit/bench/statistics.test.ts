@@ -3,6 +3,7 @@ import type { Trial } from '../../../bench/report/results.js';
 import { figure, isNoisy, spread } from '../../../bench/report/statistics.js';
 import { number, tableOf } from '../../../bench/report/table.js';
 import { connectLatency } from '../../../bench/workloads/connections.js';
+import { columns } from '../../../bench/workloads/index.js';
 import { loopbackRate } from '../../../bench/workloads/overhead.js';
 import { tcpUp } from '../../../bench/workloads/throughput.js';
 import type { Metric, Workload } from '../../../bench/workloads/workload.js';
@@ -93,7 +94,7 @@ describe('table', () => {
       trial(tcpUp, 'host', 2, { gbits: 10 }),
       trial(tcpUp, 'pasta', 1, 'no pasta'),
     ];
-    expect(tableOf(trials, [tcpUp])).toEqual({
+    expect(tableOf(trials, columns([tcpUp], 'gbits'))).toEqual({
       head: ['', 'upload, Gbit/s'],
       rows: [
         ['--network=host (no isolation)', '10.0'],

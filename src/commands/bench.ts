@@ -1,0 +1,25 @@
+/** `sockswitch bench`: the benchmarks (bench/) are a program of their own; it takes the terminal and the arguments over. */
+import { existsSync } from 'node:fs';
+import { constants } from 'node:os';
+import { execa } from 'execa';
+import { UserError } from '../errors.js';
+import { benchProgram } from '../paths.js';
+
+/** Sets the exit status to that of the benchmarks. */
+export async function bench(words: readonly string[]): Promise<void> {
+  const program = benchProgram();
+  if (!existsSync(program)) {
+    throw new UserError(
+      `${program} is missing: run "npm run build" in the directory of sockswitch`,
+    );
+  }
+  const child = execa(process.execPath, [program, 'local', ...words], {
+    stdio: 'inherit',
+    reject: false,
+  });
+  // A terminal sends Ctrl-C to both; this process only waits until the other has cleaned up.
+  process.on('SIGINT', () => undefined);
+  for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal));
+  const { exitCode, signal } = await child;
+  process.exitCode = exitCode ?? 128 + (signal === undefined ? 0 : constants.signals[signal]);
+}

@@ -136,16 +136,17 @@ try {
 
 async function bench(asked: readonly string[], options: Options): Promise<void> {
   const quick = options.quick === true;
-  const workloads = selectWorkloads(asked, where === 'lab' ? 'lab' : 'local', quick);
+  const selected = selectWorkloads(asked, where === 'lab' ? 'lab' : 'local', quick);
   const wanted = options.drivers === undefined ? undefined : parseDrivers(options.drivers);
-  checkMachine(workloads, thisMachine());
+  checkMachine(selected, thisMachine());
   checkWritable(options);
   const drivers = inLab
     ? (wanted ?? DRIVERS)
     : driversFor(wanted, (name) => which(name) !== undefined);
-  const place = await (inLab ? lab(workloads, options) : local(workloads, options));
+  const place = await (inLab ? lab(selected, options) : local(selected, options));
   let result: Run | undefined;
   try {
+    const workloads = inLab ? selected : await answered(selected, place, asked.length > 0);
     const plan = {
       asked: asked.length > 0 ? asked : [quick ? 'quick' : 'all'],
       workloads,
@@ -184,25 +185,35 @@ async function local(workloads: readonly Workload[], options: Options): Promise<
   if (needed.size > 0 && options.server === undefined) {
     throw new CommandError(`no --server given.\n${HOW_TO_SERVE}`);
   }
-  const place = await openLocal({
+  return openLocal({
     server: options.server,
     httpPort: options.httpPort,
     howToServe: HOW_TO_SERVE,
     onLine: log,
   });
-  try {
-    if (needed.has('iperf3')) await needIperf3(place.server);
-    if (needed.has('http') && !(await answers(place.server, place.httpPort))) {
-      const without = workloads.filter(({ needs }) => needs?.server === 'http');
-      throw new CommandError(
-        `no HTTP server answers at ${place.server} port ${place.httpPort}, which ${without.map(({ name }) => name).join(', ')} need: start one, name its port with --http-port, or name other workloads`,
-      );
-    }
-    return place;
-  } catch (error) {
-    await place.close();
-    throw error;
+}
+
+/** Without those that need an HTTP server where there is none; `named` ones are an error then. */
+async function answered(
+  workloads: readonly Workload[],
+  { server, httpPort }: Place,
+  named: boolean,
+): Promise<readonly Workload[]> {
+  if (workloads.some(({ needs }) => needs?.server === 'iperf3')) await needIperf3(server);
+  const useHttp = ({ needs }: Workload) => needs?.server === 'http';
+  if (!workloads.some(useHttp) || (await answers(server, httpPort))) return workloads;
+  const list = workloads
+    .filter(useHttp)
+    .map(({ name }) => name)
+    .join(', ');
+  const problem = `no HTTP server answers at ${server} port ${httpPort}, which ${list} need`;
+  if (named) {
+    throw new CommandError(
+      `${problem}: start one, name its port with --http-port, or name other workloads`,
+    );
   }
+  log(`${problem}: they are left out`);
+  return workloads.filter((workload) => !useHttp(workload));
 }
 
 /** Writes what was asked for, and checks the limits. */

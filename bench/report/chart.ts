@@ -36,7 +36,7 @@ export async function chart(column: Column, bars: readonly Bar[]): Promise<strin
         field: 'title',
         type: 'nominal',
         sort: null,
-        axis: { title: null, ticks: false, domain: false, labelLimit: 240, labelFontSize: 12 },
+        axis: { title: null, ticks: false, domain: false, labelLimit: 0, labelFontSize: 12 },
       },
     },
     layer: [

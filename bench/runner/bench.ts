@@ -43,7 +43,7 @@ export async function runBench(
       );
     }
   } finally {
-    await servers.stop();
+    await servers.stop().catch((error: unknown) => log(String(error)));
     onEnd({
       schema: 1,
       startedAt,

@@ -14,7 +14,8 @@ import type { Run, Trial } from '../../bench/report/results.js';
 const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(
   existsSync,
 );
-const inCi = process.env['CI'] === 'true';
+const { CI } = process.env;
+const inCi = CI === 'true';
 
 /** WCAG 2: 4.5 for text, 3 for graphics. */
 const TEXT_CONTRAST = 4.5;

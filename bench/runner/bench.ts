@@ -8,6 +8,7 @@ import { describeEnvironment } from './environment.js';
 import { CommandError } from './execute.js';
 import { checkInterrupted } from './interrupt.js';
 import { type PlannedTrial, planTrials } from './plan.js';
+import { removeContainers } from './session.js';
 import { runTrial } from './trial.js';
 
 export interface RunPlan {
@@ -43,7 +44,11 @@ export async function runBench(
       );
     }
   } finally {
-    await servers.stop().catch((error: unknown) => log(String(error)));
+    const problem = (error: unknown) => log(`cleaning up: ${error}`);
+    await servers.stop().catch(problem);
+    for (const where of [place, place.peer]) {
+      if (where !== undefined) await removeContainers(where).catch(problem);
+    }
     onEnd({
       schema: 1,
       startedAt,

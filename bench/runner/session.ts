@@ -20,6 +20,7 @@ export const PROBE = '/probe';
 
 const END_MARK = 'sockswitch-bench: the script ended with status ';
 const TIMEOUT_MS = 45_000;
+const AGAIN_MS = 500;
 let serial = 0;
 
 export interface SessionResult {
@@ -75,9 +76,20 @@ export function inBackground(
   };
 }
 
+const NAMES = `sockswitch-bench-${process.pid}-`;
+
 export function nextName(): string {
   serial += 1;
-  return `sockswitch-bench-${process.pid}-${serial}`;
+  return `${NAMES}${serial}`;
+}
+
+/** Removes every container that is left of this run: after an interrupt, one may still have been on its way. */
+export async function removeContainers(place: Place): Promise<void> {
+  const list = [...place.podman, 'ps', '--all', '--quiet', `--filter=name=^${NAMES}`];
+  const ids = (await place.run(list, { always: true })).split('\n').filter((id) => id !== '');
+  if (ids.length === 0) return;
+  const remove = [...place.podman, 'rm', '--force', '--ignore', '--time=0', ...ids];
+  await place.run(remove, { always: true });
 }
 
 /** Runs the container. Throws CommandError with what the script or Podman said. */
@@ -104,11 +116,27 @@ export async function runSession(place: Place, argv: readonly string[]): Promise
     await child;
     return { output, switched };
   } catch (error) {
-    const remove = [...place.podman, 'rm', '--force', '--ignore', '--time=0', name];
-    await place.run(remove, { always: true });
-    await child;
+    child.stdin.end();
+    await removeContainer(place, name, child);
     checkInterrupted();
     throw error;
+  }
+}
+
+/** Again until Podman has ended: it may be about to create the container, and then there is nothing to remove yet. */
+async function removeContainer(
+  place: Place,
+  name: string,
+  podman: PromiseLike<unknown>,
+): Promise<void> {
+  let ended = false;
+  const end = podman.then(() => {
+    ended = true;
+  });
+  while (!ended) {
+    const remove = [...place.podman, 'rm', '--force', '--ignore', '--time=0', name];
+    await place.run(remove, { always: true });
+    await Promise.race([end, sleep(AGAIN_MS)]);
   }
 }
 

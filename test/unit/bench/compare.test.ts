@@ -1,7 +1,10 @@
-import { describe, expect, test } from 'vitest';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
 import { checkLimits, LIMITS } from '../../../bench/limits.js';
 import { change, compareRuns } from '../../../bench/report/compare.js';
-import type { Run, Trial } from '../../../bench/report/results.js';
+import { type Run, readRun, resultsJsonSchema, type Trial } from '../../../bench/report/results.js';
 import { WORKLOADS } from '../../../bench/workloads/index.js';
 
 function run(trials: readonly (readonly [string, string, number, Trial['metrics']])[]): Run {
@@ -133,5 +136,42 @@ describe('limits', () => {
       'sockswitch-pasta, tcp-up, gbits: no result',
       'sockswitch-pasta, tcp-up, cpu_per_gib: no result',
     ]);
+  });
+});
+
+describe('raw data', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'sockswitch-raw-'));
+  afterAll(() => rmSync(directory, { recursive: true }));
+  const write = (text: string) => {
+    const path = join(directory, 'run.json');
+    writeFileSync(path, text);
+    return path;
+  };
+
+  test('is read as it was written', () => {
+    const written = run([['tcp-up', 'host', 1, { gbits: 10 }]]);
+    expect(readRun(write(JSON.stringify(written)))).toEqual(written);
+  });
+
+  test('cut off in the middle', () => {
+    const text = JSON.stringify(run([]));
+    expect(() => readRun(write(text.slice(0, 100)))).toThrow(
+      /cannot read .*run\.json as the raw data of a run: .*JSON/,
+    );
+  });
+
+  test('of something else, or with a wrong value: says where', () => {
+    expect(() => readRun(write('{}'))).toThrow(/run\.json is not the raw data of a run .*schema/);
+    const wrong = { ...run([]), rounds: 'three' };
+    expect(() => readRun(write(JSON.stringify(wrong)))).toThrow(/rounds: /);
+  });
+
+  test('that is not there', () => {
+    expect(() => readRun(join(directory, 'none.json'))).toThrow(/none\.json .*ENOENT/);
+  });
+
+  test("the schema's copy in bench/ is the one that is used", () => {
+    const copy = readFileSync(new URL('../../../bench/schema.json', import.meta.url), 'utf8');
+    expect(JSON.parse(copy)).toEqual(resultsJsonSchema());
   });
 });

@@ -6,6 +6,7 @@
 #include "addon/keeper_link.h"
 #include "addon/values.h"
 #include "kernel/features.h"
+#include "kernel/sock_diag.h"
 #include "kernel/unix_socket.h"
 #include "notify/engine.h"
 #include "switch/accept_guard.h"
@@ -70,9 +71,9 @@ std::uint64_t listener_number(const Napi::CallbackInfo& info) {
 Napi::Value attach(const Napi::CallbackInfo& info, EngineObject& object) {
   Napi::Object options = get_object(info, 0);
   UniqueFd fd(get_int(options, "fd"));
-  auto number =
-      object.engine().attach(std::move(fd), get_int(options, "pid"),
-                             get_string(options, "container"), get_policy(options.Get("policy")));
+  auto number = object.engine().attach(std::move(fd), get_int(options, "pid"),
+                                       get_string(options, "container"),
+                                       get_policy(options.Get("policy"), object.engine()));
   return Napi::Number::New(info.Env(), static_cast<double>(number));
 }
 
@@ -92,6 +93,36 @@ Napi::Value explain(const Napi::CallbackInfo& info, EngineObject& object) {
   return verdict;
 }
 
+Napi::Value reservation_to_js(Napi::Env env, const Engine::Reservation& reservation) {
+  auto object = Napi::Object::New(env);
+  object.Set("number", static_cast<double>(reservation.number));
+  object.Set("fd", reservation.fd);
+  return object;
+}
+
+Napi::Value adopt(const Napi::CallbackInfo& info, EngineObject& object) {
+  UniqueFd fd(static_cast<int>(get_integer(info, 1)));
+  return reservation_to_js(info.Env(),
+                           object.engine().adopt(get_mapping(get_object(info, 0)), std::move(fd)));
+}
+
+// What holds a port of the host.
+Napi::Value port_holders(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    int protocol = get_string(info, 0) == "udp" ? IPPROTO_UDP : IPPROTO_TCP;
+    auto array = Napi::Array::New(env);
+    for (const PortHolder& holder :
+         find_port_holders(protocol, static_cast<std::uint16_t>(get_integer(info, 1)))) {
+      auto object = Napi::Object::New(env);
+      object.Set("inode", holder.inode);
+      object.Set("uid", holder.uid);
+      array.Set(array.Length(), object);
+    }
+    return array;
+  });
+}
+
 Napi::Value create_engine(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   return guarded(env, [&]() -> Napi::Value {
@@ -100,7 +131,15 @@ Napi::Value create_engine(const Napi::CallbackInfo& info) {
     method(object, "attach", shared, attach);
     method(object, "explain", shared, explain);
     method(object, "setPolicy", shared, [](const Napi::CallbackInfo& call, EngineObject& self) {
-      self.engine().set_policy(listener_number(call), get_policy(call[1]));
+      self.engine().set_policy(listener_number(call), get_policy(call[1], self.engine()));
+      return call.Env().Undefined();
+    });
+    method(object, "adopt", shared, adopt);
+    method(object, "reserve", shared, [](const Napi::CallbackInfo& call, EngineObject& self) {
+      return reservation_to_js(call.Env(), self.engine().reserve(get_mapping(get_object(call, 0))));
+    });
+    method(object, "release", shared, [](const Napi::CallbackInfo& call, EngineObject& self) {
+      self.engine().release(static_cast<std::uint64_t>(get_integer(call, 0)));
       return call.Env().Undefined();
     });
     method(object, "counters", shared, [](const Napi::CallbackInfo& call, EngineObject& self) {
@@ -150,6 +189,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("kernelFeatures", Napi::Function::New(env, kernel_features));
   exports.Set("createEngine", Napi::Function::New(env, create_engine));
   exports.Set("connectKeeper", Napi::Function::New(env, connect_keeper));
+  exports.Set("portHolders", Napi::Function::New(env, port_holders));
   exports.Set("peerCredentials", Napi::Function::New(env, peer_credentials_of));
   return exports;
 }

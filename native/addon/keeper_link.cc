@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <uv.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <memory>
@@ -28,6 +29,7 @@ class KeeperLink {
       : env_(env),
         fd_(std::move(fd)),
         on_listener_(Napi::Persistent(get_function(handlers, "onListener"))),
+        on_kept_(Napi::Persistent(get_function(handlers, "onKept"))),
         on_refused_(Napi::Persistent(get_function(handlers, "onRefused"))),
         on_ready_(Napi::Persistent(get_function(handlers, "onReady"))),
         on_close_(Napi::Persistent(get_function(handlers, "onClose"))) {}
@@ -47,8 +49,21 @@ class KeeperLink {
   void send(KeeperMessage type, std::uint64_t id) {
     if (!self_) return;
     KeeperHeader header{.type = type, .id = id};
-    struct iovec part{&header, sizeof header};
+    struct iovec part {
+      &header, sizeof header
+    };
     send_message(fd_.get(), std::span(&part, 1));
+  }
+
+  // A dropped message (the keeper is slow) means that it is not kept: the port ends with the
+  // daemon.
+  void keep(std::uint64_t id, int fd, const std::string& text) {
+    if (!self_) return;
+    KeeperHeader header{
+        .type = KeeperMessage::kKeep, .id = id, .length = static_cast<std::uint32_t>(text.size())};
+    std::array<struct iovec, 2> parts{
+        {{&header, sizeof header}, {const_cast<char*>(text.data()), text.size()}}};
+    send_message(fd_.get(), parts, std::span(&fd, 1));
   }
 
   void close() {
@@ -70,7 +85,9 @@ class KeeperLink {
     }
     switch (header.type) {
       case KeeperMessage::kListener:
-        return listener(header.id, std::move(message), text);
+        return given(on_listener_, "state", header.id, std::move(message), text);
+      case KeeperMessage::kKept:
+        return given(on_kept_, "text", header.id, std::move(message), text);
       case KeeperMessage::kRefused:
         return call(on_refused_, {Napi::String::New(env_, text)});
       case KeeperMessage::kReady:
@@ -78,6 +95,8 @@ class KeeperLink {
       case KeeperMessage::kBusy:
         return lost("another daemon is connected to the keeper");
       case KeeperMessage::kForget:
+      case KeeperMessage::kKeep:
+      case KeeperMessage::kDrop:
       case KeeperMessage::kShutdown:
         break;
     }
@@ -94,13 +113,14 @@ class KeeperLink {
     }
   }
 
-  void listener(std::uint64_t id, Message message, const std::string& text) {
-    if (message.fds.size() != 1) return lost("a listener without its descriptor");
+  void given(const Napi::FunctionReference& handler, const char* name, std::uint64_t id,
+             Message message, const std::string& text) {
+    if (message.fds.size() != 1) return lost("a packet without its descriptor");
     auto object = Napi::Object::New(env_);
     object.Set("id", static_cast<double>(id));
     object.Set("fd", message.fds.front().release());  // the handler's from here on
-    object.Set("state", text);
-    call(on_listener_, {object});
+    object.Set(name, text);
+    call(handler, {object});
   }
 
   void lost(const std::string& reason) {
@@ -117,6 +137,7 @@ class KeeperLink {
   uv_poll_t poll_{};
   std::shared_ptr<KeeperLink> self_;
   Napi::FunctionReference on_listener_;
+  Napi::FunctionReference on_kept_;
   Napi::FunctionReference on_refused_;
   Napi::FunctionReference on_ready_;
   Napi::FunctionReference on_close_;
@@ -126,7 +147,9 @@ constexpr int kFirstPacketMs = 2000;
 
 // The keeper speaks first. Throws ErrnoError: EBUSY, or ETIMEDOUT if it is silent.
 void await_welcome(int fd) {
-  struct pollfd state{.fd = fd, .events = POLLIN};
+  struct pollfd state {
+    .fd = fd, .events = POLLIN
+  };
   if (::poll(&state, 1, kFirstPacketMs) <= 0)
     throw ErrnoError(ETIMEDOUT, "connect", "to the keeper");
   KeeperHeader header;
@@ -153,6 +176,15 @@ Napi::Value connect_keeper(const Napi::CallbackInfo& info) {
     object.Set("forget", Napi::Function::New(env, [link](const Napi::CallbackInfo& call) {
                  auto id = static_cast<std::uint64_t>(get_integer(call, 0));
                  guarded(call.Env(), [&] { link->send(KeeperMessage::kForget, id); });
+               }));
+    object.Set("keep", Napi::Function::New(env, [link](const Napi::CallbackInfo& call) {
+                 auto id = static_cast<std::uint64_t>(get_integer(call, 0));
+                 auto kept = static_cast<int>(get_integer(call, 1));
+                 guarded(call.Env(), [&] { link->keep(id, kept, get_string(call, 2)); });
+               }));
+    object.Set("drop", Napi::Function::New(env, [link](const Napi::CallbackInfo& call) {
+                 auto id = static_cast<std::uint64_t>(get_integer(call, 0));
+                 guarded(call.Env(), [&] { link->send(KeeperMessage::kDrop, id); });
                }));
     object.Set("close",
                Napi::Function::New(env, [link](const Napi::CallbackInfo&) { link->close(); }));

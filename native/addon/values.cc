@@ -20,6 +20,19 @@ std::vector<std::string> get_strings(const Napi::Object& object, const char* key
   return result;
 }
 
+std::vector<std::uint64_t> get_numbers(const Napi::Object& object, const char* key) {
+  Napi::Value value = object.Get(key);
+  if (!value.IsArray()) wrong(object.Env(), key, "an array of numbers");
+  auto array = value.As<Napi::Array>();
+  std::vector<std::uint64_t> result;
+  for (std::uint32_t i = 0; i < array.Length(); ++i) {
+    Napi::Value element = array.Get(i);
+    if (!element.IsNumber()) wrong(object.Env(), key, "an array of numbers");
+    result.push_back(static_cast<std::uint64_t>(element.As<Napi::Number>().Int64Value()));
+  }
+  return result;
+}
+
 const char* event_type(ListenerEvent::Type type) {
   switch (type) {
     case ListenerEvent::Type::kFirstOutcome:
@@ -81,10 +94,27 @@ std::int64_t get_integer(const Napi::CallbackInfo& info, std::size_t index) {
   return info[index].As<Napi::Number>().Int64Value();
 }
 
-Policy get_policy(const Napi::Value& value) {
+Mapping get_mapping(const Napi::Object& object) {
+  Mapping mapping;
+  std::string protocol = get_string(object, "protocol");
+  if (protocol != "tcp" && protocol != "udp") wrong(object.Env(), "protocol", "tcp or udp");
+  mapping.protocol = protocol == "tcp" ? IPPROTO_TCP : IPPROTO_UDP;
+  if (object.Get("hostAddress").IsString()) {
+    mapping.host = Address::parse(get_string(object, "hostAddress"));
+    if (!mapping.host) wrong(object.Env(), "hostAddress", "a numeric address");
+  }
+  mapping.host_port = static_cast<std::uint16_t>(get_int(object, "hostPort"));
+  mapping.container_port = static_cast<std::uint16_t>(get_int(object, "containerPort"));
+  return mapping;
+}
+
+Policy get_policy(const Napi::Value& value, const Engine& engine) {
   if (!value.IsObject()) wrong(value.Env(), "policy", "an object");
   auto object = value.As<Napi::Object>();
-  return Policy::compile(get_strings(object, "ignore"), get_strings(object, "podmanNetworks"));
+  Policy policy =
+      Policy::compile(get_strings(object, "ignore"), get_strings(object, "podmanNetworks"));
+  policy.published = engine.published(get_numbers(object, "publish"));
+  return policy;
 }
 
 Napi::Object to_js(Napi::Env env, const OutcomeCounters& counters) {

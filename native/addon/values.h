@@ -18,7 +18,8 @@ Napi::Function get_function(const Napi::Object& object, const char* key);
 Napi::Object get_object(const Napi::CallbackInfo& info, std::size_t index);
 std::string get_string(const Napi::CallbackInfo& info, std::size_t index);
 std::int64_t get_integer(const Napi::CallbackInfo& info, std::size_t index);
-Policy get_policy(const Napi::Value& value);
+Policy get_policy(const Napi::Value& value, const Engine& engine);
+Mapping get_mapping(const Napi::Object& object);
 
 Napi::Object to_js(Napi::Env env, const OutcomeCounters& counters);
 Napi::Object to_js(Napi::Env env, const ListenerEvent& event);

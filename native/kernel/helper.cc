@@ -64,30 +64,34 @@ pid_t start(const std::string& helper, int reply, std::span<const int> fds,
 
 }  // namespace
 
-Message run_helper(const std::string& helper, std::span<const int> fds,
-                   const std::vector<std::string>& arguments) {
+HelperProcess::HelperProcess(const std::string& helper, std::span<const int> fds,
+                             const std::vector<std::string>& arguments) {
   int pair[2];
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) throw_errno("socketpair");
-  UniqueFd ours(pair[0]);
+  channel_ = UniqueFd(pair[0]);
   UniqueFd theirs(pair[1]);
-  struct timeval limit{kHelperSeconds, 0};
-  ::setsockopt(ours.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-  pid_t child = start(helper, theirs.get(), fds, arguments);
-  theirs.reset();
+  struct timeval limit {
+    kHelperSeconds, 0
+  };
+  ::setsockopt(channel_.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  child_ = start(helper, theirs.get(), fds, arguments);
+}
 
-  Message message;
-  int receive_error = 0;
-  try {
-    message = receive_message(ours.get(), sizeof(int));
-  } catch (const ErrnoError& failure) {
-    receive_error = failure.error();
+HelperProcess::~HelperProcess() {
+  channel_.reset();
+  ::kill(child_, SIGKILL);  // not reaped yet, so the id is still its own
+  while (::waitpid(child_, nullptr, 0) < 0 && errno == EINTR) {
   }
-  ours.reset();
-  if (receive_error != 0) ::kill(child, SIGKILL);  // not reaped yet, so the id is still its own
-  while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
-  }
-  if (receive_error != 0) throw ErrnoError(receive_error, "recvmsg", helper);
-  return message;
+}
+
+Message HelperProcess::ask(std::span<const struct iovec> question) const {
+  if (!question.empty()) send_message(channel_.get(), question);
+  return receive_message(channel_.get(), sizeof(int));
+}
+
+Message run_helper(const std::string& helper, std::span<const int> fds,
+                   const std::vector<std::string>& arguments) {
+  return HelperProcess(helper, fds, arguments).ask({});
 }
 
 int helper_error(const Message& answer) {

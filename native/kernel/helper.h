@@ -15,6 +15,24 @@ namespace sockswitch {
 Message run_helper(const std::string& helper, std::span<const int> fds,
                    const std::vector<std::string>& arguments);
 
+// A helper that stays and answers one message after the other, until it is dropped.
+class HelperProcess {
+ public:
+  // As run_helper(). Throws ErrnoError.
+  HelperProcess(const std::string& helper, std::span<const int> fds,
+                const std::vector<std::string>& arguments);
+  ~HelperProcess();
+  HelperProcess(const HelperProcess&) = delete;
+  HelperProcess& operator=(const HelperProcess&) = delete;
+
+  // Waits for at most a few seconds. Throws ErrnoError.
+  Message ask(std::span<const struct iovec> question) const;
+
+ private:
+  UniqueFd channel_;
+  pid_t child_ = 0;
+};
+
 // The errno that an answer says; 0 if it says success.
 int helper_error(const Message& answer);
 

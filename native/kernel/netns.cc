@@ -4,9 +4,12 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
+#include <cerrno>
+
 #include "kernel/errno_error.h"
 #include "kernel/helper.h"
 #include "kernel/linux_abi.h"
+#include "programs/netns_protocol.h"
 
 namespace sockswitch {
 
@@ -14,7 +17,7 @@ Netns Netns::of_process(pid_t pid) {
   std::string path = "/proc/" + std::to_string(pid) + "/ns/net";
   UniqueFd net(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!net) throw_errno("open", path);
-  struct stat status{};
+  struct stat status {};
   if (::fstat(net.get(), &status) != 0) throw_errno("fstat", path);
   UniqueFd user(::ioctl(net.get(), abi::kNsGetUserns));
   if (!user) throw_errno("ioctl", "NS_GET_USERNS " + path);
@@ -32,6 +35,22 @@ UniqueFd Netns::open_socket(const std::string& helper, int domain, int type, int
       helper, {"socket", std::to_string(domain), std::to_string(type), std::to_string(protocol)});
   if (fds.size() != 1) throw ErrnoError(EPROTO, "sockswitch-netns");
   return std::move(fds.front());
+}
+
+std::unique_ptr<SocketSource> Netns::start_source(const std::string& helper) const {
+  const int namespaces[] = {user_.get(), net_.get()};
+  return std::make_unique<SocketSource>(helper, namespaces);
+}
+
+UniqueFd SocketSource::open(int domain, int type, int protocol) const {
+  SocketRequest request{domain, type, protocol};
+  struct iovec question {
+    &request, sizeof request
+  };
+  Message answer = process_.ask(std::span(&question, 1));
+  if (int error = helper_error(answer)) throw ErrnoError(error, "sockswitch-netns", "socket");
+  if (answer.fds.size() != 1) throw ErrnoError(EPROTO, "sockswitch-netns", "socket");
+  return std::move(answer.fds.front());
 }
 
 std::vector<UniqueFd> Netns::run(const std::string& helper,

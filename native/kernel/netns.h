@@ -4,9 +4,12 @@
 #include <sys/types.h>
 
 #include <functional>
+#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "kernel/helper.h"
 #include "kernel/unique_fd.h"
 
 namespace sockswitch {
@@ -15,6 +18,18 @@ struct NetnsIdentity {
   dev_t device = 0;
   ino_t inode = 0;
   auto operator<=>(const NetnsIdentity&) const = default;
+};
+
+// Makes one socket after the other in a network namespace, in some 50 us each.
+class SocketSource {
+ public:
+  SocketSource(const std::string& helper, std::span<const int> namespaces)
+      : process_(helper, namespaces, {"serve"}) {}
+  // Throws ErrnoError.
+  UniqueFd open(int domain, int type, int protocol) const;
+
+ private:
+  HelperProcess process_;
 };
 
 // A network namespace that is held open.
@@ -32,6 +47,8 @@ class Netns {
   // Runs the helper in this namespace; returns the descriptors it sends. Throws ErrnoError.
   std::vector<UniqueFd> open_view(const std::string& helper) const;
   UniqueFd open_socket(const std::string& helper, int domain, int type, int protocol) const;
+  // A helper that stays there. Throws ErrnoError.
+  std::unique_ptr<SocketSource> start_source(const std::string& helper) const;
 
  private:
   Netns(UniqueFd net, UniqueFd user, NetnsIdentity identity)

@@ -1,6 +1,7 @@
 // bind(2).
 //
 //   IPv4 or IPv6 socket of a container  executed here, on our copy of descriptor and address
+//   TCP, to a published port            a socket of the host takes its place (published.cc)
 //   a host socket, not connected        becomes a container socket first
 //   a host socket, connected            EINVAL, or what the kernel says of the address before that
 //   AF_UNIX, netlink, packet, ...       the kernel's: paths, umask and mount namespace are the
@@ -19,6 +20,7 @@
 #include <cerrno>
 
 #include "kernel/syscalls.h"
+#include "notify/published.h"
 #include "notify/target.h"
 #include "switch/host_socket.h"
 
@@ -48,12 +50,26 @@ int error_if_connected(const Context& context, const Target& target, sockaddr_st
   return result == 0 ? EINVAL : errno;
 }
 
+bool may_bind(Context& context, const Target& target, std::uint16_t port) {
+  return context.ports.may_bind(target.caller.tid(), target.socket.get(), target.identity.netns,
+                                port);
+}
+
+// A service's socket of the host: bound by this very call, if a signal made the kernel repeat it.
+Outcome bound_already(Context& context, const Target& target) {
+  std::uint64_t cookie = socket_cookie(target.socket.get());
+  if (!context.interrupted.has_results() || !context.interrupted.take_result(cookie)) {
+    return refuse(context, target.id, EINVAL);
+  }
+  if (!context.notify.answer(target.id, 0)) context.interrupted.keep_result(cookie, 0);
+  return Outcome::kHousekeeping;
+}
+
 Outcome execute(Context& context, const Target& target, const sockaddr_storage& address,
                 std::uint32_t length) {
   int fd = target.socket.get();
   std::uint64_t cookie = socket_cookie(fd);
-  if (!context.ports.may_bind(target.caller.tid(), fd, target.identity.netns,
-                              port_of(address, length))) {
+  if (!may_bind(context, target, port_of(address, length))) {
     return refuse(context, target.id, EACCES);
   }
   // What was read of this caller is its own only if it has been waiting all the time.
@@ -89,6 +105,7 @@ Outcome handle_bind(Context& context, const abi::SeccompNotif& notification,
     return refuse(context, id, EFAULT);
   }
   if (target->of_host(context)) {
+    if (published_port(context, *target)) return bound_already(context, *target);
     if (!is_closed(target->socket.get())) {
       return refuse(context, id, error_if_connected(context, *target, address, arguments.length));
     }
@@ -97,7 +114,18 @@ Outcome handle_bind(Context& context, const abi::SeccompNotif& notification,
       return Outcome::kInternal;
     }
   }
-  return execute(context, *target, address, arguments.length);
+  auto to = destination_of(address, arguments.length);
+  auto published = to ? published_bind(context, *target, *to) : std::nullopt;
+  if (!published) return execute(context, *target, address, arguments.length);
+  if (published->outcome == Outcome::kPublished && !target->identity.bound &&
+      address.ss_family == target->identity.domain) {
+    if (!may_bind(context, *target, to->port)) return refuse(context, id, EACCES);
+    if (!context.notify.valid(id)) return Outcome::kCallerGone;
+    if (auto done = bind_published(context, *target, *to, *published->port)) return *done;
+  }
+  Outcome executed = execute(context, *target, address, arguments.length);
+  if (executed != Outcome::kHousekeeping) return executed;
+  return published->port ? Outcome::kPublishedRelayed : published->outcome;
 }
 
 }  // namespace sockswitch

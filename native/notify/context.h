@@ -11,6 +11,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "kernel/control_thread.h"
 #include "notify/caller.h"
@@ -78,12 +79,26 @@ class Interrupted {
   std::deque<Result> results_;
 };
 
+// What a service asked to be bound to, for its sockets of the host that do not listen yet.
+class BoundInside {
+ public:
+  void remember(std::uint64_t socket, const Address& inside);
+  // The unspecified address if it is not known.
+  Address take(std::uint64_t socket);
+
+ private:
+  std::deque<std::pair<std::uint64_t, Address>> sockets_;
+};
+
+class Relay;
+
 // One for the whole process.
 struct Host {
   const std::string& helper;  // the path of sockswitch-netns
   HostNetwork& network;
   ControlThread& control;
   const OptionBaselines& fresh;
+  Relay& relay;
 };
 
 struct Context {
@@ -91,6 +106,7 @@ struct Context {
   const Host& host;
   CallerCache& callers;
   Interrupted& interrupted;
+  BoundInside& bound;
   PortPrivilege& ports;
   // Without a view where it could not be looked up: only bind and listen are handled then.
   const ContainerNetwork& container;

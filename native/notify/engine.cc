@@ -20,7 +20,7 @@ OptionBaselines read_host_baselines() {
 
 // Each container takes some descriptors, and the epoll transfer needs the containers' numbers.
 void raise_descriptor_limit() {
-  struct rlimit limit{};
+  struct rlimit limit {};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &limit);
@@ -34,7 +34,8 @@ Engine::Engine(std::string helper, Listener::Sink sink)
       network_(watcher_),
       views_(helper_, network_, watcher_, control_),
       fresh_(read_host_baselines()),
-      host_{helper_, network_, control_, fresh_} {
+      relay_(control_),
+      host_{helper_, network_, control_, fresh_, relay_} {
   raise_descriptor_limit();
 }
 
@@ -83,6 +84,39 @@ RouteDecision Engine::explain(std::uint64_t number, const Destination& to, std::
     device = name;
   }
   return decision;
+}
+
+Engine::Reservation Engine::reserve(const Mapping& mapping) {
+  return adopt(mapping, sockswitch::reserve(mapping));
+}
+
+Engine::Reservation Engine::adopt(const Mapping& mapping, UniqueFd fd) {
+  std::lock_guard lock(mutex_);
+  auto publication = std::make_shared<Publication>();
+  publication->id = next_publication_++;
+  publication->mapping = mapping;
+  int number = fd.get();
+  relay_.add(publication, std::move(fd));
+  publications_.emplace(publication->id, publication);
+  return {publication->id, number};
+}
+
+void Engine::release(std::uint64_t reservation) {
+  std::lock_guard lock(mutex_);
+  publications_.erase(reservation);
+  relay_.remove(reservation);
+}
+
+std::vector<std::shared_ptr<Publication>> Engine::published(
+    const std::vector<std::uint64_t>& reservations) const {
+  std::lock_guard lock(mutex_);
+  std::vector<std::shared_ptr<Publication>> found;
+  for (std::uint64_t number : reservations) {
+    if (auto known = publications_.find(number); known != publications_.end()) {
+      found.push_back(known->second);
+    }
+  }
+  return found;
 }
 
 void Engine::bury(Entry entry) {

@@ -10,6 +10,7 @@
 
 #include "kernel/watcher.h"
 #include "notify/listener.h"
+#include "publish/relay.h"
 
 namespace sockswitch {
 
@@ -27,6 +28,18 @@ class Engine {
   void set_policy(std::uint64_t listener, Policy policy);
   const OutcomeCounters& counters(std::uint64_t listener) const;
   // What would happen now to a connect to `to`, in words; `device` gets the egress device's name.
+  // Reserves a port of the host. The descriptor stays the engine's. Throws ErrnoError.
+  struct Reservation {
+    std::uint64_t number;
+    int fd;
+  };
+  Reservation reserve(const Mapping& mapping);
+  // A reservation that an earlier daemon made.
+  Reservation adopt(const Mapping& mapping, UniqueFd fd);
+  void release(std::uint64_t reservation);
+  // Those of these numbers that exist, for a policy.
+  std::vector<std::shared_ptr<Publication>> published(
+      const std::vector<std::uint64_t>& reservations) const;
   RouteDecision explain(std::uint64_t listener, const Destination& to, std::string& detail,
                         std::string& device) const;
   void forget(std::uint64_t listener);
@@ -49,6 +62,7 @@ class Engine {
   HostNetwork network_;
   NetworkViews views_;
   OptionBaselines fresh_;
+  Relay relay_;
   Host host_;
 
   // Control calls come from one thread; the lock is for `explain` and `counters` from elsewhere.
@@ -56,6 +70,8 @@ class Engine {
   std::map<std::string, std::weak_ptr<ContainerState>> containers_;
   std::map<std::uint64_t, Entry> listeners_;
   std::uint64_t next_ = 1;
+  std::map<std::uint64_t, std::shared_ptr<Publication>> publications_;
+  std::uint64_t next_publication_ = 1;
   // Listeners that are ending. A container can keep its listener's thread busy or waiting (memory
   // or files of a FUSE server that does not answer), which must not stop whoever forgets it.
   std::vector<std::future<void>> ending_;

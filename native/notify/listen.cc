@@ -4,6 +4,7 @@
 // thread could put a host socket there that is not connected (any more), which would then accept
 // connections on a port of the host.
 //
+//   a published port's            by this thread; the relay opens its doors (published.cc)
 //   a host socket, not connected  becomes a container socket first
 //   a host socket, connected      EINVAL, as the kernel would say
 //   AF_UNIX                       by the helper program, with the caller's user, groups and pid
@@ -19,6 +20,7 @@
 #include "kernel/helper.h"
 #include "kernel/syscalls.h"
 #include "kernel/task.h"
+#include "notify/published.h"
 #include "notify/target.h"
 
 namespace sockswitch {
@@ -59,14 +61,15 @@ Outcome handle_listen(Context& context, const abi::SeccompNotif& notification,
     return finish(context, id, listen_as(context, tid, fetched.socket.get(), backlog));
   }
   UniqueFd socket;
+  std::shared_ptr<Publication> port;
   auto identity = identify(fetched.socket.get());
   if (identity && identity->netns == context.host.network.cookie()) {
     auto target = as_target(notification, arguments.fd, std::move(fetched));
-    if (!target || !is_closed(target->socket.get()) ||
-        probe_connect(target->socket.get(), target->identity.domain) != 0) {
-      return finish(context, id, EINVAL);
-    }
-    if (!switch_back(context, *target)) {
+    if (target) port = published_port(context, *target);
+    bool closed = target && is_closed(target->socket.get()) &&
+                  probe_connect(target->socket.get(), target->identity.domain) == 0;
+    if (!port && !closed) return finish(context, id, EINVAL);
+    if (!port && !switch_back(context, *target)) {
       finish(context, id, ENOBUFS);
       return Outcome::kInternal;
     }
@@ -74,7 +77,12 @@ Outcome handle_listen(Context& context, const abi::SeccompNotif& notification,
   } else {
     socket = std::move(fetched.socket);
   }
-  return finish(context, id, ::listen(socket.get(), backlog) == 0 ? 0 : errno);
+  int error = port ? listen_published(context, socket.get(), backlog, *port)
+              : ::listen(socket.get(), backlog) == 0 ? 0
+                                                     : errno;
+  if (error != 0) return finish(context, id, error);
+  if (identity) published_listen(context, socket.get(), *identity, port);
+  return finish(context, id, 0);
 }
 
 }  // namespace sockswitch

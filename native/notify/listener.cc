@@ -30,6 +30,7 @@
 #include <exception>
 
 #include "kernel/errno_error.h"
+#include "publish/relay.h"
 
 namespace sockswitch {
 namespace {
@@ -44,7 +45,7 @@ int wake_signal() { return SIGRTMIN + 6; }
 void install_wake_signal() {
   static std::once_flag once;
   std::call_once(once, [] {
-    struct sigaction action{};
+    struct sigaction action {};
     action.sa_handler = [](int) {};
     ::sigaction(wake_signal(), &action, nullptr);
   });
@@ -112,7 +113,7 @@ bool Listener::hang_up() {
 bool Listener::interrupted() {
   if (done_) return true;
   ::pthread_kill(thread_.native_handle(), wake_signal());
-  constexpr struct timespec kPause{0, 200'000};
+  constexpr struct timespec kPause { 0, 200'000 };
   ::nanosleep(&kPause, nullptr);
   return done_;
 }
@@ -133,7 +134,7 @@ void Listener::run() {
   bool own_table = ::syscall(SYS_close_range, notify_fd + 1, ~0U, kCloseRangeUnshare) == 0 &&
                    (notify_fd == 0 || ::syscall(SYS_close_range, 0, notify_fd - 1, 0) == 0);
   if (own_table) {
-    Session session{NotifyFd(UniqueFd(notify_.get())), {}, {}, PortPrivilege(host_.helper)};
+    Session session{NotifyFd(UniqueFd(notify_.get())), {}, {}, {}, PortPrivilege(host_.helper)};
     serve(session);
   } else {
     report(ListenerEvent::Type::kFailed, Outcome::kInternal, "close_range (Linux 5.9)");
@@ -179,16 +180,31 @@ void Listener::report(ListenerEvent::Type type, Outcome outcome, const std::stri
 // Null, and why, when the network cannot be looked up: nothing is switched then, and a call a
 // second later tries again.
 const ContainerNetwork* Listener::network(Session& session, pid_t caller, std::string& detail) {
-  if (const auto* known = container_->network()) return known;
+  if (const auto* known = container_->network()) {
+    if (!session.relay_knows) tell_relay(session, known->view);
+    return known;
+  }
   auto now = std::chrono::steady_clock::now();
   if (now < session.next_lookup) return nullptr;
   try {
     host_.control.run([&] { container_->network(views_, caller); });
+    return network(session, caller, detail);
   } catch (const std::exception& error) {
     session.next_lookup = now + kLookupPause;
     detail = error.what();
   }
   return container_->network();
+}
+
+void Listener::tell_relay(Session& session, const std::shared_ptr<NetworkView>& view) {
+  session.relay_knows = true;
+  for (const auto& publication : policy()->published) {
+    try {
+      host_.relay.attach(publication->id, view);
+    } catch (const ErrnoError& error) {
+      report(ListenerEvent::Type::kFirstOutcome, Outcome::kInternal, error.what());
+    }
+  }
 }
 
 void Listener::handle(Session& session, const abi::SeccompNotif& notification) {
@@ -199,10 +215,15 @@ void Listener::handle(Session& session, const abi::SeccompNotif& notification) {
   const auto* container = network(session, static_cast<pid_t>(notification.pid), detail);
   auto policy = this->policy();
   session.interrupted.expire();
-  Context context{session.notify,  host_,
-                  session.callers, session.interrupted,
-                  session.ports,   container ? *container : kUnknown,
-                  *policy,         session.epoll_generation,
+  Context context{session.notify,
+                  host_,
+                  session.callers,
+                  session.interrupted,
+                  session.bound,
+                  session.ports,
+                  container ? *container : kUnknown,
+                  *policy,
+                  session.epoll_generation,
                   detail};
   auto give_up = [&] {
     if (never_continued(arguments.call)) {

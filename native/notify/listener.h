@@ -66,9 +66,11 @@ class Listener {
     NotifyFd notify;
     CallerCache callers;
     Interrupted interrupted;
+    BoundInside bound;
     PortPrivilege ports;
     std::uint64_t epoll_generation = 1;
     std::chrono::steady_clock::time_point next_lookup;
+    bool relay_knows = false;  // the network of the container, for its published ports
   };
   void run();
   void serve(Session& session);
@@ -77,6 +79,7 @@ class Listener {
   Outcome dispatch(Session& session, Context& context, const abi::SeccompNotif& notification,
                    const CallArguments& arguments);
   const ContainerNetwork* network(Session& session, pid_t caller, std::string& detail);
+  void tell_relay(Session& session, const std::shared_ptr<NetworkView>& view);
   void report(ListenerEvent::Type type, Outcome outcome, const std::string& detail);
   bool interrupted();
 

@@ -1,6 +1,7 @@
 // Which destinations may be switched, by address alone: the rules that need no routing table.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,10 +12,13 @@
 
 namespace sockswitch {
 
+struct Publication;  // publish/publication.h
+
 // What configuration and annotations say, compiled by the control plane (src/policy/compile.ts).
 struct Policy {
   PrefixSet ignore;
   PrefixSet podman_networks;
+  std::vector<std::shared_ptr<Publication>> published;
 
   // Throws std::invalid_argument naming the text that is no prefix.
   static Policy compile(const std::vector<std::string>& ignore,

@@ -74,6 +74,8 @@ class NetworkView {
   RouteDecision explain(const Address& destination, std::string& detail);
   // A new socket in this namespace, in the calling thread's table. Throws ErrnoError.
   UniqueFd open_socket(int domain, int type, int protocol) const;
+  // A maker of sockets in this namespace, for threads with the common table. Throws ErrnoError.
+  std::unique_ptr<SocketSource> start_source() const { return netns_.start_source(helper_); }
   // A fresh TCP socket of this namespace to compare options with; -1 if the domain is not to be
   // had.
   int fresh_socket(int domain) const;

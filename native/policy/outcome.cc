@@ -6,6 +6,7 @@ const std::array<OutcomeInfo, kOutcomeCount>& outcome_table() {
   using enum OutcomeKind;
   static constexpr std::array<OutcomeInfo, kOutcomeCount> kTable{{
       {Outcome::kSwitched, kSwitched, "switched", "accelerated: a socket of the host"},
+      {Outcome::kPublished, kSwitched, "published", "a published port: a socket of the host"},
       {Outcome::kOtherFamily, kPassed, "other-family",
        "not an IPv4 or IPv6 address (AF_UNIX, ...)"},
       {Outcome::kNotASocket, kPassed, "not-a-socket", "not an IPv4 or IPv6 socket"},
@@ -39,6 +40,10 @@ const std::array<OutcomeInfo, kOutcomeCount>& outcome_table() {
        "has a socket option that cannot be carried over"},
       {Outcome::kEpoll, kFallback, "epoll", "its epoll registration could not be carried over"},
       {Outcome::kHostError, kFallback, "host-error", "the host could not connect"},
+      {Outcome::kPublishedRelayed, kFallback, "published-relayed",
+       "a published port whose clients are relayed to the container's own socket"},
+      {Outcome::kPublishedOther, kFallback, "published-other-protocol",
+       "the port is published with the other protocol only (tcp, udp): nothing leads to this one"},
       {Outcome::kCallerGone, kPassed, "caller-gone", "the caller went away or was interrupted"},
       {Outcome::kInternal, kFallback, "internal", "an error inside sockswitch"},
   }};

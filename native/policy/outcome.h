@@ -18,6 +18,7 @@ enum class OutcomeKind : std::uint8_t {
 
 enum class Outcome : std::uint8_t {
   kSwitched,
+  kPublished,
   kOtherFamily,
   kNotASocket,
   kLoopback,
@@ -43,6 +44,8 @@ enum class Outcome : std::uint8_t {
   kSocketOption,
   kEpoll,
   kHostError,
+  kPublishedRelayed,
+  kPublishedOther,
   kCallerGone,
   kInternal,
   kCount,

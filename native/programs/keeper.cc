@@ -28,6 +28,9 @@
 // A held listener ends with EPOLLHUP (no process has the filter any more) or kForget. Its
 // notifications do not wake the keeper, because epoll is asked for no event but that.
 //
+// The daemon may also give it descriptors to keep (reserved ports), which the next daemon gets back
+// first. They end with kDrop.
+//
 // Limits: kMaxPeers connections (others wait in the backlog, as they do when descriptors run short:
 // each connection reserves one more descriptor for the listener it may bring), kMaxStateBytes a
 // state, kMaxRefusals remembered refusals and as many reported in kRefusalWindow. Peers of another
@@ -81,6 +84,9 @@ constexpr seconds kRefusalWindow{10};
 // When the kernel is short of something that no event announces, it is asked again after this time.
 constexpr milliseconds kRetryTime{100};
 constexpr std::size_t kReceiveBytes = std::size_t{16} * 1024;
+// Reserved ports; each takes a descriptor.
+constexpr std::size_t kMaxKept = 16384;
+constexpr std::size_t kMaxKeptTextBytes = 1024;
 constexpr int kBacklog = 1024;
 // Descriptors beside peers and listeners: standard streams, directory, lock, sockets, daemon, a
 // newcomer.
@@ -147,6 +153,12 @@ struct Peer {
 struct Held {
   UniqueFd listener;
   std::string state;
+};
+
+// A reserved port, as the daemon gave it.
+struct Kept {
+  UniqueFd descriptor;
+  std::string text;
 };
 
 bool is_seccomp_listener(int fd) {
@@ -410,7 +422,8 @@ class Keeper {
 
   bool has_room_for_peer() const {
     return peers_.size() < kMaxPeers &&
-           kOwnDescriptors + held_.size() + 2 * (peers_.size() + 1) <= descriptor_limit_;
+           kOwnDescriptors + held_.size() + kept_.size() + 2 * (peers_.size() + 1) <=
+               descriptor_limit_;
   }
 
   void accept_peers() {
@@ -525,6 +538,8 @@ class Keeper {
   void drop_daemon() {
     daemon_.reset();
     next_to_send_ = 0;
+    next_kept_ = 0;
+    kept_sent_ = false;
     ready_sent_ = false;
     awaiting_room_ = false;
     send_again_at_.reset();
@@ -533,21 +548,28 @@ class Keeper {
   void hear_daemon() {
     try {
       while (daemon_) {
-        const Message message = receive_message(daemon_.get(), sizeof(KeeperHeader));
+        Message message = receive_message(daemon_.get(), sizeof(KeeperHeader) + kMaxKeptTextBytes);
         KeeperHeader header;
-        if (message.end || message.bytes.size() != sizeof(header)) return drop_daemon();
+        if (message.end || message.bytes.size() < sizeof(header)) return drop_daemon();
         std::memcpy(&header, message.bytes.data(), sizeof(header));
-        if (message.truncated || header.magic != kKeeperMagic) return drop_daemon();
-        obey(header);
+        if (message.truncated || header.magic != kKeeperMagic ||
+            header.length != message.bytes.size() - sizeof(header)) {
+          return drop_daemon();
+        }
+        obey(header, std::move(message));
       }
     } catch (const ErrnoError& error) {
       if (error.error() != EAGAIN) drop_daemon();
     }
   }
 
-  void obey(const KeeperHeader& header) {
+  void obey(const KeeperHeader& header, Message message) {
     if (header.type == KeeperMessage::kForget) {
       release(header.id);
+    } else if (header.type == KeeperMessage::kKeep && message.fds.size() == 1) {
+      keep(header.id, std::move(message));
+    } else if (header.type == KeeperMessage::kDrop) {
+      kept_.erase(header.id);
     } else if (header.type == KeeperMessage::kShutdown) {
       (header.id == 0 ? end_when_idle_ : ending_) = true;
     } else {
@@ -555,12 +577,19 @@ class Keeper {
     }
   }
 
+  // Without room it is not kept: it then ends with the daemon, as it would without us.
+  void keep(std::uint64_t id, Message message) {
+    if (kept_.size() >= kMaxKept) return;
+    kept_.insert_or_assign(id, Kept{.descriptor = std::move(message.fds.front()),
+                                    .text = message.bytes.substr(sizeof(KeeperHeader))});
+  }
+
   // Sends all that the daemon has not got yet and its socket takes.
   void serve_daemon() {
     if (!daemon_ || (send_again_at_ && Clock::now() < *send_again_at_)) return;
     send_again_at_.reset();
     try {
-      const bool all_sent = send_listeners() && send_ready() && send_refusals();
+      const bool all_sent = send_kept() && send_listeners() && send_ready() && send_refusals();
       if (all_sent == awaiting_room_) {
         poller_.modify(daemon_.get(), all_sent ? EPOLLIN : EPOLLIN | EPOLLOUT,
                        tag(Source::kDaemon));
@@ -574,6 +603,22 @@ class Keeper {
         drop_daemon();
       }
     }
+  }
+
+  // What an earlier daemon left; nothing is added to that by this one.
+  bool send_kept() {
+    while (!kept_sent_) {
+      const auto next = kept_.lower_bound(next_kept_);
+      if (next == kept_.end()) {
+        kept_sent_ = true;
+        break;
+      }
+      const std::array<int, 1> fds = {next->second.descriptor.get()};
+      const KeeperHeader header = {.type = KeeperMessage::kKept, .id = next->first};
+      if (!send(daemon_.get(), header, next->second.text, fds)) return false;
+      next_kept_ = next->first + 1;
+    }
+    return true;
   }
 
   bool send_listeners() {
@@ -640,7 +685,11 @@ class Keeper {
   std::uint64_t next_id_ = 1;
   Refusals refusals_;
 
+  std::map<std::uint64_t, Kept> kept_;
+
   UniqueFd daemon_;
+  std::uint64_t next_kept_ = 0;
+  bool kept_sent_ = false;
   std::uint64_t next_to_send_ = 0;  // listeners below this number the daemon has got
   bool ready_sent_ = false;
   bool awaiting_room_ = false;                      // epoll is asked for EPOLLOUT

@@ -7,9 +7,14 @@
 //   keeper -> daemon   kListener  id, text = ContainerProcessState (JSON), one descriptor
 //   (SCM_RIGHTS)
 //                      kRefused   text = why something sent to the listener socket was refused
+//                      kKept      id, text, one descriptor: what an earlier daemon gave it
 //                      kReady     everything that was held before this daemon came has been sent
 //                      kBusy      another daemon is connected
 //   daemon -> keeper   kForget    id: this listener's process tree has ended
+//                      kKeep      id, text, one descriptor (SCM_RIGHTS): hold this, and hand it to
+//                      the
+//                                 next daemon, before any listener. `id` is the daemon's
+//                      kDrop      id: of a kKeep
 //                      kShutdown  id = 0: end when nothing is held any more; 1: end now
 #pragma once
 
@@ -27,6 +32,9 @@ enum class KeeperMessage : std::uint32_t {
   kBusy = 4,
   kForget = 5,
   kShutdown = 6,
+  kKeep = 7,
+  kKept = 8,
+  kDrop = 9,
 };
 
 struct KeeperHeader {

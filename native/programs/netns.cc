@@ -144,8 +144,8 @@ int listen_as(int tid, int backlog) {
 
 // Containers with the host's pid namespace have nothing to enter, and nobody may.
 void enter_pid_namespace() {
-  struct stat wanted{};
-  struct stat own{};
+  struct stat wanted {};
+  struct stat own {};
   if (::fstat(kListenPidFd, &wanted) != 0 || ::stat("/proc/self/ns/pid", &own) != 0) {
     throw_errno("stat");
   }
@@ -156,13 +156,34 @@ void answer(std::span<const UniqueFd> wanted, int error) {
   std::vector<int> fds;
   for (const UniqueFd& fd : wanted) fds.push_back(fd.get());
   char done = 1;
-  struct iovec part{};
+  struct iovec part {};
   if (error == 0) {
     part = {&done, sizeof done};
   } else {
     part = {&error, sizeof error};
   }
   send_message(kNetnsReplyFd, std::span(&part, 1), fds);
+}
+
+void answer_request(const Message& message) {
+  SocketRequest request{};
+  if (message.bytes.size() != sizeof request) return answer({}, EINVAL);
+  std::memcpy(&request, message.bytes.data(), sizeof request);
+  try {
+    UniqueFd made = open_socket(request.domain, request.type, request.protocol);
+    answer(std::span(&made, 1), 0);
+  } catch (const ErrnoError& error) {
+    answer({}, error.error());
+  }
+}
+
+// Ends when the other end is closed, also by an error of sending to it.
+void serve() {
+  for (;;) {
+    Message message = receive_message(kNetnsReplyFd, sizeof(SocketRequest));
+    if (message.end) return;
+    answer_request(message);
+  }
 }
 
 }  // namespace
@@ -179,6 +200,10 @@ int main(int count, char** arguments) {
       return 0;
     }
     enter(kNetnsNetFd, CLONE_NEWNET);
+    if (verb == "serve") {
+      serve();
+      return 0;
+    }
     answer(open_wanted(verb, count, arguments), 0);
     return 0;
   } catch (const ErrnoError& error) {

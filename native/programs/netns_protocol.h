@@ -11,6 +11,10 @@
 //   socket DOMAIN TYPE PROTOCOL one socket
 //   port-start                  the sysctl ip_unprivileged_port_start, open for reading
 //
+//   serve                       stays, and answers each SocketRequest with one socket, until the
+//   other
+//                               end of the pair is closed
+//
 // With a socket as descriptor 5 and a pid namespace as 6:
 //
 //   listen TID BACKLOG          listen(2) with the user, groups and pid namespace of TID; a
@@ -18,6 +22,12 @@
 #pragma once
 
 namespace sockswitch {
+
+struct SocketRequest {
+  int domain;
+  int type;
+  int protocol;
+};
 
 inline constexpr int kNetnsReplyFd = 3;
 inline constexpr int kNetnsUserFd = 4;

@@ -13,8 +13,8 @@
 //   4. print the new spec, or the old one changed such that the start fails with the message (see
 //   `refuse`)
 // No daemon, or no complete and well-formed answer in time: the container starts on its fallback
-// network with the spec as it came, unless it is annotated `sockswitch/required=true`, which
-// refuses. All waiting together is bounded by one deadline.
+// network with the spec as it came, unless it is annotated `sockswitch/required=true` or
+// `sockswitch/publish`, which refuse. All waiting together is bounded by one deadline.
 //
 // How a refusal reaches the user: crun and runc each name an unknown resource limit in the error
 // that Podman prints, and look at the limits before anything of the container exists. So the
@@ -207,18 +207,21 @@ Answer ask_daemon(const Options& options, std::string_view spec) {
   }
 }
 
-// Whether the spec is annotated `sockswitch/required` with one of the truths of Go's
-// strconv.ParseBool.
-bool is_required(std::string_view spec) {
+// Which annotation lets the container not start without the daemon, if any: `sockswitch/required`
+// with one of the truths of Go's strconv.ParseBool, or `sockswitch/publish`, since nothing else
+// would lead to its ports.
+std::optional<std::string> requiring_annotation(std::string_view spec) {
   constexpr std::array<std::string_view, 6> kTruths = {"1", "t", "T", "true", "TRUE", "True"};
   const std::optional<json::Value> root = json::parse(spec);
-  if (!root) return false;
+  if (!root) return std::nullopt;
   const std::optional<json::Value> annotations = json::member(*root, "annotations");
-  if (!annotations) return false;
+  if (!annotations) return std::nullopt;
+  if (json::member(*annotations, "sockswitch/publish")) return "sockswitch/publish";
   const std::optional<json::Value> required = json::member(*annotations, "sockswitch/required");
-  if (!required) return false;
+  if (!required) return std::nullopt;
   const std::optional<std::string> value = json::decode_string(*required);
-  return value && std::ranges::find(kTruths, *value) != kTruths.end();
+  if (!value || std::ranges::find(kTruths, *value) == kTruths.end()) return std::nullopt;
+  return "sockswitch/required";
 }
 
 // One line, cut at a character's boundary.
@@ -285,9 +288,9 @@ int run(const Options& options) {
     if (answer.refusal) return fail_start(spec, *answer.refusal);
     print(answer.spec);
   } catch (const NoAnswer& problem) {
-    if (is_required(spec)) {
+    if (const auto annotation = requiring_annotation(spec)) {
       return fail_start(
-          spec, "sockswitch/required is set, but no daemon answers at " + options.socket + " (" +
+          spec, *annotation + " is set, but no daemon answers at " + options.socket + " (" +
                     problem.what() +
                     "); start it with: systemctl --user start sockswitch, or sockswitch daemon");
     }

@@ -176,7 +176,8 @@ std::string copy_socket_options(int from, int to, const OptionBaseline& baseline
     if (baseline.value(i).length == 0) continue;
     const Option& option = option_at(i);
     OptionValue value = read_option(from, option);
-    if (value == baseline.value(i)) continue;
+    // None: MPTCP knows fewer of them.
+    if (value.length == 0 || value == baseline.value(i)) continue;
     if (option.carry == Carry::kPinned && pinned) continue;
     if (option.carry == Carry::kRefuse || option.carry == Carry::kPinned) return option.text;
     if (!set_option(to, option, value)) return option.text;

@@ -62,6 +62,8 @@ const containerSchema = z.object({
   annotations: z.record(z.string(), z.string()),
   /** What the container and the configuration keep on the fallback network. */
   ignore: z.array(z.string()),
+  /** Its published ports, such as "8080:80/tcp". */
+  publish: z.array(z.string()),
   /** Connections and other calls by kind, since the start of the container or, if later, of the daemon. */
   counts: z.record(kind, z.int()),
   /** Most frequent first; without `passed`. */

@@ -68,6 +68,8 @@ export const psDescription = `Lists the accelerated containers that are running,
   FALLBACK  connections that went over the container's own network, by reason
   REFUSED   calls that were denied because they would have weakened the container's isolation
 
+PORTS are those of the annotation sockswitch/publish.
+
 Below stand recent starts that were refused or went without acceleration, with
 the reason. A bad annotation fails the start with a short message in Podman's
 output; the whole of it is here and in the log. The NAME is asked of Podman

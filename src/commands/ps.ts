@@ -15,6 +15,7 @@ export interface PsOptions {
 const SHORT_ID = 12;
 const TOP_REASONS = 2;
 const INCIDENTS_SHOWN = 10;
+const PORTS_SHOWN = 3;
 
 export async function ps(options: PsOptions): Promise<void> {
   const [list, names] = await Promise.all([
@@ -28,7 +29,10 @@ export async function ps(options: PsOptions): Promise<void> {
   }
   const shorten = (id: string) => (options.trunc ? id.slice(0, SHORT_ID) : id);
   printTable(
-    ['CONTAINER ID', 'NAME', 'STARTED', 'STATUS', 'SWITCHED', 'FALLBACK', 'REFUSED', 'REASONS'],
+    [
+      ...['CONTAINER ID', 'NAME', 'STARTED', 'STATUS', 'SWITCHED', 'FALLBACK', 'REFUSED'],
+      ...['PORTS', 'REASONS'],
+    ],
     list.containers.map((row) => [
       shorten(row.id),
       names.get(row.id) ?? '',
@@ -37,6 +41,7 @@ export async function ps(options: PsOptions): Promise<void> {
       String(row.counts.switched),
       String(row.counts.fallback),
       String(row.counts.refused),
+      ports(row, options.trunc),
       reasons(row, options.trunc),
     ]),
   );
@@ -52,6 +57,11 @@ function reasons(row: ContainerRow, truncate: boolean): string {
   const shown = truncate ? all.slice(0, TOP_REASONS) : all;
   const text = shown.map(({ outcome, count }) => `${outcome} ${count}`).join(', ');
   return shown.length < all.length ? `${text}, …` : text;
+}
+
+function ports(row: ContainerRow, truncate: boolean): string {
+  const shown = truncate ? row.publish.slice(0, PORTS_SHOWN) : row.publish;
+  return shown.join(', ') + (shown.length < row.publish.length ? ', …' : '');
 }
 
 function incidentLine(incident: Incident, shorten: (id: string) => string): string {

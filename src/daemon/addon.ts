@@ -7,6 +7,7 @@
  */
 import { createRequire } from 'node:module';
 import { codeOf, messageOf, UserError } from '../errors.js';
+import type { Mapping } from '../policy/publish.js';
 import { shorten } from '../text.js';
 
 /** Why a call was not switched, or that it was; `addon.outcomes` lists them with a sentence each. */
@@ -27,6 +28,15 @@ export interface Policy {
   readonly ignore: readonly string[];
   /** Subnets of Podman's own networks: always on the fallback network. */
   readonly podmanNetworks: readonly string[];
+  /** Numbers of the container's reserved ports; one that is released meanwhile does not count. */
+  readonly publish: readonly number[];
+}
+
+/** A port of the host that is held for a container. */
+export interface ReservedPort {
+  readonly number: number;
+  /** The data plane's own: for the keeper to duplicate. */
+  readonly fd: number;
 }
 
 /** What the data plane tells about one destination, without touching it. */
@@ -68,6 +78,11 @@ export interface Engine {
   counters(listener: number): Record<Outcome, number>;
   /** What would happen now to a connect to this destination. `address` numeric, v4 or v6. */
   explain(listener: number, address: string, port: number): Verdict;
+  /** Throws AddonError: `EADDRINUSE`, `EACCES` (a privileged port), `EADDRNOTAVAIL` (no such address). */
+  reserve(mapping: Mapping): ReservedPort;
+  /** What an earlier daemon reserved; ownership of `fd` passes to the data plane. */
+  adopt(mapping: Mapping, fd: number): ReservedPort;
+  release(reservation: number): void;
   /** Drops what is kept of a closed listener. */
   forget(listener: number): void;
   /** Stops all threads without answering what is pending: the keeper's duplicates stay open. */
@@ -78,12 +93,17 @@ export interface Engine {
 export interface KeeperLink {
   /** Asks the keeper to end itself once no listener is left (`force`: at once). */
   shutdown(force: boolean): void;
+  /** Gives it a duplicate of `fd` to keep for the next daemon; `id` is ours, an existing one is replaced. */
+  keep(id: number, fd: number, text: string): void;
+  drop(id: number): void;
   close(): void;
 }
 
 export interface KeeperHandlers {
   /** A container process tree (or one `podman exec`) came: its OCI ContainerProcessState as text. */
   onListener(listener: { id: number; fd: number; state: string }): void;
+  /** What an earlier daemon gave it to keep; comes before any listener. `fd` is the handler's. */
+  onKept(kept: { id: number; fd: number; text: string }): void;
   /** Something was sent to the listener socket that the keeper refused, and why. */
   onRefused(reason: string): void;
   /** All listeners that existed before this daemon have been handed over. */
@@ -113,6 +133,11 @@ export interface Addon {
   }): Engine;
   /** Connects to the keeper (`EBUSY`: another daemon is connected; `ENOENT`, `ECONNREFUSED`: none). */
   connectKeeper(path: string, handlers: KeeperHandlers): KeeperLink;
+  /** TCP sockets that listen on a port of the host, or UDP sockets that are bound to it. */
+  portHolders(
+    protocol: Mapping['protocol'],
+    port: number,
+  ): readonly { readonly inode: number; readonly uid: number }[];
   /** Who is at the other end of a connected Unix socket (SO_PEERCRED). */
   peerCredentials(fd: number): { readonly pid: number; readonly uid: number; readonly gid: number };
 }

@@ -111,6 +111,11 @@ export class Containers {
     return this.#byListener.size;
   }
 
+  /** Whether any life of a container is being served. */
+  has(id: string): boolean {
+    return this.#latestKey.has(id);
+  }
+
   /** Gives every listener the policy that `compile` makes of its container. */
   setPolicies(compile: (container: Container) => Policy): void {
     for (const [listener, container] of this.#byListener) {
@@ -149,7 +154,10 @@ export class Containers {
   }
 
   /** The table as the API shows it, in order of start; `ignoreOf` compiles what is ignored. */
-  rows(ignoreOf: (container: Container) => readonly string[]): ContainerRow[] {
+  rows(
+    ignoreOf: (container: Container) => readonly string[],
+    publishOf: (container: Container) => readonly string[],
+  ): ContainerRow[] {
     return [...this.#byKey.values()].map((container) => ({
       id: container.id,
       startedAt: container.startedAt.toISOString(),
@@ -158,6 +166,7 @@ export class Containers {
       status: container.status,
       annotations: { ...container.annotations },
       ignore: [...ignoreOf(container)],
+      publish: [...publishOf(container)],
       counts: this.countsOf(container),
       reasons: this.#reasonsOf(container),
     }));

@@ -18,7 +18,7 @@ import type { Container, Containers } from './containers.js';
 import type { Journal } from './journal.js';
 import type { Logger } from './log.js';
 
-const NO_REQUEST: ContainerRequest = { enabled: false, required: false, ignore: [] };
+const NO_REQUEST: ContainerRequest = { enabled: false, required: false, ignore: [], publish: [] };
 
 export interface ListenersOptions {
   readonly engine: Engine;
@@ -26,6 +26,10 @@ export interface ListenersOptions {
   readonly journal: Journal;
   readonly log: Logger;
   compile(container: Container): Policy;
+  /** A listener of the container came, before its policy is compiled. */
+  onListener(container: Container): void;
+  /** Its last listener is closed. */
+  onEnded(container: Container): void;
 }
 
 export class Listeners {
@@ -78,6 +82,7 @@ export class Listeners {
     const { engine, containers, log } = this.#options;
     let listener: number;
     try {
+      if (container.status === 'running') this.#options.onListener(container);
       const policy = this.policyOf(container);
       listener = engine.attach({ fd, pid, container: container.key, policy });
     } catch (error) {
@@ -114,6 +119,7 @@ export class Listeners {
       ? containers.countsOf(container)
       : undefined;
     if (counts === undefined) return;
+    this.#options.onEnded(container);
     const { switched, fallback, refused } = counts;
     const seconds = Math.round((Date.now() - container.startedAt.getTime()) / 1000);
     log.info(

@@ -26,7 +26,7 @@ import {
 import { controlServer } from '../api/server.js';
 import { messageOf, UserError } from '../errors.js';
 import type { RewriteOptions } from '../oci/seccomp.js';
-import { processSpec } from '../oci/spec.js';
+import { processSpec, type SpecResult } from '../oci/spec.js';
 import {
   type ConfigPaths,
   ensureRuntimeDirectory,
@@ -48,6 +48,8 @@ import { type KernelFeatures, requireKernel } from './kernel.js';
 import { Listeners } from './listeners.js';
 import type { Logger } from './log.js';
 import { peerUser } from './peer.js';
+import { lookForContainer, namespaceAt } from './podman-container.js';
+import { Publications } from './publications.js';
 import { isServed, removeStale } from './unix-listen.js';
 import { wantsWaitKillable } from './wait-killable.js';
 import { warmUp } from './warm-up.js';
@@ -72,6 +74,7 @@ export class Supervisor {
   readonly #engine: Engine;
   readonly #containers: Containers;
   readonly #listeners: Listeners;
+  readonly #publications: Publications;
   readonly #startedAt = new Date();
   #config: Config;
   #keeper: KeeperLink | undefined;
@@ -109,6 +112,17 @@ export class Supervisor {
       journal: this.#journal,
       log: options.log,
       compile: (container) => this.#compile(container),
+      onListener: (container) => this.#reservePorts(container),
+      onEnded: ({ id }) => {
+        if (!this.#containers.has(id)) this.#publications.end(id);
+      },
+    });
+    this.#publications = new Publications({
+      engine: this.#engine,
+      portHolders: options.addon.portHolders,
+      keeper: () => this.#keeper,
+      look: lookForContainer,
+      networkOf: namespaceAt,
     });
     this.#networks = new PodmanNetworks(options.graphRoot, () => this.#pushPolicies());
   }
@@ -134,6 +148,7 @@ export class Supervisor {
     await this.#hook?.close();
     await this.#control?.close();
     this.#networks.close();
+    this.#publications.close();
     // Data plane first: as long as the keeper link is open no other daemon gets the listeners.
     this.#engine.stop();
     this.#keeper?.close();
@@ -180,6 +195,13 @@ export class Supervisor {
           this.#networks.refresh();
           this.#listeners.accept(listener);
         },
+        onKept: (kept) => {
+          try {
+            this.#publications.adopt(kept);
+          } catch (error) {
+            log.error(`a published port is lost: ${messageOf(error)}`);
+          }
+        },
         onRefused: (reason) => {
           log.warn({ reason }, 'the keeper refused something on the listener socket');
           this.#journal.add({ kind: 'listener', message: `refused: ${reason}` });
@@ -196,7 +218,10 @@ export class Supervisor {
     const { log } = this.#options;
     log.error({ reason }, 'the keeper is gone; starting another one');
     this.#connectKeeper().then(
-      () => log.info('the keeper is back'),
+      () => {
+        log.info('the keeper is back');
+        this.#publications.keepAgain();
+      },
       (error: unknown) => {
         // Without a keeper every start of an accelerated container fails: let systemd try again.
         log.fatal(`no keeper: ${messageOf(error)}`);
@@ -215,16 +240,43 @@ export class Supervisor {
     const { log } = this.#options;
     const { container, result } = processSpec(spec, this.#rewriteOptions());
     const known = container === undefined ? {} : { container };
-    if (result instanceof UserError) {
-      log.warn({ ...known, reason: result.message }, 'container start refused');
-      this.#journal.add({ kind: 'rejected', ...known, message: result.message });
-      return { text: spec, rejection: result.message };
+    const refusal =
+      result instanceof UserError ? result : this.#reserveBeforeStart(container, result);
+    if (refusal !== undefined || result instanceof UserError) {
+      const message = refusal?.message ?? '';
+      log.warn({ ...known, reason: message }, 'container start refused');
+      this.#journal.add({ kind: 'rejected', ...known, message });
+      return { text: spec, rejection: message };
     }
     if (result.note !== undefined) {
       log.info({ ...known, reason: result.note }, 'container starts without acceleration');
       this.#journal.add({ kind: 'unaccelerated', ...known, message: result.note });
     }
     return { text: result.text };
+  }
+
+  /** Returns why the container must not start, undefined when its ports are its own. */
+  #reserveBeforeStart(id: string | undefined, result: SpecResult): UserError | undefined {
+    if (id === undefined) {
+      return result.publish.length === 0
+        ? undefined
+        : new UserError("sockswitch/publish: the container's id cannot be told from its spec");
+    }
+    try {
+      this.#publications.reserve(id, result.publish, result.networkPath);
+      return undefined;
+    } catch (error) {
+      if (error instanceof UserError) return error;
+      throw error;
+    }
+  }
+
+  #reservePorts(container: Container): void {
+    const { id, request, pid } = container;
+    for (const problem of this.#publications.begin(id, request.publish, pid)) {
+      this.#options.log.error({ container: id }, `a port is not published: ${problem}`);
+      this.#journal.add({ kind: 'listener', container: id, message: problem });
+    }
   }
 
   #rewriteOptions(): RewriteOptions {
@@ -241,6 +293,7 @@ export class Supervisor {
       config: this.#config,
       ignore: container.request.ignore,
       podmanNetworks: this.#networks.current,
+      publish: this.#publications.numbersOf(container.id),
     });
   }
 
@@ -281,7 +334,10 @@ export class Supervisor {
 
   #containerList(): ContainerList {
     return {
-      containers: this.#containers.rows((container) => this.#listeners.policyOf(container).ignore),
+      containers: this.#containers.rows(
+        (container) => this.#listeners.policyOf(container).ignore,
+        (container) => this.#publications.textsOf(container.id),
+      ),
       incidents: [...this.#journal.list()],
     };
   }

@@ -8,6 +8,7 @@
 import { z } from 'zod';
 import { UserError } from '../errors.js';
 import { type Prefix, parsePrefix } from '../policy/prefix.js';
+import { type Mapping, parsePublish } from '../policy/publish.js';
 import { nearest, quote } from '../text.js';
 
 export interface ContainerRequest {
@@ -15,10 +16,16 @@ export interface ContainerRequest {
   /** Fail the start rather than run without acceleration. */
   readonly required: boolean;
   readonly ignore: readonly Prefix[];
+  readonly publish: readonly Mapping[];
 }
 
 const OURS = 'sockswitch/';
-const KNOWN = ['sockswitch/enable', 'sockswitch/ignore', 'sockswitch/required'] as const;
+const KNOWN = [
+  'sockswitch/enable',
+  'sockswitch/ignore',
+  'sockswitch/publish',
+  'sockswitch/required',
+] as const;
 
 const MAX_PREFIXES = 1024;
 const MAX_VALUE_BYTES = 64 * 1024;
@@ -39,15 +46,26 @@ export function parseAnnotations(annotations: Annotations): ContainerRequest {
   const ignore = prefixList(annotations, 'sockswitch/ignore');
   const bypass = boolean(annotations, 'nerdctl/bypass4netns');
   const bypassIgnore = subnetArray(annotations, 'nerdctl/bypass4netns-ignore-subnets');
-  // bind is not switched yet, so there is nothing that this one could turn off.
+  // Published ports are the only ones whose bind is switched, and for Podman only our own annotation
+  // publishes some: there is nothing that this one could turn off.
   boolean(annotations, 'nerdctl/bypass4netns-ignore-bind');
+  const publish = parsePublish(
+    valueFor(annotations, 'sockswitch/publish') ?? '',
+    'annotation sockswitch/publish',
+  );
 
   const enabled = enable ?? bypass ?? false;
+  if (publish.length > 0 && !enabled) {
+    throw new UserError(
+      'annotation sockswitch/publish is set and sockswitch/enable is not: set sockswitch/enable=true, or publish with -p',
+    );
+  }
   if (enabled) limitTotal(annotations);
   return {
     enabled,
     required: required ?? false,
     ignore: [...new Set([...ignore, ...bypassIgnore])],
+    publish,
   };
 }
 

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { messageOf, UserError } from '../errors.js';
+import type { Mapping } from '../policy/publish.js';
 import { quote, shorten } from '../text.js';
 import { type ContainerRequest, parseAnnotations } from './annotations.js';
 import { findMember, setMember } from './json-text.js';
@@ -17,7 +18,7 @@ const specView = z.object({
   linux: z
     .object({
       cgroupsPath: z.string().nullish(),
-      namespaces: z.array(z.object({ type: z.string() })).nullish(),
+      namespaces: z.array(z.object({ type: z.string(), path: z.string().nullish() })).nullish(),
       seccomp: z.unknown().optional(),
     })
     .nullish(),
@@ -30,6 +31,10 @@ export interface SpecResult {
   readonly accelerated: boolean;
   /** Why a container that asked for acceleration does not get it; undefined when it does. */
   readonly note?: string;
+  /** Ports to reserve before the container may start. */
+  readonly publish: readonly Mapping[];
+  /** The path of the network namespace that it joins; undefined: one of its own. */
+  readonly networkPath?: string;
 }
 
 export interface SpecAnswer {
@@ -66,18 +71,21 @@ function readSpec(text: string): SpecView {
 
 function rewriteSpec(text: string, spec: SpecView, options: RewriteOptions): SpecResult {
   const request = parseAnnotations(spec.annotations ?? {});
-  if (!request.enabled) return { text, accelerated: false };
-  const hasNetwork = spec.linux?.namespaces?.some((namespace) => namespace.type === 'network');
-  if (spec.linux === undefined || spec.linux === null || hasNetwork !== true) {
+  if (!request.enabled) return { text, accelerated: false, publish: [] };
+  const network = spec.linux?.namespaces?.find((namespace) => namespace.type === 'network');
+  if (spec.linux === undefined || spec.linux === null || network === undefined) {
     // Not refused even when required: the host's network is as fast as it gets.
     return {
       text,
       accelerated: false,
+      publish: [],
       note: "the container uses the host's network, so there is nothing to accelerate",
     };
   }
   try {
-    return rewriteLinux(text, spec.linux.seccomp, request, options);
+    const result = rewriteLinux(text, spec.linux.seccomp, request, options);
+    const path = network.path ?? '';
+    return path === '' ? result : { ...result, networkPath: path };
   } catch (error) {
     if (!(error instanceof SeccompError) || error.problem !== 'inexpressible') throw error;
     return unaccelerated(text, request, error.message);
@@ -94,19 +102,25 @@ function rewriteLinux(
   const rewrite = rewriteSeccomp(hasSection ? readSeccomp(text) : undefined, options);
   switch (rewrite.kind) {
     case 'already-ours':
-      return { text, accelerated: true };
+      return { text, accelerated: true, publish: request.publish };
     case 'nothing-to-accelerate':
       return unaccelerated(text, request, rewrite.reason);
     case 'rewritten':
       return {
         text: setMember(text, ['linux'], 'seccomp', printSeccomp(rewrite.seccomp)),
         accelerated: true,
+        publish: request.publish,
       };
   }
 }
 
 function unaccelerated(text: string, request: ContainerRequest, reason: string): SpecResult {
-  if (!request.required) return { text, accelerated: false, note: reason };
+  if (request.publish.length > 0) {
+    throw new UserError(
+      `sockswitch/publish is set and the container cannot be accelerated, so nothing would lead to its ports: ${reason}`,
+    );
+  }
+  if (!request.required) return { text, accelerated: false, publish: [], note: reason };
   throw new UserError(
     `sockswitch/required is set and the container cannot be accelerated: ${reason}`,
   );

@@ -8,14 +8,21 @@ export interface PolicySources {
   /** `ignore` of the container's annotations. */
   readonly ignore: readonly Prefix[];
   readonly podmanNetworks: readonly Prefix[];
+  /** The data plane's numbers of the ports that are reserved for the container. */
+  readonly publish: readonly number[];
 }
 
 export function compilePolicy(sources: PolicySources): Policy {
   return {
     ignore: [...new Set([...sources.ignore, ...sources.config.ignore])],
     podmanNetworks: [...new Set(sources.podmanNetworks)],
+    publish: [...sources.publish],
   };
 }
 
 /** Keeps everything on the fallback network: for a listener that is not understood. */
-export const SWITCH_NOTHING: Policy = { ignore: ['0.0.0.0/0', '::/0'], podmanNetworks: [] };
+export const SWITCH_NOTHING: Policy = {
+  ignore: ['0.0.0.0/0', '::/0'],
+  podmanNetworks: [],
+  publish: [],
+};

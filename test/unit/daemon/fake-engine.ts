@@ -1,11 +1,13 @@
 /** A data plane that only remembers. */
 import type { Engine, ListenerOptions, Policy } from '../../../src/daemon/addon.js';
+import type { Mapping } from '../../../src/policy/publish.js';
 
 export class FakeEngine implements Engine {
   readonly attached = new Map<number, ListenerOptions>();
   readonly policies = new Map<number, Policy>();
   readonly counts = new Map<number, Record<string, number>>();
   readonly forgotten: number[] = [];
+  readonly ports = new Map<number, Mapping>();
   failure: Error | undefined;
   stopped = false;
   #last = 0;
@@ -28,6 +30,25 @@ export class FakeEngine implements Engine {
 
   explain(_listener: number, address: string) {
     return { outcome: 'switched', detail: `route for ${address}`, device: 'eth0' };
+  }
+
+  reserve(mapping: Mapping) {
+    if (this.failure !== undefined) throw this.failure;
+    return this.#reserved(mapping, 1000);
+  }
+
+  adopt(mapping: Mapping, fd: number) {
+    return this.#reserved(mapping, fd);
+  }
+
+  #reserved(mapping: Mapping, fd: number) {
+    const number = ++this.#last;
+    this.ports.set(number, mapping);
+    return { number, fd };
+  }
+
+  release(reservation: number): void {
+    this.ports.delete(reservation);
   }
 
   forget(listener: number): void {

@@ -12,12 +12,14 @@ let containers: Containers;
 let listeners: Listeners;
 let journal: Journal;
 let lines: Record<string, unknown>[];
+let ended: string[];
 
 beforeEach(() => {
   engine = new FakeEngine();
   containers = new Containers(engine, OUTCOMES);
   journal = new Journal();
   lines = [];
+  ended = [];
   listeners = new Listeners({
     engine,
     containers,
@@ -28,7 +30,10 @@ beforeEach(() => {
         config: { ignore: ['::1/128'] },
         ignore: request.ignore,
         podmanNetworks: ['10.88.0.0/16'],
+        publish: [],
       }),
+    onListener: () => {},
+    onEnded: ({ id }) => void ended.push(id),
   });
   listeners.handoverEnded();
 });
@@ -51,6 +56,11 @@ function state(status: string, more: object = {}, stateMore: object = {}): strin
     ...more,
   });
 }
+const rows = () =>
+  containers.rows(
+    () => [],
+    () => [],
+  );
 const accept = (text: string) => listeners.accept({ fd: 9, state: text });
 const close = (listener: number) =>
   listeners.onEvents([{ type: 'listener-closed', listener, detail: '' }]);
@@ -63,7 +73,7 @@ test('a container comes, is counted, and goes', () => {
     policy: { ignore: ['10.0.0.0/8', '::1/128'], podmanNetworks: ['10.88.0.0/16'] },
   });
   engine.counts.set(1, { switched: 5, ignored: 2, 'not-inet': 100, reconnect: 1 });
-  const [row] = containers.rows(() => []);
+  const [row] = rows();
   expect(row).toMatchObject({
     id: ID,
     pid: 42,
@@ -88,6 +98,8 @@ test('what the keeper held is taken over, not started', () => {
     containers,
     journal,
     log: pino({ level: 'info' }, { write: (line: string) => void lines.push(JSON.parse(line)) }),
+    onListener: () => {},
+    onEnded: () => {},
     compile: () => SWITCH_NOTHING,
   });
   fresh.accept({ fd: 9, state: state('creating') });
@@ -104,9 +116,11 @@ test('an exec belongs to its container, and its counts stay when it ends', () =>
   engine.counts.set(1, { switched: 1 });
   engine.counts.set(2, { switched: 10 });
   close(2);
-  expect(containers.rows(() => [])[0]).toMatchObject({ listeners: 1, counts: { switched: 11 } });
+  expect(rows()[0]).toMatchObject({ listeners: 1, counts: { switched: 11 } });
+  expect(ended).toEqual([]);
   close(1);
   expect(containers.size).toBe(0);
+  expect(ended).toEqual([ID]);
   expect(lines).toHaveLength(2);
 });
 
@@ -133,7 +147,7 @@ test.each([
 ])('%s: served without switching, and said', (text, reason) => {
   accept(text);
   expect(engine.attached.get(1)?.policy).toEqual(SWITCH_NOTHING);
-  expect(containers.rows(() => [])[0]?.status).toBe('not-understood');
+  expect(rows()[0]?.status).toBe('not-understood');
   expect(journal.list()[0]).toMatchObject({
     kind: 'listener',
     message: expect.stringContaining(reason),

@@ -41,11 +41,12 @@ test('WAIT_KILLABLE_RECV only where no runc would choke on it', () => {
 
 const HANDLERS: KeeperHandlers = {
   onListener: () => {},
+  onKept: () => {},
   onRefused: () => {},
   onReady: () => {},
   onClose: () => {},
 };
-const LINK: KeeperLink = { shutdown: () => {}, close: () => {} };
+const LINK: KeeperLink = { shutdown: () => {}, keep: () => {}, drop: () => {}, close: () => {} };
 
 function keeper(program: string, connect: () => KeeperLink) {
   return connectKeeper({

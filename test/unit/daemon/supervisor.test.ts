@@ -69,11 +69,14 @@ function addon(more: Partial<Addon> = {}): Addon {
       keeper = handlers;
       return {
         shutdown: () => {},
+        keep: () => {},
+        drop: () => {},
         close: () => {
           closed = true;
         },
       };
     },
+    portHolders: () => [],
     peerCredentials: () => ({ pid: 1, uid: userId(), gid: 0 }),
     ...more,
   };

@@ -7,6 +7,7 @@ test('without our annotations nothing happens', () => {
     enabled: false,
     required: false,
     ignore: [],
+    publish: [],
   });
 });
 
@@ -38,7 +39,23 @@ test('what was written for bypass4netns', () => {
     'nerdctl/bypass4netns-ignore-subnets': '["10.0.0.0/8", "auto", "fd00::/8"]',
     'nerdctl/bypass4netns-ignore-bind': 'true',
   });
-  expect(parsed).toEqual({ enabled: true, required: false, ignore: ['10.0.0.0/8', 'fd00::/8'] });
+  expect(parsed).toEqual({
+    enabled: true,
+    required: false,
+    ignore: ['10.0.0.0/8', 'fd00::/8'],
+    publish: [],
+  });
+});
+
+test('ports to publish', () => {
+  const parsed = parseAnnotations({
+    'sockswitch/enable': 'true',
+    'sockswitch/publish': '8080:80 127.0.0.1:5353:53/udp',
+  });
+  expect(parsed.publish).toEqual([
+    { protocol: 'tcp', hostPort: 8080, containerPort: 80 },
+    { protocol: 'udp', hostAddress: '127.0.0.1', hostPort: 5353, containerPort: 53 },
+  ]);
 });
 
 test('our own annotation wins', () => {
@@ -48,7 +65,10 @@ test('our own annotation wins', () => {
 
 test.each([
   ['sockswitch/enabled', 'did you mean "sockswitch/enable"?'],
-  ['sockswitch/', 'known: sockswitch/enable, sockswitch/ignore, sockswitch/required'],
+  [
+    'sockswitch/',
+    'known: sockswitch/enable, sockswitch/ignore, sockswitch/publish, sockswitch/required',
+  ],
   ['sockswitch/something-else', 'remove it'],
   ['sockswitch/a\u001b[2J', '\\x1b[2J'],
 ])('%j is unknown', (key, part) => {
@@ -68,6 +88,8 @@ test.each([
   ['nerdctl/bypass4netns-ignore-subnets', '{}', 'JSON array of strings'],
   ['nerdctl/bypass4netns-ignore-subnets', '["10.0.0.0/99"]', '"auto" is allowed'],
   ['nerdctl/bypass4netns-ignore-bind', 'maybe', '"maybe"'],
+  ['sockswitch/publish', '8080', '"8080"'],
+  ['sockswitch/publish', '8080:80', 'set sockswitch/enable=true'],
 ])('%s=%j is refused by name and value', (key, value, part) => {
   expect(() => parseAnnotations({ [key]: value })).toThrow(key);
   expect(() => parseAnnotations({ [key]: value })).toThrow(part);

@@ -55,6 +55,11 @@ test('a policy is the sum of its sources', () => {
       config: { ignore: ['10.0.0.0/8'] },
       ignore: ['10.0.0.0/8', '::1/128'],
       podmanNetworks: ['10.88.0.0/16'],
+      publish: [7],
     }),
-  ).toEqual({ ignore: ['10.0.0.0/8', '::1/128'], podmanNetworks: ['10.88.0.0/16'] });
+  ).toEqual({
+    ignore: ['10.0.0.0/8', '::1/128'],
+    podmanNetworks: ['10.88.0.0/16'],
+    publish: [7],
+  });
 });

@@ -1,0 +1,26 @@
+#include "publish/inside.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "publish/publication.h"
+
+namespace sockswitch {
+
+Address container_address(const SocketSource& source, int domain) {
+  // Addresses for documentation (RFC 5737, RFC 3849): they take the default route.
+  const char* outside = domain == AF_INET ? "192.0.2.1" : "2001:db8::1";
+  constexpr std::uint16_t kDiscard = 9;
+  UniqueFd fd = source.open(domain, SOCK_DGRAM, IPPROTO_UDP);
+  SocketName to = SocketName::of(domain, *Address::parse(outside), kDiscard);
+  sockaddr_storage raw{};
+  socklen_t length = sizeof raw;
+  // Nothing is sent: connecting a datagram socket asks the routing table for the source address.
+  if (::connect(fd.get(), to.get(), to.length) == 0 &&
+      ::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&raw), &length) == 0) {
+    if (auto name = destination_of(raw, length)) return name->address;
+  }
+  return *Address::parse(domain == AF_INET ? "127.0.0.1" : "::1");
+}
+
+}  // namespace sockswitch

@@ -1,0 +1,159 @@
+#include "publish/publication.h"
+
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+#include <memory>
+
+#include "kernel/errno_error.h"
+
+namespace sockswitch {
+namespace {
+
+const Address kAny4 = Address::from_v4(in_addr{INADDR_ANY});
+const Address kAny6{};
+
+void set_option(int fd, int level, int name, int value, const char* text) {
+  if (::setsockopt(fd, level, name, &value, sizeof value) != 0) throw_errno("setsockopt", text);
+}
+
+int type_of(const Mapping& mapping) {
+  return mapping.protocol == IPPROTO_TCP ? SOCK_STREAM : SOCK_DGRAM;
+}
+
+bool try_bind(const Mapping& mapping, int fd, int domain) {
+  SocketName name = service_name(mapping, domain);
+  return ::bind(fd, name.get(), name.length) == 0;
+}
+
+UniqueFd open_reservation(const Mapping& mapping, int domain) {
+  UniqueFd fd(::socket(domain, type_of(mapping) | SOCK_CLOEXEC | SOCK_NONBLOCK, mapping.protocol));
+  if (!fd) return fd;
+  if (domain == AF_INET6) {
+    bool only = mapping.host && !mapping.host->is_v4();
+    set_option(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, only ? 1 : 0, "IPV6_V6ONLY");
+  }
+  return fd;
+}
+
+using Interfaces = std::unique_ptr<ifaddrs, void (*)(ifaddrs*)>;
+
+Interfaces interfaces() {
+  ifaddrs* list = nullptr;
+  if (::getifaddrs(&list) != 0) throw_errno("getifaddrs");
+  return {list, ::freeifaddrs};
+}
+
+std::optional<Address> address_of(const sockaddr* raw) {
+  if (!raw) return {};
+  if (raw->sa_family == AF_INET) {
+    return Address::from_v4(reinterpret_cast<const sockaddr_in*>(raw)->sin_addr);
+  }
+  if (raw->sa_family == AF_INET6) {
+    return Address::from_v6(reinterpret_cast<const sockaddr_in6*>(raw)->sin6_addr);
+  }
+  return {};
+}
+
+bool is_link_local(const Address& address) {
+  return !address.is_v4() && address.bytes[0] == 0xfe && (address.bytes[1] & 0xc0U) == 0x80U;
+}
+
+std::optional<Outlet> outlet_of_address(const Address& host) {
+  Interfaces list = interfaces();
+  for (const ifaddrs* entry = list.get(); entry; entry = entry->ifa_next) {
+    auto address = address_of(entry->ifa_addr);
+    if (!address || *address != host || (entry->ifa_flags & IFF_LOOPBACK) != 0) continue;
+    return Outlet{static_cast<int>(::if_nametoindex(entry->ifa_name)), host};
+  }
+  return {};
+}
+
+std::optional<Outlet> outlet_of_route(const std::vector<Route>& defaults, bool v4) {
+  Interfaces list = interfaces();
+  for (const Route& route : defaults) {
+    for (const ifaddrs* entry = list.get(); entry; entry = entry->ifa_next) {
+      auto address = address_of(entry->ifa_addr);
+      if (!address || address->is_v4() != v4 || is_link_local(*address)) continue;
+      if (route.has_gateway && route.gateway.is_v4() != v4) continue;
+      auto index = static_cast<int>(::if_nametoindex(entry->ifa_name));
+      if (index == route.device) return Outlet{index, *address};
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+SocketName SocketName::of(int domain, const Address& address, std::uint16_t port) {
+  SocketName name;
+  if (domain == AF_INET) {
+    auto& v4 = reinterpret_cast<sockaddr_in&>(name.raw);
+    v4.sin_family = AF_INET;
+    v4.sin_port = htons(port);
+    v4.sin_addr.s_addr = htonl(address.v4());
+    name.length = sizeof v4;
+  } else {
+    auto& v6 = reinterpret_cast<sockaddr_in6&>(name.raw);
+    v6.sin6_family = AF_INET6;
+    v6.sin6_port = htons(port);
+    std::memcpy(&v6.sin6_addr, address.bytes.data(), sizeof v6.sin6_addr);
+    name.length = sizeof v6;
+  }
+  return name;
+}
+
+SocketName SocketName::any(int domain, std::uint16_t port) {
+  return of(domain, domain == AF_INET ? kAny4 : kAny6, port);
+}
+
+bool is_unspecified(const Address& address) { return address == kAny4 || address == kAny6; }
+
+bool is_loopback(const Address& address) {
+  static const Address kLoopback6 = *Address::parse("::1");
+  return address.is_v4() ? address.v4() >> 24 == 127 : address == kLoopback6;
+}
+
+SocketName service_name(const Mapping& mapping, int domain) {
+  if (!mapping.host) return SocketName::any(domain, mapping.host_port);
+  return SocketName::of(domain, *mapping.host, mapping.host_port);
+}
+
+UniqueFd reserve(const Mapping& mapping) {
+  int domain = AF_INET6;
+  UniqueFd fd = open_reservation(mapping, domain);
+  if (!fd && (!mapping.host || mapping.host->is_v4())) {
+    domain = AF_INET;
+    fd = open_reservation(mapping, domain);
+  }
+  if (!fd) throw_errno("socket");
+  if (!try_bind(mapping, fd.get(), domain)) {
+    if (errno != EADDRINUSE || mapping.protocol != IPPROTO_TCP) throw_errno("bind");
+    // Connections of an earlier life that wait for their end are in nobody's way.
+    set_option(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR");
+    if (!try_bind(mapping, fd.get(), domain)) throw_errno("bind");
+    set_option(fd.get(), SOL_SOCKET, SO_REUSEADDR, 0, "SO_REUSEADDR");
+  }
+  return fd;
+}
+
+std::optional<Outlet> find_outlet(const Mapping& mapping, int domain, bool v6_only,
+                                  const std::vector<Route>& default_routes) {
+  bool takes_v4 = domain == AF_INET || !v6_only;
+  bool takes_v6 = domain == AF_INET6;
+  if (mapping.host) {
+    takes_v4 = takes_v4 && mapping.host->is_v4();
+    takes_v6 = takes_v6 && !mapping.host->is_v4();
+    if (!takes_v4 && !takes_v6) return {};
+    if (!is_unspecified(*mapping.host)) return outlet_of_address(*mapping.host);
+  }
+  std::optional<Outlet> found;
+  if (takes_v4) found = outlet_of_route(default_routes, true);
+  if (!found && takes_v6) found = outlet_of_route(default_routes, false);
+  return found;
+}
+
+}  // namespace sockswitch

@@ -1,0 +1,88 @@
+// One published port: which host port stands for which container port, and the host's sockets for
+// it.
+//
+// Three kinds of sockets of the host have a published TCP port:
+//
+//   the reservation   made when the container is created, so that nobody else gets the port. Bound
+//                     to no device. It listens while the service does, and takes what the next one
+//                     does not: clients on loopback and on other devices, which the relay passes
+//                     on.
+//   the service's     takes the place of the container socket that is bound to the container port.
+//                     Pinned to a device, as every socket of the host that a container holds
+//                     (docs/threat-model.md). The kernel prefers it for what arrives there.
+//   accepted ones     of either; the service's inherit the pin.
+//
+// The service's have SO_REUSEPORT and SO_REUSEADDR always. The reservation has them only while a
+// socket is bound to its port or begins to listen on it (Sharing in publish/relay.h): without them
+// nobody else can have the port, and the kernel does not take it for one of the service's. (Of the
+// sockets that fit a packet and have SO_REUSEPORT it takes the first it finds, however well others
+// fit: inet6_lhash2_lookup().)
+//
+// The reservation is an IPv6 socket wherever the host has IPv6, even for IPv4 addresses: for the
+// kernel an IPv4 socket fits an IPv4 packet better than an IPv6 one, as well as a pinned one does.
+// So it never is preferred to the service's.
+#pragma once
+
+#include <netinet/in.h>
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "kernel/netlink.h"
+#include "kernel/unique_fd.h"
+#include "policy/address.h"
+
+namespace sockswitch {
+
+struct Mapping {
+  int protocol = IPPROTO_TCP;  // or IPPROTO_UDP
+  // No value: all addresses of the host. The unspecified address of a family: all of that family.
+  std::optional<Address> host;
+  std::uint16_t host_port = 0;
+  std::uint16_t container_port = 0;
+};
+
+struct Publication {
+  std::uint64_t id = 0;
+  Mapping mapping;
+  // Every socket of the service that is bound now had SO_REUSEPORT, as far as is known.
+  std::atomic<bool> shared{true};
+};
+
+// A socket address of either family, as the system calls take it.
+struct SocketName {
+  sockaddr_storage raw{};
+  socklen_t length = 0;
+
+  const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&raw); }
+  // `domain` AF_INET6 takes IPv4 addresses as v4-mapped ones.
+  static SocketName of(int domain, const Address& address, std::uint16_t port);
+  // The unspecified address.
+  static SocketName any(int domain, std::uint16_t port);
+};
+
+// Binds the host's side of a mapping. Throws ErrnoError: EADDRINUSE, EACCES (a privileged port),
+// EADDRNOTAVAIL (no such address here).
+UniqueFd reserve(const Mapping& mapping);
+
+// Where a service's socket is put: the device that it is pinned to, and an address by which the
+// host itself reaches it there.
+struct Outlet {
+  int device = 0;
+  Address address;
+};
+
+// For a listening socket of `domain`, with IPV6_V6ONLY or without. No value where there is none:
+// the mapping is for loopback or another family, or the host has no default route.
+std::optional<Outlet> find_outlet(const Mapping& mapping, int domain, bool v6_only,
+                                  const std::vector<Route>& default_routes);
+
+// The address that the service's socket is bound to.
+SocketName service_name(const Mapping& mapping, int domain);
+
+bool is_unspecified(const Address& address);
+bool is_loopback(const Address& address);
+
+}  // namespace sockswitch

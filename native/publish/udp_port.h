@@ -1,0 +1,50 @@
+// A published UDP port, as the relay serves it.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <utility>
+
+#include "policy/network_view.h"
+#include "publish/publication.h"
+#include "publish/reactor.h"
+
+namespace sockswitch {
+
+class UdpPort : public Reactor::Watched {
+ public:
+  // Throws ErrnoError.
+  UdpPort(Reactor& reactor, std::shared_ptr<Publication> publication, UniqueFd reservation);
+  ~UdpPort() override;
+  UdpPort(const UdpPort&) = delete;
+  UdpPort& operator=(const UdpPort&) = delete;
+
+  // The container is there: datagrams flow from now on.
+  void attach(const std::shared_ptr<NetworkView>& view);
+  // Ends the sessions that have been idle for long.
+  void expire();
+  // Datagrams of clients.
+  void ready() override;
+
+ private:
+  class Session;
+  struct Client;
+  using Clock = std::chrono::steady_clock;
+  // A client's endpoint, and the address of the host that it sends to.
+  using Key = std::pair<std::pair<Address, std::uint16_t>, Address>;
+
+  Session* session(const Client& client);
+  void make_room();
+  SocketSource& source();
+
+  Reactor& reactor_;
+  std::shared_ptr<Publication> publication_;
+  UniqueFd reservation_;
+  std::shared_ptr<NetworkView> view_;
+  std::unique_ptr<SocketSource> source_;
+  std::uint64_t key_ = 0;
+  std::map<Key, std::unique_ptr<Session>> sessions_;
+};
+
+}  // namespace sockswitch

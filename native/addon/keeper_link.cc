@@ -49,9 +49,7 @@ class KeeperLink {
   void send(KeeperMessage type, std::uint64_t id) {
     if (!self_) return;
     KeeperHeader header{.type = type, .id = id};
-    struct iovec part {
-      &header, sizeof header
-    };
+    struct iovec part{&header, sizeof header};
     send_message(fd_.get(), std::span(&part, 1));
   }
 
@@ -147,9 +145,7 @@ constexpr int kFirstPacketMs = 2000;
 
 // The keeper speaks first. Throws ErrnoError: EBUSY, or ETIMEDOUT if it is silent.
 void await_welcome(int fd) {
-  struct pollfd state {
-    .fd = fd, .events = POLLIN
-  };
+  struct pollfd state{.fd = fd, .events = POLLIN};
   if (::poll(&state, 1, kFirstPacketMs) <= 0)
     throw ErrnoError(ETIMEDOUT, "connect", "to the keeper");
   KeeperHeader header;

@@ -70,9 +70,7 @@ HelperProcess::HelperProcess(const std::string& helper, std::span<const int> fds
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) throw_errno("socketpair");
   channel_ = UniqueFd(pair[0]);
   UniqueFd theirs(pair[1]);
-  struct timeval limit {
-    kHelperSeconds, 0
-  };
+  struct timeval limit{kHelperSeconds, 0};
   ::setsockopt(channel_.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
   child_ = start(helper, theirs.get(), fds, arguments);
 }

@@ -17,7 +17,7 @@ Netns Netns::of_process(pid_t pid) {
   std::string path = "/proc/" + std::to_string(pid) + "/ns/net";
   UniqueFd net(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!net) throw_errno("open", path);
-  struct stat status {};
+  struct stat status{};
   if (::fstat(net.get(), &status) != 0) throw_errno("fstat", path);
   UniqueFd user(::ioctl(net.get(), abi::kNsGetUserns));
   if (!user) throw_errno("ioctl", "NS_GET_USERNS " + path);
@@ -44,9 +44,7 @@ std::unique_ptr<SocketSource> Netns::start_source(const std::string& helper) con
 
 UniqueFd SocketSource::open(int domain, int type, int protocol) const {
   SocketRequest request{domain, type, protocol};
-  struct iovec question {
-    &request, sizeof request
-  };
+  struct iovec question{&request, sizeof request};
   Message answer = process_.ask(std::span(&question, 1));
   if (int error = helper_error(answer)) throw ErrnoError(error, "sockswitch-netns", "socket");
   if (answer.fds.size() != 1) throw ErrnoError(EPROTO, "sockswitch-netns", "socket");

@@ -20,7 +20,7 @@ OptionBaselines read_host_baselines() {
 
 // Each container takes some descriptors, and the epoll transfer needs the containers' numbers.
 void raise_descriptor_limit() {
-  struct rlimit limit {};
+  struct rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &limit);

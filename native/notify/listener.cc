@@ -45,7 +45,7 @@ int wake_signal() { return SIGRTMIN + 6; }
 void install_wake_signal() {
   static std::once_flag once;
   std::call_once(once, [] {
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_handler = [](int) {};
     ::sigaction(wake_signal(), &action, nullptr);
   });
@@ -113,7 +113,7 @@ bool Listener::hang_up() {
 bool Listener::interrupted() {
   if (done_) return true;
   ::pthread_kill(thread_.native_handle(), wake_signal());
-  constexpr struct timespec kPause { 0, 200'000 };
+  constexpr struct timespec kPause{0, 200'000};
   ::nanosleep(&kPause, nullptr);
   return done_;
 }

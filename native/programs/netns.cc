@@ -144,8 +144,8 @@ int listen_as(int tid, int backlog) {
 
 // Containers with the host's pid namespace have nothing to enter, and nobody may.
 void enter_pid_namespace() {
-  struct stat wanted {};
-  struct stat own {};
+  struct stat wanted{};
+  struct stat own{};
   if (::fstat(kListenPidFd, &wanted) != 0 || ::stat("/proc/self/ns/pid", &own) != 0) {
     throw_errno("stat");
   }
@@ -156,7 +156,7 @@ void answer(std::span<const UniqueFd> wanted, int error) {
   std::vector<int> fds;
   for (const UniqueFd& fd : wanted) fds.push_back(fd.get());
   char done = 1;
-  struct iovec part {};
+  struct iovec part{};
   if (error == 0) {
     part = {&done, sizeof done};
   } else {

@@ -7,7 +7,7 @@ namespace {
 
 // A connection takes six descriptors; the rest is for listeners and reservations.
 std::size_t connection_limit() {
-  struct rlimit limit {};
+  struct rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
   return static_cast<std::size_t>(limit.rlim_max) / 16;
 }

@@ -93,9 +93,7 @@ void Stream::reset() {
 }
 
 void reset_on_close(int fd) {
-  struct linger at_once {
-    1, 0
-  };
+  struct linger at_once{1, 0};
   ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 

@@ -25,6 +25,9 @@ const READY = 3;
 const BUSY = 4;
 const FORGET = 5;
 const SHUTDOWN = 6;
+const KEEP = 7;
+const KEPT = 8;
+const DROP = 9;
 
 interface Message {
   readonly type: number;
@@ -133,6 +136,44 @@ beforeEach(async () => {
   peers = new Peers();
   const started = peers;
   onTestFinished(() => started.end());
+});
+
+describe('what a daemon gives it to keep', () => {
+  const keep = (peer: number, id: number, text: string, files = 1) =>
+    peers.do('order', { peer, type: KEEP, id, text, files });
+
+  test('comes back to the next one, before listeners, until it is dropped', async () => {
+    await newContainer();
+    const { peer } = await replayed();
+    const before = descriptors();
+    await keep(peer, 7, 'seven');
+    await keep(peer, 3, 'three');
+    await keep(peer, 7, 'seven again');
+    await until(() => descriptors() === before + 2, 'two descriptors');
+    await peers.do('hangup', { peer });
+    const next = await replayed();
+    expect(next.listeners).toMatchObject([
+      { type: KEPT, id: 3, text: 'three' },
+      { type: KEPT, id: 7, text: 'seven again' },
+      { type: LISTENER },
+    ]);
+    await peers.do('order', { peer: next.peer, type: DROP, id: 3 });
+    await peers.do('order', { peer: next.peer, type: DROP, id: 99 });
+    await until(() => descriptors() === before + 1, 'one descriptor');
+  });
+
+  test('is one descriptor, and a short text', async () => {
+    for (const [text, files] of [
+      ['none', 0],
+      ['two', 2],
+      ['x'.repeat(1025), 1],
+    ] as const) {
+      const { peer } = await replayed();
+      await keep(peer, 1, text, files);
+      expect((await peers.do('receive', { peer, count: 1 })).end, text.slice(0, 5)).toBe(true);
+    }
+    expect((await replayed()).listeners).toEqual([]);
+  });
 });
 
 describe('listeners', () => {

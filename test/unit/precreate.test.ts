@@ -192,6 +192,12 @@ describe('no usable answer', () => {
     expect(refusal(stdout)).toMatch(/systemctl --user start sockswitch, or sockswitch daemon$/);
   });
 
+  test('published ports refuse, too', async () => {
+    const spec = REQUIRED.replace('sockswitch/required":"T"', 'sockswitch/publish":"8080:80"');
+    const { stdout } = await hook(join(temporaryDirectory(), 'none.sock'), spec);
+    expect(refusal(stdout)).toContain('sockswitch/publish is set, but no daemon answers');
+  });
+
   test.each(['0', 'false', '', 'yes', 'TrUe', ' true'])('required=%j does not', async (value) => {
     const spec = REQUIRED.replace('"T"', JSON.stringify(value));
     expect((await hook(join(temporaryDirectory(), 'none.sock'), spec)).stdout).toBe(spec);

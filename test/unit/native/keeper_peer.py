@@ -16,7 +16,8 @@ an object, with "error" where the command failed. Things that commands make are 
     {"do": "receive", "peer": N, "count": C, "timeout": S}
                                              up to C messages -> {"messages": [{type, id, text, listeners}], "end": bool}
     {"do": "answer", "peer": N, "value": V}  answer one notification on the last listener received there
-    {"do": "order", "peer": N, "type": T, "id": I}   send a header
+    {"do": "order", "peer": N, "type": T, "id": I, "text": "", "files": 0}
+                                             send a header, with text and that many descriptors of /dev/null
 """
 
 import array
@@ -219,8 +220,13 @@ def do_answer(command):
 
 
 def do_order(command):
-    header = HEADER.pack(command.get("magic", MAGIC), command["type"], command["id"], 0, 0)
-    things[command["peer"]].socket.send(header)
+    text = command.get("text", "").encode()
+    header = HEADER.pack(command.get("magic", MAGIC), command["type"], command["id"], len(text), 0)
+    null = os.open("/dev/null", os.O_RDONLY)
+    try:
+        send_with_descriptors(things[command["peer"]], header + text, [null] * command.get("files", 0))
+    finally:
+        os.close(null)
     return {}
 
 

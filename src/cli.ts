@@ -29,6 +29,7 @@ program
       .choices(['auto', 'json', 'text'])
       .default('auto'),
   )
+  .option('--nerdctl-api', 'serve nerdctl in the place of bypass4netnsd; overrides nerdctl_api')
   .addHelpText('after', help.daemon)
   .action(async (options) => (await import('./commands/daemon.js')).daemon(options));
 

@@ -26,6 +26,10 @@ export interface RuntimePaths {
   readonly listenerSocket: string;
   /** The keeper hands listeners to the daemon here. */
   readonly keeperSocket: string;
+  /** What nerdctl has registered. */
+  readonly nerdctlFile: string;
+  /** Where nerdctl looks for bypass4netnsd. */
+  readonly nerdctlSocket: string;
 }
 
 export interface ConfigPaths {
@@ -70,13 +74,16 @@ export function runtimeBase(environment: Environment = process.env): string {
 
 /** The runtime paths, without touching the file system. Throws UserError. */
 export function runtimePaths(environment: Environment = process.env): RuntimePaths {
-  const directory = join(runtimeBase(environment), 'sockswitch');
+  const base = runtimeBase(environment);
+  const directory = join(base, 'sockswitch');
   const paths = {
     directory,
     hookSocket: join(directory, 'hook.sock'),
     controlSocket: join(directory, 'control.sock'),
     listenerSocket: join(directory, 'listener.sock'),
     keeperSocket: join(directory, 'keeper.sock'),
+    nerdctlFile: join(directory, 'nerdctl.json'),
+    nerdctlSocket: join(base, 'bypass4netnsd.sock'),
   };
   if (Buffer.byteLength(paths.listenerSocket) > MAX_SOCKET_PATH) {
     throw new UserError(

@@ -113,6 +113,7 @@ Policy get_policy(const Napi::Value& value, const Engine& engine) {
   auto object = value.As<Napi::Object>();
   Policy policy =
       Policy::compile(get_strings(object, "ignore"), get_strings(object, "podmanNetworks"));
+  policy.listen_unseen = object.Get("listenUnseen").ToBoolean();
   policy.published = engine.published(get_numbers(object, "publish"));
   return policy;
 }

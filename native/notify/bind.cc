@@ -125,6 +125,9 @@ Outcome handle_bind(Context& context, const abi::SeccompNotif& notification,
   }
   Outcome executed = execute(context, *target, address, arguments.length);
   if (executed != Outcome::kHousekeeping) return executed;
+  if (context.policy.listen_unseen && published->port) {
+    published_listen(context, target->socket.get(), target->identity, nullptr);
+  }
   return published->port ? Outcome::kPublishedRelayed : published->outcome;
 }
 

@@ -198,7 +198,9 @@ const ContainerNetwork* Listener::network(Session& session, pid_t caller, std::s
 
 void Listener::tell_relay(Session& session, const std::shared_ptr<NetworkView>& view) {
   session.relay_knows = true;
-  for (const auto& publication : policy()->published) {
+  auto policy = this->policy();
+  for (const auto& publication : policy->published) {
+    publication->listen_unseen = policy->listen_unseen;
     try {
       host_.relay.attach(publication->id, view);
     } catch (const ErrnoError& error) {

@@ -154,6 +154,10 @@ std::optional<Outcome> bind_published(Context& context, Target& target, const De
   }
   port.shared = shares;
   context.bound.remember(cookie, to.address);
+  if (context.policy.listen_unseen) {
+    auto known = find_port(context.policy, IPPROTO_TCP, to.port);
+    published_listen(context, fd.get(), target.identity, known);
+  }
   if (!context.notify.answer(target.id, 0)) context.interrupted.keep_result(cookie, 0);
   return Outcome::kPublished;
 }

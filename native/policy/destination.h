@@ -19,6 +19,7 @@ struct Policy {
   PrefixSet ignore;
   PrefixSet podman_networks;
   std::vector<std::shared_ptr<Publication>> published;
+  bool listen_unseen = false;  // the profile, another tool's, does not report listen(2)
 
   // Throws std::invalid_argument naming the text that is no prefix.
   static Policy compile(const std::vector<std::string>& ignore,

@@ -49,6 +49,9 @@ struct Publication {
   Mapping mapping;
   // Every socket of the service that is bound now had SO_REUSEPORT, as far as is known.
   std::atomic<bool> shared{true};
+  // The container's profile does not report listen(2): a socket that is bound is taken for one that
+  // listens, and one that does not for one that will.
+  std::atomic<bool> listen_unseen{false};
 };
 
 // A socket address of either family, as the system calls take it.

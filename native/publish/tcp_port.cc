@@ -283,7 +283,7 @@ void TcpPort::close_doors() {
 }
 
 void TcpPort::service_gone(std::uint64_t generation) {
-  if (generation != generation_) return;
+  if (generation != generation_ || publication_->listen_unseen) return;
   ++generation_;
   close_doors();
 }

@@ -9,12 +9,14 @@ import { type LogLevel, loadConfig } from '../policy/config.js';
 export interface DaemonOptions {
   readonly logLevel?: LogLevel;
   readonly logFormat: LogFormat;
+  readonly nerdctlApi?: boolean;
 }
 
 /** Resolves when the daemon has stopped. Rejects with UserError when it cannot start. */
 export async function daemon(options: DaemonOptions): Promise<void> {
   const configuration = configPaths();
-  const config = loadConfig(configuration.config);
+  const file = loadConfig(configuration.config);
+  const config = { ...file, nerdctlApi: options.nerdctlApi ?? file.nerdctlApi };
   const log = createLogger(options.logLevel ?? config.logLevel, options.logFormat);
   const supervisor = await Supervisor.start({
     addon: loadAddon(),

@@ -30,6 +30,8 @@ export interface Policy {
   readonly podmanNetworks: readonly string[];
   /** Numbers of the container's reserved ports; one that is released meanwhile does not count. */
   readonly publish: readonly number[];
+  /** The container's profile is another tool's, which does not report listen(2). */
+  readonly listenUnseen: boolean;
 }
 
 /** A port of the host that is held for a container. */

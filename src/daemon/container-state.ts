@@ -4,7 +4,6 @@
  */
 import { z } from 'zod';
 import { messageOf, UserError } from '../errors.js';
-import { LISTENER_METADATA } from '../oci/seccomp.js';
 import { quote, shorten } from '../text.js';
 
 const schema = z.object({
@@ -12,7 +11,8 @@ const schema = z.object({
   fds: z.tuple([z.literal('seccompFd')]),
   // crun says 0 for `podman exec`: the process is then taken from the first notification.
   pid: z.int().nonnegative().default(0),
-  metadata: z.literal(LISTENER_METADATA),
+  /** What the profile says: ours, or whatever another tool writes there. */
+  metadata: z.string().max(1024).default(''),
   state: z.object({
     id: z.string().min(1).max(1024),
     status: z.enum(['creating', 'created', 'running', 'stopped']),

@@ -9,9 +9,11 @@
  * descriptor would turn its connects into ENOSYS. So it is attached with a policy that switches nothing,
  * and the data plane lets every call go on.
  */
-import { messageOf } from '../errors.js';
+import { messageOf, UserError } from '../errors.js';
 import { type ContainerRequest, parseAnnotations } from '../oci/annotations.js';
+import { LISTENER_METADATA } from '../oci/seccomp.js';
 import { SWITCH_NOTHING } from '../policy/compile.js';
+import { quote } from '../text.js';
 import type { DataPlaneEvent, Engine, Policy } from './addon.js';
 import { type ContainerProcessState, parseContainerState } from './container-state.js';
 import type { Container, Containers } from './containers.js';
@@ -26,6 +28,8 @@ export interface ListenersOptions {
   readonly journal: Journal;
   readonly log: Logger;
   compile(container: Container): Policy;
+  /** What nerdctl asks for a container; undefined: it has not told of it. */
+  registered(container: string): ContainerRequest | undefined;
   /** A listener of the container came, before its policy is compiled. */
   onListener(container: Container): void;
   /** Its last listener is closed. */
@@ -128,8 +132,13 @@ export class Listeners {
     );
   }
 
-  #requestOf(state: ContainerProcessState): ContainerRequest {
-    return parseAnnotations(state.state.annotations);
+  #requestOf({ metadata, state }: ContainerProcessState): ContainerRequest {
+    const registered = this.#options.registered(state.id);
+    if (registered !== undefined) return registered;
+    if (metadata === LISTENER_METADATA) return parseAnnotations(state.annotations);
+    throw new UserError(
+      `the container's profile has the listener metadata ${quote(metadata)}, not ours, and nerdctl has not told of it`,
+    );
   }
 
   #report(problem: string, container?: string): void {

@@ -139,10 +139,11 @@ export class Publications {
   /** A container's last listener closed. If it is about to start again, that is not its end. */
   end(container: string): void {
     if (this.#waiting.has(container)) return;
-    this.#release(container);
+    this.release(container);
   }
 
-  #release(container: string): void {
+  /** The container is gone for good. */
+  release(container: string): void {
     this.#stopWaiting(container);
     for (const reservation of this.#of(container)) this.#leave(reservation, container);
   }
@@ -230,7 +231,7 @@ export class Publications {
 
   async #lookFor(container: string): Promise<void> {
     const life = await this.#options.look(container).catch((): Life => 'unknown');
-    if (life === 'gone' && this.#waiting.has(container)) this.#release(container);
+    if (life === 'gone' && this.#waiting.has(container)) this.release(container);
   }
 
   #stopWaiting(container: string): void {

@@ -16,6 +16,7 @@ import type { Socket } from 'node:net';
 import { release } from 'node:os';
 import type { FastifyInstance } from 'fastify';
 import { ControlClient } from '../api/client.js';
+import { NerdctlContainers, nerdctlServer } from '../api/nerdctl.js';
 import {
   ApiError,
   type ContainerList,
@@ -37,6 +38,7 @@ import {
 import { compilePolicy } from '../policy/compile.js';
 import { type Config, loadConfig } from '../policy/config.js';
 import { askGraphRoot, PodmanNetworks } from '../policy/podman-networks.js';
+import { quote } from '../text.js';
 import { version } from '../version.js';
 import type { Addon, Engine, KeeperLink, Policy } from './addon.js';
 import type { Container } from './containers.js';
@@ -80,6 +82,8 @@ export class Supervisor {
   #keeper: KeeperLink | undefined;
   #hook: HookServer | undefined;
   #control: FastifyInstance | undefined;
+  #nerdctl: NerdctlContainers | undefined;
+  #nerdctlServer: FastifyInstance | undefined;
   #stopping = false;
 
   /** Serves when it resolves. Rejects with UserError; nothing is left running then. */
@@ -112,6 +116,7 @@ export class Supervisor {
       journal: this.#journal,
       log: options.log,
       compile: (container) => this.#compile(container),
+      registered: (id) => this.#nerdctl?.requestOf(id),
       onListener: (container) => this.#reservePorts(container),
       onEnded: ({ id }) => {
         if (!this.#containers.has(id)) this.#publications.end(id);
@@ -121,7 +126,9 @@ export class Supervisor {
       engine: this.#engine,
       portHolders: options.addon.portHolders,
       keeper: () => this.#keeper,
-      look: lookForContainer,
+      // nerdctl says when its containers end; Podman does not know them.
+      look: async (id) =>
+        this.#nerdctl?.requestOf(id) === undefined ? lookForContainer(id) : 'there',
       networkOf: namespaceAt,
     });
     this.#networks = new PodmanNetworks(options.graphRoot, () => this.#pushPolicies());
@@ -147,6 +154,7 @@ export class Supervisor {
     this.#stopping = true;
     await this.#hook?.close();
     await this.#control?.close();
+    await this.#nerdctlServer?.close();
     this.#networks.close();
     this.#publications.close();
     // Data plane first: as long as the keeper link is open no other daemon gets the listeners.
@@ -156,6 +164,7 @@ export class Supervisor {
 
   async #serve(): Promise<void> {
     const { runtime, addon, log } = this.#options;
+    if (this.#config.nerdctlApi) this.#nerdctl = this.#nerdctlContainers();
     await this.#connectKeeper();
     void this.#findGraphRoot();
     this.#hook = await serveHook({
@@ -169,18 +178,48 @@ export class Supervisor {
       log.error({ err: error }, 'internal error'),
     );
     this.#control = control;
-    // The directory keeps other users out; this keeps out who passes it all the same.
-    control.server.on('connection', (socket: Socket) => {
-      if (peerUser(addon, socket) !== userId()) socket.destroy();
-    });
+    this.#refuseOthers(control);
     removeStale(runtime.controlSocket);
     await control.listen({ path: runtime.controlSocket });
     chmodSync(runtime.controlSocket, 0o600);
+    if (this.#nerdctl !== undefined) await this.#serveNerdctl(this.#nerdctl);
     log.info(
       { pid: process.pid, version: version(), kernel: release(), ...this.#kernelInUse() },
       'sockswitch daemon is ready',
     );
     setImmediate(() => warmUp(this.#rewriteOptions()));
+  }
+
+  /** The directory keeps other users out; this keeps out who passes it all the same. */
+  #refuseOthers(server: FastifyInstance): void {
+    server.server.on('connection', (socket: Socket) => {
+      if (peerUser(this.#options.addon, socket) !== userId()) socket.destroy();
+    });
+  }
+
+  #nerdctlContainers(): NerdctlContainers {
+    const { runtime } = this.#options;
+    return new NerdctlContainers({
+      listenerSocket: runtime.listenerSocket,
+      file: runtime.nerdctlFile,
+      reserve: (container, mappings) => this.#publications.reserve(container, mappings),
+      release: (container) => this.#publications.release(container),
+    });
+  }
+
+  async #serveNerdctl(containers: NerdctlContainers): Promise<void> {
+    const path = this.#options.runtime.nerdctlSocket;
+    if (await isServed(path)) {
+      throw new UserError(
+        `another program, bypass4netnsd probably, serves ${quote(path)}: stop it, or leave out --nerdctl-api`,
+      );
+    }
+    const server = nerdctlServer(containers);
+    this.#nerdctlServer = server;
+    this.#refuseOthers(server);
+    removeStale(path);
+    await server.listen({ path });
+    chmodSync(path, 0o600);
   }
 
   async #connectKeeper(): Promise<void> {
@@ -294,6 +333,7 @@ export class Supervisor {
       ignore: container.request.ignore,
       podmanNetworks: this.#networks.current,
       publish: this.#publications.numbersOf(container.id),
+      listenUnseen: this.#nerdctl?.requestOf(container.id) !== undefined,
     });
   }
 

@@ -10,6 +10,7 @@ export interface PolicySources {
   readonly podmanNetworks: readonly Prefix[];
   /** The data plane's numbers of the ports that are reserved for the container. */
   readonly publish: readonly number[];
+  readonly listenUnseen: boolean;
 }
 
 export function compilePolicy(sources: PolicySources): Policy {
@@ -17,6 +18,7 @@ export function compilePolicy(sources: PolicySources): Policy {
     ignore: [...new Set([...sources.ignore, ...sources.config.ignore])],
     podmanNetworks: [...new Set(sources.podmanNetworks)],
     publish: [...sources.publish],
+    listenUnseen: sources.listenUnseen,
   };
 }
 
@@ -25,4 +27,5 @@ export const SWITCH_NOTHING: Policy = {
   ignore: ['0.0.0.0/0', '::/0'],
   podmanNetworks: [],
   publish: [],
+  listenUnseen: false,
 };

@@ -20,6 +20,8 @@ export interface Config {
   readonly ignore: readonly Prefix[];
   readonly logLevel: LogLevel;
   readonly waitKillable: WaitKillable;
+  /** Serve bypass4netnsd's API. */
+  readonly nerdctlApi: boolean;
 }
 
 /** Most prefixes in `ignore`: a container's table is searched for each connection. */
@@ -38,6 +40,7 @@ const prefix = z.string().transform((text, context): Prefix => {
 const schema = z.strictObject({
   ignore: z.array(prefix).max(MAX_PREFIXES).default([]),
   log_level: z.enum(LOG_LEVELS).default('info'),
+  nerdctl_api: z.boolean().default(false),
   seccomp: z
     .strictObject({ wait_killable: z.enum(['auto', 'always', 'never']).default('auto') })
     .prefault({}),
@@ -45,7 +48,7 @@ const schema = z.strictObject({
 
 /** Every key that the file may hold, for suggestions; by the table that holds it. */
 const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
-  '': ['ignore', 'log_level', 'seccomp'],
+  '': ['ignore', 'log_level', 'nerdctl_api', 'seccomp'],
   seccomp: ['wait_killable'],
 };
 
@@ -85,6 +88,7 @@ export function parseConfig(text: string, path: string): Config {
     ignore: data.ignore,
     logLevel: data.log_level,
     waitKillable: data.seccomp.wait_killable,
+    nerdctlApi: data.nerdctl_api,
   };
 }
 

@@ -3,6 +3,7 @@ import { beforeEach, expect, test } from 'vitest';
 import { Containers } from '../../../src/daemon/containers.js';
 import { Journal } from '../../../src/daemon/journal.js';
 import { Listeners } from '../../../src/daemon/listeners.js';
+import type { ContainerRequest } from '../../../src/oci/annotations.js';
 import { compilePolicy, SWITCH_NOTHING } from '../../../src/policy/compile.js';
 import { FakeEngine, OUTCOMES } from './fake-engine.js';
 
@@ -13,6 +14,7 @@ let listeners: Listeners;
 let journal: Journal;
 let lines: Record<string, unknown>[];
 let ended: string[];
+let registered: Map<string, ContainerRequest>;
 
 beforeEach(() => {
   engine = new FakeEngine();
@@ -20,6 +22,7 @@ beforeEach(() => {
   journal = new Journal();
   lines = [];
   ended = [];
+  registered = new Map();
   listeners = new Listeners({
     engine,
     containers,
@@ -31,7 +34,9 @@ beforeEach(() => {
         ignore: request.ignore,
         podmanNetworks: ['10.88.0.0/16'],
         publish: [],
+        listenUnseen: false,
       }),
+    registered: (id) => registered.get(id),
     onListener: () => {},
     onEnded: ({ id }) => void ended.push(id),
   });
@@ -98,6 +103,7 @@ test('what the keeper held is taken over, not started', () => {
     containers,
     journal,
     log: pino({ level: 'info' }, { write: (line: string) => void lines.push(JSON.parse(line)) }),
+    registered: (id) => registered.get(id),
     onListener: () => {},
     onEnded: () => {},
     compile: () => SWITCH_NOTHING,
@@ -122,6 +128,13 @@ test('an exec belongs to its container, and its counts stay when it ends', () =>
   expect(containers.size).toBe(0);
   expect(ended).toEqual([ID]);
   expect(lines).toHaveLength(2);
+});
+
+test('what nerdctl has registered is served, whatever its profile says', () => {
+  registered.set(ID, { enabled: true, required: false, ignore: ['192.0.2.0/24'], publish: [] });
+  accept(state('creating', { metadata: '' }, { annotations: { any: 'thing' } }));
+  expect(engine.attached.get(1)?.policy.ignore).toEqual(['192.0.2.0/24', '::1/128']);
+  expect(rows()[0]?.status).toBe('running');
 });
 
 test('a restarted container is another one to the data plane, even before the old one ended', () => {

@@ -47,6 +47,9 @@ export function tableOf(trials: readonly Trial[], layout: readonly Column[]): Te
       return cell(result);
     }),
   ]);
+  if (rows.length > 0 && used.every(({ round }) => round === 1)) {
+    footnotes.add('one round only: how much the figures vary is not known');
+  }
   return {
     head: ['', ...columns.map(({ metric }) => columnHead(metric))],
     rows,

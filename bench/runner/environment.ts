@@ -30,6 +30,8 @@ const SYSCTLS = [
 const VERSIONS: Readonly<Record<string, readonly string[]>> = {
   podman: ['podman', '--version'],
   crun: ['crun', '--version'],
+  conmon: ['conmon', '--version'],
+  netavark: ['/usr/lib/podman/netavark', '--version'],
   pasta: ['dpkg-query', '--show', 'passt'],
   slirp4netns: ['slirp4netns', '--version'],
   bypass4netns: ['dpkg-query', '--show', 'bypass4netns'],

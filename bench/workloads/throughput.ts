@@ -48,7 +48,7 @@ function tcp(direction: 'up' | 'down', streams: number): ScriptWorkload {
       { name: 'cpu_per_gib', title: `CPU, ${title}`, unit: 's/GiB', better: 'lower' },
     ],
     baseline: 'host',
-    seconds: 3,
+    seconds: several ? 2 : 3,
     needs: { server: 'iperf3' },
     script: (place, { seconds }) =>
       withCpu(iperf3(`-c ${place.server} -t ${seconds} -O ${WARM_UP_SECONDS}${options}`)),
@@ -85,7 +85,8 @@ export const udp: ScriptWorkload = {
     { name: 'lost_percent', title: 'lost', unit: '%', better: 'lower', withoutRatio: true },
   ],
   baseline: 'host',
-  seconds: 3,
+  seconds: 2,
+  roundsAtMost: 2,
   needs: { server: 'iperf3' },
   server: {
     name: 'iperf3',

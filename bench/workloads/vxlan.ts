@@ -22,7 +22,7 @@ export const vxlan: ScriptWorkload = {
   program: `iperf3 in a kernel VXLAN tunnel, UDP port ${PORT} published on both hosts`,
   metrics: [{ name: 'gbits', title: 'through VXLAN', unit: 'Gbit/s', better: 'higher' }],
   baseline: 'unaccelerated',
-  seconds: 3,
+  seconds: 2,
   roundsAtMost: 2,
   needs: { lab: true },
   suits: ({ ownNetwork }) => ownNetwork,

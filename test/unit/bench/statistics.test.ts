@@ -108,6 +108,12 @@ describe('table', () => {
     });
   });
 
+  test('one round tells nothing of noise, and says so', () => {
+    const one = tableOf([trial(tcpUp, 'host', 1, { gbits: 10 })], columns([tcpUp], 'gbits'));
+    expect(one.footnotes).toEqual(['one round only: how much the figures vary is not known']);
+    expect(tableOf([], columns([tcpUp], 'gbits')).footnotes).toEqual([]);
+  });
+
   test.each([
     [0.0123, '0.012'],
     [4.567, '4.57'],

@@ -66,6 +66,19 @@ program
   );
 
 program
+  .command('profile')
+  .summary('print a seccomp profile, for engines without hooks')
+  .description(help.profileDescription)
+  .option(
+    '--base <file>',
+    'the profile to extend, or "unconfined"',
+    '/usr/share/containers/seccomp.json',
+  )
+  .option('--oci', 'in the form of an OCI spec, for a bare runtime')
+  .addHelpText('after', help.profile)
+  .action(async (options) => (await import('./commands/profile.js')).profile(options));
+
+program
   .command('install')
   .summary("install Podman's hook and the systemd unit for this user")
   .description(help.installDescription)

@@ -93,6 +93,20 @@ Examples:
   sockswitch explain web example.org --json
 `;
 
+export const profileDescription = `Prints a seccomp profile that reports to the daemon what Podman's hook would have
+arranged: for engines without such hooks (Docker, plain nerdctl), and for
+runtimes that are called by hand. It names this user's runtime directory, so
+print it on the machine and for the user that it is for. A container that runs
+with it is accelerated without any annotation, and does not start without the
+keeper. Annotations count where the engine passes them to the runtime.`;
+
+export const profile = `${EXIT_STATUS}
+Examples:
+  sockswitch profile >profile.json
+  podman run --security-opt seccomp=profile.json IMAGE
+  sockswitch profile --oci          linux.seccomp of config.json, for crun run
+`;
+
 export const installDescription = `Installs sockswitch for this user:
 
   - Podman's hook, in a directory of its own

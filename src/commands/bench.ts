@@ -17,9 +17,10 @@ export async function bench(words: readonly string[]): Promise<void> {
     stdio: 'inherit',
     reject: false,
   });
-  // A terminal sends Ctrl-C to both; this process only waits until the other has cleaned up.
-  process.on('SIGINT', () => undefined);
-  for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal));
+  // This process waits until the other has cleaned up. A terminal sends Ctrl-C to both: twice is once to the other.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => child.kill(signal));
+  }
   const { exitCode, signal } = await child;
   process.exitCode = exitCode ?? 128 + (signal === undefined ? 0 : constants.signals[signal]);
 }

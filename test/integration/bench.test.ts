@@ -119,6 +119,19 @@ describeOnLab('sockswitch bench', () => {
     await host1.run(['rm', '/tmp/bench.json']);
   });
 
+  test('an interrupt of the command ends it tidily', async () => {
+    const words = ['unix-rate', '--rounds', '500', '--drivers', 'pasta,sockswitch-pasta'];
+    const script = `
+sockswitch bench "$@" >"$0.out" 2>"$0.err" & bench=$!
+until grep -q '^1/' "$0.err"; do sleep 0.1; done
+kill -INT $bench; wait $bench; echo "status $?"
+cat "$0.out"; rm -f "$0.out" "$0.err"`;
+    const result = await host1.run(['bash', '-mc', script, '/tmp/sockswitch-interrupt', ...words]);
+    expect(result.stdout).toMatch(/^status 130$/m);
+    expect(result.stdout).toMatch(/over AF_UNIX.*INCOMPLETE/s);
+    expect(await left()).toBe('');
+  });
+
   test.each([
     [['no-such'], /unknown workload "no-such"; known: throughput/],
     [['tcp-up', '--drivers', 'host,no-such'], /unknown driver "no-such"; known: host/],

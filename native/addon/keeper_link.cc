@@ -23,6 +23,9 @@
 namespace sockswitch::addon {
 namespace {
 
+// The longest that the keeper may take to read what we send, or to speak first.
+constexpr int kPatienceMs = 2000;
+
 class KeeperLink {
  public:
   KeeperLink(Napi::Env env, UniqueFd fd, const Napi::Object& handlers)
@@ -50,18 +53,16 @@ class KeeperLink {
     if (!self_) return;
     KeeperHeader header{.type = type, .id = id};
     struct iovec part{&header, sizeof header};
-    send_message(fd_.get(), std::span(&part, 1));
+    send_patiently(std::span(&part, 1), {});
   }
 
-  // A dropped message (the keeper is slow) means that it is not kept: the port ends with the
-  // daemon.
   void keep(std::uint64_t id, int fd, const std::string& text) {
     if (!self_) return;
     KeeperHeader header{
         .type = KeeperMessage::kKeep, .id = id, .length = static_cast<std::uint32_t>(text.size())};
     std::array<struct iovec, 2> parts{
         {{&header, sizeof header}, {const_cast<char*>(text.data()), text.size()}}};
-    send_message(fd_.get(), parts, std::span(&fd, 1));
+    send_patiently(parts, std::span(&fd, 1));
   }
 
   void close() {
@@ -102,6 +103,15 @@ class KeeperLink {
   }
 
  private:
+  // A thousand ports are more than the socket holds. The keeper never waits for us, so waiting for
+  // it ends. Throws ErrnoError (ETIMEDOUT: it hangs).
+  void send_patiently(std::span<const struct iovec> parts, std::span<const int> fds) {
+    while (!send_message(fd_.get(), parts, fds)) {
+      struct pollfd room{.fd = fd_.get(), .events = POLLOUT};
+      if (::poll(&room, 1, kPatienceMs) <= 0) throw ErrnoError(ETIMEDOUT, "send", "to the keeper");
+    }
+  }
+
   void readable() {
     Napi::HandleScope scope(env_);
     try {
@@ -141,13 +151,10 @@ class KeeperLink {
   Napi::FunctionReference on_close_;
 };
 
-constexpr int kFirstPacketMs = 2000;
-
 // The keeper speaks first. Throws ErrnoError: EBUSY, or ETIMEDOUT if it is silent.
 void await_welcome(int fd) {
   struct pollfd state{.fd = fd, .events = POLLIN};
-  if (::poll(&state, 1, kFirstPacketMs) <= 0)
-    throw ErrnoError(ETIMEDOUT, "connect", "to the keeper");
+  if (::poll(&state, 1, kPatienceMs) <= 0) throw ErrnoError(ETIMEDOUT, "connect", "to the keeper");
   KeeperHeader header;
   ssize_t got = ::recv(fd, &header, sizeof header, MSG_PEEK);
   if (got == sizeof header && header.type == KeeperMessage::kBusy) {

@@ -343,6 +343,18 @@ describeOnLab('a start that cannot have its ports fails, and leaves nothing behi
     }
   });
 
+  test('as many as there may be, and all of them are free afterwards', async () => {
+    const held = async () =>
+      Number(await host1.output(['sh', '-c', 'ls /proc/$(pgrep -n sockswitch-keep)/fd | wc -l']));
+    const before = await held();
+    const container = await startContainer({ annotations: publish('10000-10999:10000-10999') });
+    expect(await held()).toBeGreaterThanOrEqual(before + 1000);
+    await container.remove();
+    await eventually('the keeper to let go', async () =>
+      (await held()) <= before ? true : undefined,
+    );
+  });
+
   test('a start that fails after the hook gives the port back', async () => {
     const result = await host1.run([
       ...['podman', 'run', '--rm', '--annotation', 'sockswitch/enable=true'],

@@ -1,6 +1,6 @@
 {
   # sanitize=1: with AddressSanitizer and UndefinedBehaviorSanitizer (test/sanitize).
-  "variables": {"sanitize%": 0},
+  "variables": {"sanitize%": 0, "tests%": "<!(test -d test/unit/native && echo yes || echo no)"},
   "target_defaults": {
     "cflags": ["-Wall", "-Wextra", "-Wshadow", "-Wno-missing-field-initializers"],
     "cflags_cc": ["-std=c++20"],
@@ -28,10 +28,12 @@
         "native/kernel/errno_error.cc",
         "native/kernel/features.cc",
         "native/kernel/helper.cc",
+        "native/kernel/listener_record.cc",
         "native/kernel/netlink.cc",
         "native/kernel/netns.cc",
         "native/kernel/sock_diag.cc",
         "native/kernel/syscalls.cc",
+        "native/kernel/tcp_sockets.cc",
         "native/kernel/task.cc",
         "native/kernel/unix_socket.cc",
         "native/kernel/watcher.cc",
@@ -39,10 +41,12 @@
         "native/notify/caller.cc",
         "native/notify/connect.cc",
         "native/notify/engine.cc",
+        "native/notify/finish_connect.cc",
         "native/notify/interface_ioctl.cc",
         "native/notify/interrupted.cc",
         "native/notify/listen.cc",
         "native/notify/listener.cc",
+        "native/notify/live_record.cc",
         "native/notify/notification.cc",
         "native/notify/port_privilege.cc",
         "native/notify/published.cc",
@@ -82,6 +86,8 @@
       "type": "executable",
       "sources": [
         "native/programs/keeper.cc",
+        "native/programs/descriptor_store.cc",
+        "native/kernel/listener_record.cc",
         "native/kernel/unix_socket.cc",
         "native/kernel/errno_error.cc"
       ]
@@ -96,7 +102,10 @@
         "native/kernel/errno_error.cc",
         "native/policy/address.cc"
       ]
-    },
+    }
+  ],
+  # A package has no tests in it.
+  "conditions": [["tests=='yes'", {"targets": [
     {
       "target_name": "native-tests",
       "type": "executable",
@@ -130,5 +139,5 @@
         "native/switch/tcp_socket.cc"
       ]
     }
-  ]
+  ]}]]
 }

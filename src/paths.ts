@@ -30,6 +30,8 @@ export interface RuntimePaths {
   readonly nerdctlFile: string;
   /** Where nerdctl looks for bypass4netnsd. */
   readonly nerdctlSocket: string;
+  /** Prometheus' text format; the daemon serves it. */
+  readonly metricsSocket: string;
 }
 
 export interface ConfigPaths {
@@ -43,6 +45,7 @@ export interface ConfigPaths {
   /** Makes Podman read `hooksDirectory`. */
   readonly containersDropIn: string;
   readonly systemdUnit: string;
+  readonly keeperUnit: string;
 }
 
 export interface Programs {
@@ -84,6 +87,7 @@ export function runtimePaths(environment: Environment = process.env): RuntimePat
     keeperSocket: join(directory, 'keeper.sock'),
     nerdctlFile: join(directory, 'nerdctl.json'),
     nerdctlSocket: join(base, 'bypass4netnsd.sock'),
+    metricsSocket: join(directory, 'metrics.sock'),
   };
   if (Buffer.byteLength(paths.listenerSocket) > MAX_SOCKET_PATH) {
     throw new UserError(
@@ -141,6 +145,7 @@ export function configPaths(environment: Environment = process.env): ConfigPaths
     installRecord: join(directory, 'installed.json'),
     containersDropIn: join(base, 'containers', 'containers.conf.d', 'sockswitch.conf'),
     systemdUnit: join(base, 'systemd', 'user', 'sockswitch.service'),
+    keeperUnit: join(base, 'systemd', 'user', 'sockswitch-keeper.service'),
   };
 }
 

@@ -7,6 +7,7 @@
 #include "addon/values.h"
 #include "kernel/features.h"
 #include "kernel/sock_diag.h"
+#include "kernel/tcp_sockets.h"
 #include "kernel/unix_socket.h"
 #include "notify/engine.h"
 #include "switch/accept_guard.h"
@@ -71,7 +72,8 @@ std::uint64_t listener_number(const Napi::CallbackInfo& info) {
 Napi::Value attach(const Napi::CallbackInfo& info, EngineObject& object) {
   Napi::Object options = get_object(info, 0);
   UniqueFd fd(get_int(options, "fd"));
-  auto number = object.engine().attach(std::move(fd), get_int(options, "pid"),
+  UniqueFd record(get_int(options, "record"));
+  auto number = object.engine().attach(std::move(fd), std::move(record), get_int(options, "pid"),
                                        get_string(options, "container"),
                                        get_policy(options.Get("policy"), object.engine()));
   return Napi::Number::New(info.Env(), static_cast<double>(number));
@@ -145,6 +147,16 @@ Napi::Value create_engine(const Napi::CallbackInfo& info) {
     method(object, "counters", shared, [](const Napi::CallbackInfo& call, EngineObject& self) {
       return to_js(call.Env(), self.engine().counters(listener_number(call)));
     });
+    method(object, "latency", shared, [](const Napi::CallbackInfo& call, EngineObject& self) {
+      return to_js(call.Env(), self.engine().latency(listener_number(call)));
+    });
+    method(object, "descriptors", shared, [](const Napi::CallbackInfo& call, EngineObject& self) {
+      const Engine::Descriptors found = self.engine().descriptors(listener_number(call));
+      auto result = Napi::Object::New(call.Env());
+      result.Set("fd", found.fd);
+      result.Set("record", found.record);
+      return result;
+    });
     method(object, "forget", shared, [](const Napi::CallbackInfo& call, EngineObject& self) {
       self.engine().forget(listener_number(call));
       return call.Env().Undefined();
@@ -184,12 +196,18 @@ Napi::Value peer_credentials_of(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value tcp_sockets(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(),
+                 [&]() -> Napi::Value { return to_js(info.Env(), list_tcp_sockets()); });
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("outcomes", outcomes_to_js(env));
   exports.Set("kernelFeatures", Napi::Function::New(env, kernel_features));
   exports.Set("createEngine", Napi::Function::New(env, create_engine));
   exports.Set("connectKeeper", Napi::Function::New(env, connect_keeper));
   exports.Set("portHolders", Napi::Function::New(env, port_holders));
+  exports.Set("tcpSockets", Napi::Function::New(env, tcp_sockets));
   exports.Set("peerCredentials", Napi::Function::New(env, peer_credentials_of));
   return exports;
 }

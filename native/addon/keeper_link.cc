@@ -1,9 +1,10 @@
 // Theory of operation.
 //
 // The socket is watched by libuv; each packet (programs/keeper_protocol.h) becomes one call of a JS
-// handler. connect_keeper() itself waits for the first packet and looks at it, so that "another
-// daemon is connected" is an error of the call. The link keeps itself alive until it is closed,
-// from either side; closing is final, and libuv frees the watcher in its own time.
+// handler. connect_keeper() itself waits for the first packet and takes it, so that "another
+// daemon is connected" is an error of the call, and the keeper's version and listening socket are
+// there when it returns. The link keeps itself alive until it is closed, from either side; closing
+// is final, and libuv frees the watcher in its own time.
 #include "addon/keeper_link.h"
 
 #include <poll.h>
@@ -17,6 +18,7 @@
 #include <string>
 
 #include "addon/values.h"
+#include "kernel/listener_record.h"
 #include "kernel/unix_socket.h"
 #include "programs/keeper_protocol.h"
 
@@ -28,9 +30,10 @@ constexpr int kPatienceMs = 2000;
 
 class KeeperLink {
  public:
-  KeeperLink(Napi::Env env, UniqueFd fd, const Napi::Object& handlers)
+  KeeperLink(Napi::Env env, UniqueFd fd, bool same_version, const Napi::Object& handlers)
       : env_(env),
         fd_(std::move(fd)),
+        same_version_(same_version),
         on_listener_(Napi::Persistent(get_function(handlers, "onListener"))),
         on_kept_(Napi::Persistent(get_function(handlers, "onKept"))),
         on_refused_(Napi::Persistent(get_function(handlers, "onRefused"))),
@@ -49,11 +52,14 @@ class KeeperLink {
     self->self_ = self;
   }
 
-  void send(KeeperMessage type, std::uint64_t id) {
-    if (!self_) return;
+  // False if the keeper takes nothing now, or is gone.
+  bool send(KeeperMessage type, std::uint64_t id, std::span<const int> fds = {}) {
+    if (!self_) return false;
     KeeperHeader header{.type = type, .id = id};
     struct iovec part{&header, sizeof header};
-    send_patiently(std::span(&part, 1), {});
+    if (type == KeeperMessage::kHold) return send_message(fd_.get(), std::span(&part, 1), fds);
+    send_patiently(std::span(&part, 1), fds);
+    return true;
   }
 
   void keep(std::uint64_t id, int fd, const std::string& text) {
@@ -84,9 +90,9 @@ class KeeperLink {
     }
     switch (header.type) {
       case KeeperMessage::kListener:
-        return given(on_listener_, "state", header.id, std::move(message), text);
+        return listener(header.id, std::move(message));
       case KeeperMessage::kKept:
-        return given(on_kept_, "text", header.id, std::move(message), text);
+        return kept(header.id, std::move(message), text);
       case KeeperMessage::kRefused:
         return call(on_refused_, {Napi::String::New(env_, text)});
       case KeeperMessage::kReady:
@@ -97,9 +103,11 @@ class KeeperLink {
       case KeeperMessage::kKeep:
       case KeeperMessage::kDrop:
       case KeeperMessage::kShutdown:
+      case KeeperMessage::kHello:
+      case KeeperMessage::kHold:
         break;
     }
-    lost("unexpected packet");
+    if (same_version_) lost("unexpected packet");
   }
 
  private:
@@ -121,14 +129,29 @@ class KeeperLink {
     }
   }
 
-  void given(const Napi::FunctionReference& handler, const char* name, std::uint64_t id,
-             Message message, const std::string& text) {
+  void kept(std::uint64_t id, Message message, const std::string& text) {
     if (message.fds.size() != 1) return lost("a packet without its descriptor");
     auto object = Napi::Object::New(env_);
     object.Set("id", static_cast<double>(id));
     object.Set("fd", message.fds.front().release());  // the handler's from here on
-    object.Set(name, text);
-    call(handler, {object});
+    object.Set("text", text);
+    call(on_kept_, {object});
+  }
+
+  void listener(std::uint64_t id, Message message) {
+    if (message.fds.size() != 2) return lost("a listener without its two descriptors");
+    auto object = Napi::Object::New(env_);
+    object.Set("id", static_cast<double>(id));
+    try {
+      object.Set("state", read_record_state(message.fds[1].get()));
+    } catch (const ErrnoError&) {
+      // Its calls wait for somebody all the same: served, with a state that nobody understands.
+      message.fds[1] = make_record({});
+      object.Set("state", "");
+    }
+    object.Set("fd", message.fds[0].release());  // the handler's from here on
+    object.Set("record", message.fds[1].release());
+    call(on_listener_, {object});
   }
 
   void lost(const std::string& reason) {
@@ -142,6 +165,7 @@ class KeeperLink {
 
   Napi::Env env_;
   UniqueFd fd_;
+  bool same_version_;
   uv_poll_t poll_{};
   std::shared_ptr<KeeperLink> self_;
   Napi::FunctionReference on_listener_;
@@ -151,15 +175,29 @@ class KeeperLink {
   Napi::FunctionReference on_close_;
 };
 
-// The keeper speaks first. Throws ErrnoError: EBUSY, or ETIMEDOUT if it is silent.
-void await_welcome(int fd) {
+struct Welcome {
+  std::uint64_t version;
+  UniqueFd listening;
+};
+
+// The keeper speaks first. Throws ErrnoError: EBUSY; ETIMEDOUT if it is silent; EPROTO if what it
+// says is not what any version says.
+Welcome await_welcome(int fd) {
   struct pollfd state{.fd = fd, .events = POLLIN};
   if (::poll(&state, 1, kPatienceMs) <= 0) throw ErrnoError(ETIMEDOUT, "connect", "to the keeper");
+  Message message = receive_message(fd, sizeof(KeeperHeader));
+  if (message.end) throw ErrnoError(ECONNREFUSED, "connect", "the keeper is ending");
   KeeperHeader header;
-  ssize_t got = ::recv(fd, &header, sizeof header, MSG_PEEK);
-  if (got == sizeof header && header.type == KeeperMessage::kBusy) {
-    throw ErrnoError(EBUSY, "connect", "to the keeper");
+  if (message.bytes.size() == sizeof header) {
+    std::memcpy(&header, message.bytes.data(), sizeof header);
+    if (header.magic == kKeeperMagic && header.type == KeeperMessage::kBusy)
+      throw ErrnoError(EBUSY, "connect", "to the keeper");
+    if (header.magic == kKeeperMagic && header.type == KeeperMessage::kHello &&
+        message.fds.size() == 1) {
+      return {header.id, std::move(message.fds.front())};
+    }
   }
+  throw ErrnoError(EPROTO, "connect", "what listens there is no keeper of sockswitch");
 }
 
 }  // namespace
@@ -168,13 +206,25 @@ Napi::Value connect_keeper(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   return guarded(env, [&]() -> Napi::Value {
     UniqueFd fd = unix_connect(get_string(info, 0), SOCK_SEQPACKET | SOCK_NONBLOCK);
-    await_welcome(fd.get());
-    auto link = std::make_shared<KeeperLink>(env, std::move(fd), get_object(info, 1));
+    Welcome welcome = await_welcome(fd.get());
+    bool same_version = welcome.version == kKeeperVersion;
+    auto link = std::make_shared<KeeperLink>(env, std::move(fd), same_version, get_object(info, 1));
     KeeperLink::start(link);
     auto object = Napi::Object::New(env);
+    object.Set("version", static_cast<double>(welcome.version));
+    object.Set("sameVersion", same_version);
+    object.Set("listening", welcome.listening.release());  // JS's from here on
     object.Set("shutdown", Napi::Function::New(env, [link](const Napi::CallbackInfo& call) {
-                 bool force = call[0].ToBoolean();
-                 guarded(call.Env(), [&] { link->send(KeeperMessage::kShutdown, force ? 1 : 0); });
+                 auto how = static_cast<std::uint64_t>(get_integer(call, 0));
+                 guarded(call.Env(), [&] { link->send(KeeperMessage::kShutdown, how); });
+               }));
+    object.Set("hold", Napi::Function::New(env, [link](const Napi::CallbackInfo& call) {
+                 const auto id = static_cast<std::uint64_t>(get_integer(call, 0));
+                 const std::array<int, 2> fds = {static_cast<int>(get_integer(call, 1)),
+                                                 static_cast<int>(get_integer(call, 2))};
+                 const bool taken =
+                     guarded(call.Env(), [&] { return link->send(KeeperMessage::kHold, id, fds); });
+                 return Napi::Boolean::New(call.Env(), taken);
                }));
     object.Set("forget", Napi::Function::New(env, [link](const Napi::CallbackInfo& call) {
                  auto id = static_cast<std::uint64_t>(get_integer(call, 0));

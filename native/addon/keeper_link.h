@@ -5,7 +5,7 @@
 
 namespace sockswitch::addon {
 
-// JS: connectKeeper(path, handlers) -> { shutdown(force), close() }
+// JS: connectKeeper(path, handlers) -> KeeperLink (src/daemon/addon.ts)
 Napi::Value connect_keeper(const Napi::CallbackInfo& info);
 
 }  // namespace sockswitch::addon

@@ -126,6 +126,23 @@ Napi::Object to_js(Napi::Env env, const OutcomeCounters& counters) {
   return object;
 }
 
+Napi::Object to_js(Napi::Env env, const LatencyHistogram& latency) {
+  constexpr double kMicrosecond = 1e-6;
+  constexpr double kNanosecond = 1e-9;
+  auto bounds = Napi::Array::New(env);
+  for (const std::uint32_t bound : kLatencyBounds)
+    bounds.Set(bounds.Length(), bound * kMicrosecond);
+  auto counts = Napi::Array::New(env);
+  for (std::size_t i = 0; i < LatencyHistogram::kClasses; ++i) {
+    counts.Set(counts.Length(), static_cast<double>(latency.count(i)));
+  }
+  auto object = Napi::Object::New(env);
+  object.Set("bounds", bounds);
+  object.Set("counts", counts);
+  object.Set("sum", static_cast<double>(latency.sum_nanoseconds()) * kNanosecond);
+  return object;
+}
+
 Napi::Object to_js(Napi::Env env, const ListenerEvent& event) {
   auto object = Napi::Object::New(env);
   object.Set("type", event_type(event.type));
@@ -145,6 +162,23 @@ Napi::Array outcomes_to_js(Napi::Env env) {
     object.Set("kind", kind_name(known.kind));
     object.Set("text", known.text);
     array.Set(array.Length(), object);
+  }
+  return array;
+}
+
+Napi::Array to_js(Napi::Env env, const std::vector<TcpSocket>& sockets) {
+  auto array = Napi::Array::New(env, sockets.size());
+  for (std::uint32_t i = 0; i < sockets.size(); ++i) {
+    const TcpSocket& socket = sockets[i];
+    auto object = Napi::Object::New(env);
+    object.Set("inode", static_cast<double>(socket.inode));
+    object.Set("state", static_cast<double>(socket.state));
+    object.Set("local", socket.local.text());
+    object.Set("remote", socket.remote.text());
+    object.Set("bytesSent", static_cast<double>(socket.bytes_sent));
+    object.Set("bytesReceived", static_cast<double>(socket.bytes_received));
+    object.Set("roundTripMicroseconds", static_cast<double>(socket.round_trip_us));
+    array.Set(i, object);
   }
   return array;
 }

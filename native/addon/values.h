@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "kernel/errno_error.h"
+#include "kernel/sock_diag.h"
+#include "kernel/tcp_sockets.h"
 #include "notify/engine.h"
 
 namespace sockswitch::addon {
@@ -22,8 +24,11 @@ Policy get_policy(const Napi::Value& value, const Engine& engine);
 Mapping get_mapping(const Napi::Object& object);
 
 Napi::Object to_js(Napi::Env env, const OutcomeCounters& counters);
+// { bounds: upper bounds in seconds, counts: one more, not cumulative, sum: seconds }
+Napi::Object to_js(Napi::Env env, const LatencyHistogram& latency);
 Napi::Object to_js(Napi::Env env, const ListenerEvent& event);
 Napi::Array outcomes_to_js(Napi::Env env);
+Napi::Array to_js(Napi::Env env, const std::vector<TcpSocket>& sockets);
 
 // A JS Error with `code`, `errno` (positive) and `syscall`.
 Napi::Error to_js_error(Napi::Env env, const ErrnoError& error);

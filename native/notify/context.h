@@ -118,6 +118,10 @@ struct Context {
 // One file a trapped call. Each answers the notification and says what the outcome was.
 Outcome handle_connect(Context& context, const abi::SeccompNotif& notification,
                        const CallArguments& arguments);
+// The end of a connect whose descriptor a daemon had replaced, or was about to, when it was killed.
+// No value if it had not come to that, or the connection has failed: it is to be handled anew.
+std::optional<Outcome> finish_connect(Context& context, const abi::SeccompNotif& notification,
+                                      const CallArguments& arguments);
 Outcome handle_bind(Context& context, const abi::SeccompNotif& notification,
                     const CallArguments& arguments);
 Outcome handle_listen(Context& context, const abi::SeccompNotif& notification,

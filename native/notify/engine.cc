@@ -41,15 +41,15 @@ Engine::Engine(std::string helper, Listener::Sink sink)
 
 Engine::~Engine() { stop(); }
 
-std::uint64_t Engine::attach(UniqueFd fd, pid_t pid, const std::string& container_key,
-                             Policy policy) {
+std::uint64_t Engine::attach(UniqueFd fd, UniqueFd record, pid_t pid,
+                             const std::string& container_key, Policy policy) {
   std::lock_guard lock(mutex_);
   std::uint64_t number = next_++;
   int notify_fd = fd.get();
   Entry entry;
-  entry.listener = std::make_unique<Listener>(number, std::move(fd), pid, container(container_key),
-                                              std::make_shared<const Policy>(std::move(policy)),
-                                              views_, host_, sink_);
+  entry.listener = std::make_unique<Listener>(
+      number, std::move(fd), std::move(record), pid, container(container_key),
+      std::make_shared<const Policy>(std::move(policy)), views_, host_, sink_);
   // No events are asked for: POLLHUP comes anyway, and nothing else wakes the watcher.
   Listener* listener = entry.listener.get();
   entry.watch = watcher_.add(notify_fd, 0, [listener] { return !listener->hang_up(); });
@@ -66,7 +66,18 @@ void Engine::set_policy(std::uint64_t number, Policy policy) {
 
 const OutcomeCounters& Engine::counters(std::uint64_t number) const {
   std::lock_guard lock(mutex_);
-  return listener(number).counters();
+  return listener(number).record().counters;
+}
+
+const LatencyHistogram& Engine::latency(std::uint64_t number) const {
+  std::lock_guard lock(mutex_);
+  return listener(number).record().latency;
+}
+
+Engine::Descriptors Engine::descriptors(std::uint64_t number) const {
+  std::lock_guard lock(mutex_);
+  const Listener& found = listener(number);
+  return {.fd = found.notify_fd(), .record = found.record_fd()};
 }
 
 RouteDecision Engine::explain(std::uint64_t number, const Destination& to, std::string& detail,

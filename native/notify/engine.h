@@ -24,9 +24,18 @@ class Engine {
   Engine& operator=(const Engine&) = delete;
 
   // Starts a listener; its number is never used again. Throws ErrnoError.
-  std::uint64_t attach(UniqueFd fd, pid_t pid, const std::string& container, Policy policy);
+  // `record`: the listener's (kernel/listener_record.h).
+  std::uint64_t attach(UniqueFd fd, UniqueFd record, pid_t pid, const std::string& container,
+                       Policy policy);
   void set_policy(std::uint64_t listener, Policy policy);
   const OutcomeCounters& counters(std::uint64_t listener) const;
+  const LatencyHistogram& latency(std::uint64_t listener) const;
+  // The notification descriptor and the record, borrowed: for a keeper that has to be given them.
+  struct Descriptors {
+    int fd;
+    int record;
+  };
+  Descriptors descriptors(std::uint64_t listener) const;
   // What would happen now to a connect to `to`, in words; `device` gets the egress device's name.
   // Reserves a port of the host. The descriptor stays the engine's. Throws ErrnoError.
   struct Reservation {

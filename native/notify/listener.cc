@@ -10,6 +10,9 @@
 //   POLLHUP) running   ->  stopping  the destructor; pending notifications stay pending, for the
 //   keeper's duplicate
 //
+// A daemon that is killed in the middle of a call leaves that call in the listener's record
+// (notify/live_record.h), and the next one's listener thread begins with it.
+//
 // The thread has a descriptor table of its own. Descriptors that it fetches and makes are private
 // to it: a container cannot use up the daemon's, system calls on them are cheaper (no reference
 // counting while one thread has the table), and any number is free to be borrowed
@@ -81,11 +84,12 @@ const ContainerNetwork* ContainerState::network() const {
   return network_ ? &*network_ : nullptr;
 }
 
-Listener::Listener(std::uint64_t number, UniqueFd fd, pid_t pid,
+Listener::Listener(std::uint64_t number, UniqueFd fd, UniqueFd record, pid_t pid,
                    std::shared_ptr<ContainerState> container, std::shared_ptr<const Policy> policy,
                    NetworkViews& views, const Host& host, Sink sink)
     : number_(number),
-      notify_(std::move(fd)),
+      record_(std::move(record)),
+      notify_(std::move(fd), record_->in_hand),
       pid_(pid),
       container_(std::move(container)),
       views_(views),
@@ -134,7 +138,11 @@ void Listener::run() {
   bool own_table = ::syscall(SYS_close_range, notify_fd + 1, ~0U, kCloseRangeUnshare) == 0 &&
                    (notify_fd == 0 || ::syscall(SYS_close_range, 0, notify_fd - 1, 0) == 0);
   if (own_table) {
-    Session session{NotifyFd(UniqueFd(notify_.get())), {}, {}, {}, PortPrivilege(host_.helper)};
+    Session session{NotifyFd(UniqueFd(notify_.get()), record_->in_hand),
+                    {},
+                    {},
+                    {},
+                    PortPrivilege(host_.helper)};
     serve(session);
   } else {
     report(ListenerEvent::Type::kFailed, Outcome::kInternal, "close_range (Linux 5.9)");
@@ -146,22 +154,23 @@ void Listener::run() {
 
 // The least that can be done for the container: its calls go on as if there were no filter.
 void Listener::continue_all() {
-  abi::SeccompNotif notification{};
+  const CallInHand& in_hand = notify_.in_hand();
+  if (in_hand.call.id != 0) notify_.let_continue(in_hand.call.id);
   while (!stopping_ && !hung_up_) {
-    Receive received = notify_.receive(notification);
+    Receive received = notify_.receive();
     if (received == Receive::kEnd) return;
-    if (received == Receive::kNotification) notify_.let_continue(notification.id);
+    if (received == Receive::kNotification) notify_.let_continue(in_hand.call.id);
   }
 }
 
 void Listener::serve(Session& session) {
   std::string ignored;
   if (pid_ != 0) network(session, pid_, ignored);  // before the first call has to wait for it
-  abi::SeccompNotif notification{};
+  resume(session);
   while (!stopping_) {
-    switch (session.notify.receive(notification)) {
+    switch (session.notify.receive()) {
       case Receive::kNotification:
-        handle(session, notification);
+        handle(session, session.notify.in_hand().call, false);
         break;
       case Receive::kRetry:
         if (hung_up_) return;
@@ -169,6 +178,19 @@ void Listener::serve(Session& session) {
       case Receive::kEnd:
         return;
     }
+  }
+}
+
+// A daemon that was killed may have left one call half-way: received, so that the kernel gives it
+// to nobody again, and not answered. What had been decided is answered now; else it is handled as
+// if it had just come, because nothing about it is remembered anywhere but in the kernel.
+void Listener::resume(Session& session) {
+  const CallInHand left = session.notify.in_hand();
+  if (left.call.id == 0 || !session.notify.valid(left.call.id)) return;
+  if (left.answer.id == left.call.id) {
+    session.notify.send(left.answer);
+  } else {
+    handle(session, left.call, left.replacing == left.call.id);
   }
 }
 
@@ -209,7 +231,9 @@ void Listener::tell_relay(Session& session, const std::shared_ptr<NetworkView>& 
   }
 }
 
-void Listener::handle(Session& session, const abi::SeccompNotif& notification) {
+// `resumed`: another daemon has begun with it, and may have replaced the caller's descriptor.
+void Listener::handle(Session& session, const abi::SeccompNotif& notification, bool resumed) {
+  const auto since = std::chrono::steady_clock::now();
   static const ContainerNetwork kUnknown;
   std::string detail;
   Outcome outcome = Outcome::kInternal;
@@ -235,7 +259,11 @@ void Listener::handle(Session& session, const abi::SeccompNotif& notification) {
     }
   };
   try {
-    outcome = dispatch(session, context, notification, arguments);
+    std::optional<Outcome> finished;
+    if (resumed && arguments.call == Call::kConnect) {
+      finished = finish_connect(context, notification, arguments);
+    }
+    outcome = finished ? *finished : dispatch(session, context, notification, arguments);
   } catch (const ErrnoError& error) {
     bool gone = error.error() == ESRCH || error.error() == ENOENT;
     outcome = gone ? Outcome::kCallerGone : Outcome::kInternal;
@@ -245,7 +273,14 @@ void Listener::handle(Session& session, const abi::SeccompNotif& notification) {
     detail = error.what();
     give_up();
   }
-  if (!counters_.count(outcome)) return;
+  if (arguments.call == Call::kConnect) {
+    record_->latency.observe(std::chrono::steady_clock::now() - since);
+  }
+  count(outcome, detail);
+}
+
+void Listener::count(Outcome outcome, const std::string& detail) {
+  if (!record_->counters.count(outcome)) return;
   OutcomeKind kind = info(outcome).kind;
   if (kind == OutcomeKind::kFallback || kind == OutcomeKind::kRefused) {
     report(ListenerEvent::Type::kFirstOutcome, outcome, detail);

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "notify/context.h"
+#include "notify/live_record.h"
 
 namespace sockswitch {
 
@@ -44,15 +45,17 @@ class Listener {
 
   // Starts the thread; `sink` is called on the control thread. `pid`: a process of the container,
   // or 0 to take the first caller.
-  Listener(std::uint64_t number, UniqueFd fd, pid_t pid, std::shared_ptr<ContainerState> container,
-           std::shared_ptr<const Policy> policy, NetworkViews& views, const Host& host, Sink sink);
+  Listener(std::uint64_t number, UniqueFd fd, UniqueFd record, pid_t pid,
+           std::shared_ptr<ContainerState> container, std::shared_ptr<const Policy> policy,
+           NetworkViews& views, const Host& host, Sink sink);
   // Ends the thread without answering what is pending.
   ~Listener();
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 
   int notify_fd() const { return notify_.get(); }
-  const OutcomeCounters& counters() const { return counters_; }
+  const LiveRecord& record() const { return *record_; }
+  int record_fd() const { return record_.fd(); }
   const ContainerState& container() const { return *container_; }
   void set_policy(std::shared_ptr<const Policy> policy);
   std::shared_ptr<const Policy> policy() const;
@@ -74,16 +77,19 @@ class Listener {
   };
   void run();
   void serve(Session& session);
+  void resume(Session& session);
   void continue_all();
-  void handle(Session& session, const abi::SeccompNotif& notification);
+  void handle(Session& session, const abi::SeccompNotif& notification, bool resumed);
   Outcome dispatch(Session& session, Context& context, const abi::SeccompNotif& notification,
                    const CallArguments& arguments);
+  void count(Outcome outcome, const std::string& detail);
   const ContainerNetwork* network(Session& session, pid_t caller, std::string& detail);
   void tell_relay(Session& session, const std::shared_ptr<NetworkView>& view);
   void report(ListenerEvent::Type type, Outcome outcome, const std::string& detail);
   bool interrupted();
 
   std::uint64_t number_;
+  RecordMapping record_;
   NotifyFd
       notify_;  // in the common table: keeps the listener open while the thread is being replaced
   pid_t pid_;
@@ -91,7 +97,6 @@ class Listener {
   NetworkViews& views_;
   const Host& host_;
   Sink sink_;
-  OutcomeCounters counters_;
 
   mutable std::mutex policy_mutex_;
   std::shared_ptr<const Policy> policy_;

@@ -3,6 +3,7 @@
 #include <sys/ioctl.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 
 #include "kernel/syscalls.h"
@@ -72,9 +73,9 @@ CallArguments decode_socketcall(const abi::SeccompNotif& notification) {
 
 }  // namespace
 
-Receive NotifyFd::receive(abi::SeccompNotif& notification) const {
-  notification = {};  // the kernel refuses anything but zeroes
-  if (::ioctl(fd_.get(), abi::kNotifRecv, &notification) == 0) return Receive::kNotification;
+Receive NotifyFd::receive() const {
+  in_hand_.call = {};  // the kernel refuses anything but zeroes
+  if (::ioctl(fd_.get(), abi::kNotifRecv, &in_hand_.call) == 0) return Receive::kNotification;
   return errno == EINTR || errno == ENOENT ? Receive::kRetry : Receive::kEnd;
 }
 
@@ -83,6 +84,12 @@ bool NotifyFd::valid(std::uint64_t id) const {
 }
 
 bool NotifyFd::send(const abi::SeccompNotifResp& response) const {
+  // The id comes last: it says that the rest is there.
+  in_hand_.answer = {
+      .id = 0, .val = response.val, .error = response.error, .flags = response.flags};
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  in_hand_.answer.id = response.id;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
   return ::ioctl(fd_.get(), abi::kNotifSend, &response) == 0;
 }
 
@@ -104,6 +111,7 @@ int NotifyFd::replace(std::uint64_t id, int fd, int number, bool close_on_exec) 
                              .srcfd = static_cast<std::uint32_t>(fd),
                              .newfd = static_cast<std::uint32_t>(number),
                              .newfd_flags = close_on_exec ? 02000000U /* O_CLOEXEC */ : 0U};
+  in_hand_.replacing = id;
   return ::ioctl(fd_.get(), abi::kNotifAddfd, &add) >= 0 ? 0 : errno;
 }
 

@@ -14,29 +14,40 @@ namespace sockswitch {
 
 enum class Receive : std::uint8_t { kNotification, kRetry, kEnd };
 
+// The call that is being handled, in memory that outlives the process (notify/live_record.h).
+struct CallInHand {
+  abi::SeccompNotif call{};        // as the kernel wrote it; id 0: none
+  abi::SeccompNotifResp answer{};  // decided, if it has the call's id
+  std::uint64_t replacing = 0;     // the call's id, once its descriptor may have been replaced
+};
+
 class NotifyFd {
  public:
-  explicit NotifyFd(UniqueFd fd) : fd_(std::move(fd)) {}
+  NotifyFd(UniqueFd fd, CallInHand& in_hand) : fd_(std::move(fd)), in_hand_(in_hand) {}
   int get() const { return fd_.get(); }
 
-  // Waits for the next call. kRetry: a signal, or a caller that went away; kEnd: no process is left
-  // that could call (Linux 6.11; before, the descriptor only reports POLLHUP) or the descriptor is
-  // unusable.
-  Receive receive(abi::SeccompNotif& notification) const;
+  // Waits for the next call, which is in `in_hand` then. kRetry: a signal, or a caller that went
+  // away; kEnd: no process is left that could call (Linux 6.11; before, the descriptor only reports
+  // POLLHUP) or the descriptor is unusable.
+  Receive receive() const;
+  const CallInHand& in_hand() const { return in_hand_; }
   bool valid(std::uint64_t id) const;
   // The kernel executes the call as if there were no filter.
   bool let_continue(std::uint64_t id) const;
   // The call returns `value`, or fails with `error` (a positive errno).
   bool answer(std::uint64_t id, std::int64_t value) const;
   bool fail(std::uint64_t id, int error) const;
+  // Writes the answer down, then gives it: should this process end in between, the next daemon
+  // gives the same.
+  bool send(const abi::SeccompNotifResp& response) const;
   // Puts `fd` at the caller's descriptor `number`, closing what is there. 0 or an errno.
   int replace(std::uint64_t id, int fd, int number, bool close_on_exec) const;
   // The answered caller runs on the answering CPU at once (Linux 6.6); false where not available.
   bool enable_sync_wake_up() const;
 
  private:
-  bool send(const abi::SeccompNotifResp& response) const;
   UniqueFd fd_;
+  CallInHand& in_hand_;
 };
 
 // The calls that are trapped, over all architectures.

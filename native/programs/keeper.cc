@@ -21,9 +21,19 @@
 //                  daemon is told.
 //   keeper.sock    SOCK_SEQPACKET: the daemon, one at a time; messages in keeper_protocol.h. A
 //   daemon that
-//                  connects is sent all held listeners in order of arrival, then kReady, then what
-//                  comes. Nothing is queued for it: the listeners themselves and a cursor
+//                  connects is sent kHello, all held listeners in order of arrival, kReady, then
+//                  what comes. Nothing is queued for it: the listeners themselves and a cursor
 //                  (`next_to_send_`) are the queue, so that a slow daemon costs no memory.
+//
+// With each listener goes a record (kernel/listener_record.h), made here: it has the state, and
+// what one daemon leaves to the next. The keeper itself may be replaced, too:
+//
+//   by the daemon    when this one has died, or is of another version: the new one is given the
+//                    listening socket, on which runtimes went on connecting, as an inherited
+//                    descriptor, and the listeners by kHold
+//   by systemd       where it runs as a unit: all of these are in the unit's descriptor store,
+//   under
+//                    the listener's id
 //
 // A held listener ends with EPOLLHUP (no process has the filter any more) or kForget. Its
 // notifications do not wake the keeper, because epoll is asked for no event but that.
@@ -47,15 +57,18 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <chrono>
 #include <climits>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <ctime>
 #include <deque>
 #include <map>
 #include <optional>
@@ -67,7 +80,9 @@
 #include <vector>
 
 #include "kernel/errno_error.h"
+#include "kernel/listener_record.h"
 #include "kernel/unix_socket.h"
+#include "programs/descriptor_store.h"
 #include "programs/keeper_protocol.h"
 
 namespace sockswitch {
@@ -92,6 +107,8 @@ constexpr int kBacklog = 1024;
 // newcomer.
 constexpr std::size_t kOwnDescriptors = 16;
 constexpr int kUsageStatus = 2;
+constexpr int kReplacedStatus = 75;  // EX_TEMPFAIL: systemd starts the next one
+constexpr const char* kListenerSocketName = "listener.sock";
 
 // Tells where a JSON object ends, by counting brackets outside strings; its grammar is the daemon's
 // matter.
@@ -152,7 +169,7 @@ struct Peer {
 
 struct Held {
   UniqueFd listener;
-  std::string state;
+  UniqueFd record;
 };
 
 // A reserved port, as the daemon gave it.
@@ -160,6 +177,14 @@ struct Kept {
   UniqueFd descriptor;
   std::string text;
 };
+
+// What ids begin with: see keeper_protocol.h.
+std::uint64_t microseconds_since_boot() {
+  struct timespec now = {};
+  ::clock_gettime(CLOCK_BOOTTIME, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000 +
+         static_cast<std::uint64_t>(now.tv_nsec) / 1'000;
+}
 
 bool is_seccomp_listener(int fd) {
   const std::string link = "/proc/self/fd/" + std::to_string(fd);
@@ -248,14 +273,34 @@ class RuntimeDirectory {
     for (const std::string& socket : sockets_) ::unlink(socket.c_str());
   }
 
-  UniqueFd listen(const std::string& name, int type) {
+  // `inherited`: a listening socket of that name that another keeper has left, if there is one.
+  UniqueFd listen(const std::string& name, int type, UniqueFd inherited = {}) {
     const std::string path = path_ + "/" + name;
-    UniqueFd fd = unix_listen(path, type | SOCK_NONBLOCK, kBacklog);
+    UniqueFd fd = serves(inherited.get(), path) ? std::move(inherited)
+                                                : unix_listen(path, type | SOCK_NONBLOCK, kBacklog);
     sockets_.push_back(path);
     return fd;
   }
 
+  // Leaves the sockets' files where they are.
+  void leave_sockets() { sockets_.clear(); }
+
  private:
+  // Whether `fd` listens on `path`, which is still there. Nobody but the holder of the lock
+  // replaces sockets, so the name still means this one.
+  static bool serves(int fd, const std::string& path) {
+    struct sockaddr_un address = {};
+    socklen_t length = sizeof(address);
+    int listening = 0;
+    socklen_t size = sizeof(listening);
+    struct stat status = {};
+    return fd >= 0 && ::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 &&
+           listening != 0 &&
+           ::getsockname(fd, reinterpret_cast<struct sockaddr*>(&address), &length) == 0 &&
+           address.sun_family == AF_UNIX && path == address.sun_path &&
+           ::lstat(path.c_str(), &status) == 0 && S_ISSOCK(status.st_mode);
+  }
+
   std::string path_;
   UniqueFd lock_;
   std::vector<std::string> sockets_;
@@ -322,17 +367,25 @@ struct Door {
 
 class Keeper {
  public:
-  explicit Keeper(const std::string& runtime_directory)
+  // `listening`: see RuntimeDirectory::listen(); `stored`: what systemd kept for us.
+  Keeper(const std::string& runtime_directory, UniqueFd listening,
+         std::vector<DescriptorStore::Entry> stored)
       : directory_(runtime_directory),
         descriptor_limit_(raise_descriptor_limit()),
         signals_(termination_signals()),
-        runtimes_{.socket = directory_.listen("listener.sock", SOCK_STREAM),
-                  .source = Source::kListenerSocket},
+        runtimes_{
+            .socket = directory_.listen(kListenerSocketName, SOCK_STREAM, std::move(listening)),
+            .source = Source::kListenerSocket},
         daemons_{.socket = directory_.listen("keeper.sock", SOCK_SEQPACKET),
                  .source = Source::kDaemonSocket} {
     poller_.add(signals_.get(), EPOLLIN, tag(Source::kSignals));
     poller_.add(runtimes_.socket.get(), EPOLLIN, tag(runtimes_.source));
     poller_.add(daemons_.socket.get(), EPOLLIN, tag(daemons_.source));
+    const std::array<int, 1> listening_fd = {runtimes_.socket.get()};
+    store_.remove(kListenerSocketName);
+    store_.add(kListenerSocketName, listening_fd);
+    take_back(std::move(stored));
+    store_.ready();
   }
 
   void run() {
@@ -354,7 +407,9 @@ class Keeper {
     }
   }
 
-  std::size_t held() const { return held_.size(); }
+  // Listeners that nobody has any more when this object goes.
+  bool handed_over() const { return handed_over_; }
+  std::size_t lost() const { return handed_over_ ? 0 : held_.size(); }
 
  private:
   void dispatch(const struct epoll_event& event) {
@@ -422,7 +477,7 @@ class Keeper {
 
   bool has_room_for_peer() const {
     return peers_.size() < kMaxPeers &&
-           kOwnDescriptors + held_.size() + kept_.size() + 2 * (peers_.size() + 1) <=
+           kOwnDescriptors + 2 * held_.size() + kept_.size() + 3 * (peers_.size() + 1) <=
                descriptor_limit_;
   }
 
@@ -443,7 +498,7 @@ class Keeper {
     if (found == peers_.end()) return;
     try {
       if (!take(found->second, receive_message(found->second.socket.get(), kReceiveBytes))) return;
-      hold(found->second);
+      hold_new(found->second);
     } catch (const Refused& refused) {
       refusals_.add(refused.what());
     } catch (const ErrnoError& error) {
@@ -478,13 +533,40 @@ class Keeper {
     return false;
   }
 
-  void hold(Peer& peer) {
+  void hold_new(Peer& peer) {
     if (!peer.listener) throw Refused("the state came without a descriptor");
     if (!is_seccomp_listener(peer.listener.get()))
       throw Refused("the descriptor is no seccomp listener");
+    UniqueFd record = make_record(peer.state);
     const std::uint64_t id = next_id_++;
-    poller_.add(peer.listener.get(), 0, tag(Source::kHeld, id));
-    held_.emplace(id, Held{std::move(peer.listener), std::move(peer.state)});
+    const std::array<int, 2> fds = {peer.listener.get(), record.get()};
+    hold(id, std::move(peer.listener), std::move(record));
+    store_.add(std::to_string(id), fds);
+  }
+
+  void hold(std::uint64_t id, UniqueFd listener, UniqueFd record) {
+    poller_.add(listener.get(), 0, tag(Source::kHeld, id));
+    held_.emplace(id, Held{std::move(listener), std::move(record)});
+  }
+
+  // From systemd's store: a listener and a record under each id. What does not go with anything, as
+  // the record of a container that has ended meanwhile, is closed and forgotten.
+  void take_back(std::vector<DescriptorStore::Entry> stored) {
+    std::map<std::string, Held> found;
+    for (DescriptorStore::Entry& entry : stored) {
+      Held& held = found[entry.name];
+      (is_seccomp_listener(entry.fd.get()) ? held.listener : held.record) = std::move(entry.fd);
+    }
+    for (auto& [name, held] : found) {
+      std::uint64_t id = 0;
+      const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), id);
+      const bool whole = error == std::errc() && end == name.data() + name.size();
+      if (whole && id < next_id_ && held.listener && held.record) {
+        hold(id, std::move(held.listener), std::move(held.record));
+      } else if (name != kListenerSocketName) {
+        store_.remove(name);
+      }
+    }
   }
 
   void expire_peers() {
@@ -504,6 +586,7 @@ class Keeper {
     if (found == held_.end()) return;
     poller_.remove(found->second.listener.get());
     held_.erase(found);
+    store_.remove(std::to_string(id));
   }
 
   // --- the daemon ---
@@ -537,6 +620,7 @@ class Keeper {
 
   void drop_daemon() {
     daemon_.reset();
+    hello_sent_ = false;
     next_to_send_ = 0;
     next_kept_ = 0;
     kept_sent_ = false;
@@ -564,24 +648,52 @@ class Keeper {
   }
 
   void obey(const KeeperHeader& header, Message message) {
-    if (header.type == KeeperMessage::kForget) {
-      release(header.id);
-    } else if (header.type == KeeperMessage::kKeep && message.fds.size() == 1) {
-      keep(header.id, std::move(message));
-    } else if (header.type == KeeperMessage::kDrop) {
-      kept_.erase(header.id);
-    } else if (header.type == KeeperMessage::kShutdown) {
-      (header.id == 0 ? end_when_idle_ : ending_) = true;
-    } else {
-      drop_daemon();
+    switch (header.type) {
+      case KeeperMessage::kForget:
+        return release(header.id);
+      case KeeperMessage::kHold:
+        return hold_old(header.id, std::move(message.fds));
+      case KeeperMessage::kKeep:
+        return keep(header.id, std::move(message));
+      case KeeperMessage::kDrop:
+        kept_.erase(header.id);
+        return;
+      case KeeperMessage::kShutdown:
+        return shut_down(static_cast<KeeperShutdown>(header.id));
+      default:
+        drop_daemon();
     }
   }
 
   // Without room it is not kept: it then ends with the daemon, as it would without us.
   void keep(std::uint64_t id, Message message) {
+    if (message.fds.size() != 1) return drop_daemon();
     if (kept_.size() >= kMaxKept) return;
     kept_.insert_or_assign(id, Kept{.descriptor = std::move(message.fds.front()),
                                     .text = message.bytes.substr(sizeof(KeeperHeader))});
+  }
+
+  // Ids of other keepers lie below ours, and the daemon has this one: it is not to be sent again.
+  void hold_old(std::uint64_t id, std::vector<UniqueFd> fds) {
+    if (!ready_sent_ || fds.size() != 2 || !is_seccomp_listener(fds[0].get()) || id >= next_id_) {
+      drop_daemon();
+      return;
+    }
+    next_to_send_ = std::max(next_to_send_, id + 1);
+    if (held_.contains(id)) return;
+    const std::array<int, 2> numbers = {fds[0].get(), fds[1].get()};
+    hold(id, std::move(fds[0]), std::move(fds[1]));
+    store_.add(std::to_string(id), numbers);
+  }
+
+  void shut_down(KeeperShutdown how) {
+    if (how == KeeperShutdown::kWhenIdle) {
+      end_when_idle_ = true;
+      return;
+    }
+    ending_ = true;
+    handed_over_ = how == KeeperShutdown::kReplaced;
+    if (handed_over_) directory_.leave_sockets();
   }
 
   // Sends all that the daemon has not got yet and its socket takes.
@@ -589,7 +701,8 @@ class Keeper {
     if (!daemon_ || (send_again_at_ && Clock::now() < *send_again_at_)) return;
     send_again_at_.reset();
     try {
-      const bool all_sent = send_kept() && send_listeners() && send_ready() && send_refusals();
+      const bool all_sent =
+          send_hello() && send_kept() && send_listeners() && send_ready() && send_refusals();
       if (all_sent == awaiting_room_) {
         poller_.modify(daemon_.get(), all_sent ? EPOLLIN : EPOLLIN | EPOLLOUT,
                        tag(Source::kDaemon));
@@ -621,11 +734,19 @@ class Keeper {
     return true;
   }
 
+  bool send_hello() {
+    if (hello_sent_) return true;
+    const std::array<int, 1> fds = {runtimes_.socket.get()};
+    hello_sent_ =
+        send(daemon_.get(), {.type = KeeperMessage::kHello, .id = kKeeperVersion}, {}, fds);
+    return hello_sent_;
+  }
+
   bool send_listeners() {
     for (auto held = held_.lower_bound(next_to_send_); held != held_.end(); ++held) {
-      const std::array<int, 1> fds = {held->second.listener.get()};
+      const std::array<int, 2> fds = {held->second.listener.get(), held->second.record.get()};
       const KeeperHeader header = {.type = KeeperMessage::kListener, .id = held->first};
-      if (!send(daemon_.get(), header, held->second.state, fds)) return false;
+      if (!send(daemon_.get(), header, {}, fds)) return false;
       next_to_send_ = held->first + 1;
     }
     return true;
@@ -679,10 +800,11 @@ class Keeper {
   Door runtimes_;
   Door daemons_;
   Poller poller_;
+  DescriptorStore store_;
 
   std::map<std::uint64_t, Peer> peers_;
   std::map<std::uint64_t, Held> held_;
-  std::uint64_t next_id_ = 1;
+  std::uint64_t next_id_ = microseconds_since_boot();
   Refusals refusals_;
 
   std::map<std::uint64_t, Kept> kept_;
@@ -690,6 +812,7 @@ class Keeper {
   UniqueFd daemon_;
   std::uint64_t next_kept_ = 0;
   bool kept_sent_ = false;
+  bool hello_sent_ = false;
   std::uint64_t next_to_send_ = 0;  // listeners below this number the daemon has got
   bool ready_sent_ = false;
   bool awaiting_room_ = false;                      // epoll is asked for EPOLLOUT
@@ -697,39 +820,69 @@ class Keeper {
 
   bool end_when_idle_ = false;
   bool ending_ = false;
+  bool handed_over_ = false;
 };
 
-std::optional<std::string> runtime_directory_argument(int argc, char** argv) {
-  if (argc != 3 || std::string_view(argv[1]) != "--runtime-dir" || argv[2][0] != '/')
+struct Arguments {
+  std::string runtime_directory;
+  int listening = -1;
+};
+
+std::optional<Arguments> parse_arguments(std::span<char*> words) {
+  if (words.size() != 3 && words.size() != 5) return std::nullopt;
+  if (std::string_view(words[1]) != "--runtime-dir" || words[2][0] != '/') return std::nullopt;
+  Arguments arguments{.runtime_directory = words[2]};
+  if (words.size() == 3) return arguments;
+  const std::string_view number = words[4];
+  const auto [end, error] =
+      std::from_chars(number.data(), number.data() + number.size(), arguments.listening);
+  const bool whole = error == std::errc() && end == number.data() + number.size();
+  if (std::string_view(words[3]) != "--listening-socket" || !whole || arguments.listening < 3)
     return std::nullopt;
-  return argv[2];
+  return arguments;
+}
+
+// The listening socket: given by the daemon, or among what systemd kept.
+UniqueFd listening_socket(int given, std::vector<DescriptorStore::Entry>& stored) {
+  if (given >= 0) {
+    ::fcntl(given, F_SETFD, FD_CLOEXEC);
+    return UniqueFd(given);
+  }
+  const auto found = std::ranges::find(stored, kListenerSocketName, &DescriptorStore::Entry::name);
+  return found == stored.end() ? UniqueFd() : std::move(found->fd);
 }
 
 }  // namespace
 }  // namespace sockswitch
 
 int main(int argc, char** argv) {
-  const auto directory = sockswitch::runtime_directory_argument(argc, argv);
-  if (!directory) {
+  using sockswitch::DescriptorStore;
+  const auto arguments =
+      sockswitch::parse_arguments(std::span(argv, static_cast<std::size_t>(argc)));
+  if (!arguments) {
     std::fprintf(
         stderr,
-        "usage: sockswitch-keeper --runtime-dir ABSOLUTE_PATH\n"
-        "Keeps the seccomp listeners of containers while the sockswitch daemon restarts.\n");
+        "usage: sockswitch-keeper --runtime-dir ABSOLUTE_PATH [--listening-socket DESCRIPTOR]\n"
+        "Keeps the seccomp listeners of containers while the sockswitch daemon restarts.\n"
+        "The descriptor, an inherited one, is the listening socket of a keeper that has ended.\n");
     return sockswitch::kUsageStatus;
   }
   ::signal(SIGPIPE, SIG_IGN);
   ::signal(SIGHUP, SIG_IGN);
   ::prctl(PR_SET_NAME, "sockswitch-keep");  // the kernel keeps 15 characters
   try {
-    sockswitch::Keeper keeper(*directory);
+    std::vector<DescriptorStore::Entry> stored = DescriptorStore::inherited();
+    sockswitch::UniqueFd listening = sockswitch::listening_socket(arguments->listening, stored);
+    sockswitch::Keeper keeper(arguments->runtime_directory, std::move(listening),
+                              std::move(stored));
     keeper.run();
-    if (keeper.held() > 0) {
+    if (keeper.lost() > 0) {
       std::fprintf(stderr,
                    "sockswitch-keeper: ends while it holds %zu listeners: trapped calls in these "
                    "containers fail\n",
-                   keeper.held());
+                   keeper.lost());
     }
-    return 0;
+    return keeper.handed_over() ? sockswitch::kReplacedStatus : 0;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "sockswitch-keeper: %s\n", error.what());
     return 1;

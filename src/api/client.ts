@@ -1,4 +1,5 @@
 /** The client's side of control.sock. */
+import { createInterface } from 'node:readline';
 import { Client } from 'undici';
 import type { z } from 'zod';
 import { codeOf, UserError } from '../errors.js';
@@ -8,10 +9,16 @@ import {
   apiErrorSchema,
   type ContainerList,
   containerListSchema,
+  type EventList,
   type ExplainRequest,
   type Explanation,
+  eventListSchema,
+  eventSchema,
   explanationSchema,
+  type JournalEvent,
+  type SocketList,
   type Status,
+  socketListSchema,
   statusSchema,
 } from './protocol.js';
 
@@ -50,6 +57,40 @@ export class ControlClient {
 
   async stopKeeper(): Promise<void> {
     await this.#send('POST', '/v1/keeper/stop', {});
+  }
+
+  /** Of one container (the beginning of its id), or of all. */
+  sockets(container?: string): Promise<SocketList> {
+    const query = container === undefined ? '' : `?container=${encodeURIComponent(container)}`;
+    return this.#request('GET', `/v1/sockets${query}`, socketListSchema);
+  }
+
+  events(): Promise<EventList> {
+    return this.#request('GET', '/v1/events', eventListSchema);
+  }
+
+  /** Events as they happen, until the daemon ends. `onStart` is called when none can be missed any more. */
+  async *follow(onStart: () => void): AsyncGenerator<JournalEvent> {
+    const client = new Client('http://localhost', {
+      socketPath: this.#socket,
+      headersTimeout: TIMEOUT_MS,
+      bodyTimeout: 0,
+    });
+    try {
+      const { body } = await client.request({ method: 'GET', path: '/v1/events/follow' });
+      onStart();
+      for await (const line of createInterface({ input: body })) {
+        yield eventSchema.parse(JSON.parse(line));
+      }
+    } catch (error) {
+      throw this.#translate(error);
+    } finally {
+      await client.destroy();
+    }
+  }
+
+  async stop(): Promise<void> {
+    await this.#send('POST', '/v1/stop', {});
   }
 
   async #request<T>(

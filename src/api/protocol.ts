@@ -6,8 +6,12 @@
  *
  *   GET  /v1/status        -> Status
  *   GET  /v1/containers    -> ContainerList: running accelerated containers, and recent incidents
+ *   GET  /v1/sockets       [?container=ID] -> SocketList: switched sockets that are open
+ *   GET  /v1/events        -> EventList: what happened lately, oldest first
+ *   GET  /v1/events/follow -> one JournalEvent a line as it happens (application/x-ndjson), until one side hangs up
  *   POST /v1/explain       ExplainRequest -> Explanation: what a connect would do now, without doing it
  *   POST /v1/keeper/stop   {} -> 204: the keeper ends once it holds no listener any more
+ *   POST /v1/stop          {} -> 204: the daemon ends; containers keep running, the keeper stays
  *
  * An error has status 4xx or 5xx and the body ApiError; match `code`, not the message:
  * `bad-request` (400), `not-found` (404: no such container or path), `ambiguous` (409: the id prefix fits
@@ -89,6 +93,43 @@ export const containerListSchema = z.object({
   incidents: z.array(incidentSchema),
 });
 export type ContainerList = z.infer<typeof containerListSchema>;
+
+const socketSchema = z.object({
+  container: z.string(),
+  /** As the host numbers it. */
+  pid: z.int(),
+  fd: z.int(),
+  /** "ESTABLISHED", "SYN-SENT", ... */
+  state: z.string(),
+  /** "10.0.0.1:80", "[fd00::1]:80". */
+  local: z.string(),
+  remote: z.string(),
+  /** Payload, acknowledged. */
+  bytesSent: z.int(),
+  bytesReceived: z.int(),
+  roundTripMicroseconds: z.int(),
+});
+export type SocketRow = z.infer<typeof socketSchema>;
+
+export const socketListSchema = z.object({ sockets: z.array(socketSchema) });
+export type SocketList = z.infer<typeof socketListSchema>;
+
+export const eventSchema = z.object({
+  /** ISO 8601. */
+  time: z.string(),
+  /**
+   * `container-started`, `container-taken-over` (by a new daemon), `container-stopped`; `rejected`,
+   * `unaccelerated`, `listener`: as for incidents; `first-fallback`, `first-refusal`: of one outcome in one
+   * container; `keeper-lost`, `keeper-back`; `configuration-read`, `configuration-refused`.
+   */
+  type: z.string(),
+  container: z.string().optional(),
+  message: z.string(),
+});
+export type JournalEvent = z.infer<typeof eventSchema>;
+
+export const eventListSchema = z.object({ events: z.array(eventSchema) });
+export type EventList = z.infer<typeof eventListSchema>;
 
 export const explainRequestSchema = z.strictObject({
   /** The container's id or the beginning of it. */

@@ -1,4 +1,5 @@
 /** The daemon's side of control.sock: routes, validation and errors. What they mean is `ControlApi`'s. */
+import type { ServerResponse } from 'node:http';
 import fastify, { type FastifyError, type FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import {
@@ -6,9 +7,12 @@ import {
   type ApiErrorBody,
   type ApiErrorCode,
   type ContainerList,
+  type EventList,
   type ExplainRequest,
   type Explanation,
   explainRequestSchema,
+  type JournalEvent,
+  type SocketList,
   type Status,
 } from './protocol.js';
 
@@ -17,10 +21,17 @@ export interface ControlApi {
   status(): Status;
   containers(): ContainerList;
   explain(request: ExplainRequest): Explanation;
+  /** Of one container, or of all. */
+  sockets(container: string | undefined): SocketList;
+  events(): EventList;
+  /** Calls `follower` with each event until the function that it returns is called. */
+  follow(follower: (event: JournalEvent) => void): () => void;
   stopKeeper(): void;
+  stop(): void;
 }
 
 const MAX_BODY_BYTES = 64 * 1024;
+const MAX_UNREAD_BYTES = 1024 * 1024;
 const HTTP_STATUS: Readonly<Record<ApiErrorCode, number>> = {
   'bad-request': 400,
   'not-found': 404,
@@ -37,9 +48,20 @@ export function controlServer(
   const server = fastify({ bodyLimit: MAX_BODY_BYTES, forceCloseConnections: true });
   server.get('/v1/status', () => api.status());
   server.get('/v1/containers', () => api.containers());
+  server.get('/v1/sockets', (request) => api.sockets(parse(socketQuery, request.query).container));
+  server.get('/v1/events', () => api.events());
+  server.get('/v1/events/follow', (_request, reply) => {
+    reply.hijack();
+    follow(reply.raw, api);
+  });
   server.post('/v1/explain', (request) => api.explain(parse(explainRequestSchema, request.body)));
   server.post('/v1/keeper/stop', (_request, reply) => {
     api.stopKeeper();
+    return reply.code(204).send();
+  });
+  server.post('/v1/stop', (_request, reply) => {
+    // Once the answer is out: stopping closes this connection.
+    reply.raw.once('close', () => api.stop());
     return reply.code(204).send();
   });
   server.setNotFoundHandler((request, reply) =>
@@ -56,6 +78,19 @@ export function controlServer(
     return reply.code(500).send(body('internal', error.message));
   });
   return server;
+}
+
+const socketQuery = z.strictObject({ container: z.string().min(1).max(1024).optional() });
+
+/** A follower that does not read is let go rather than buffered for. */
+function follow(response: ServerResponse, api: ControlApi): void {
+  response.writeHead(200, { 'content-type': 'application/x-ndjson' });
+  response.flushHeaders();
+  const stop = api.follow((event) => {
+    if (response.writableLength > MAX_UNREAD_BYTES) response.destroy();
+    else response.write(`${JSON.stringify(event)}\n`);
+  });
+  response.once('close', stop);
 }
 
 function parse<T>(schema: z.ZodType<T>, value: unknown): T {

@@ -10,6 +10,7 @@ export interface DaemonOptions {
   readonly logLevel?: LogLevel;
   readonly logFormat: LogFormat;
   readonly nerdctlApi?: boolean;
+  readonly externalKeeper?: boolean;
 }
 
 /** Resolves when the daemon has stopped. Rejects with UserError when it cannot start. */
@@ -26,18 +27,18 @@ export async function daemon(options: DaemonOptions): Promise<void> {
     graphRoot: defaultGraphRoot(),
     config,
     log,
+    externalKeeper: options.externalKeeper === true,
     fixedLogLevel: options.logLevel !== undefined,
   });
-  process.on('SIGHUP', () => supervisor.reload());
-  await new Promise<void>((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-      process.once(signal, () => {
-        log.info(
-          { signal },
-          'stopping; containers keep running, their new connections wait for the next daemon',
-        );
-        supervisor.stop().then(resolve, resolve);
-      });
-    }
-  });
+  process.on('SIGHUP', () => supervisor.requestReload());
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.once(signal, () => {
+      log.info(
+        { signal },
+        'stopping; containers keep running, their new connections wait for the next daemon',
+      );
+      void supervisor.stop();
+    });
+  }
+  await supervisor.ended;
 }

@@ -52,7 +52,7 @@ export function sentence(explanation: Explanation): string {
 }
 
 /** The daemon knows ids; names are Podman's. A name wins over an id's beginning, as in Podman. */
-async function containerId(client: ControlClient, given: string): Promise<string> {
+export async function containerId(client: ControlClient, given: string): Promise<string> {
   const { containers } = await client.containers();
   if (containers.some(({ id }) => id === given)) return given;
   const named = [...(await containerNames())].find(([, name]) => name === given)?.[0];

@@ -17,11 +17,12 @@ export async function install(options: { readonly dryRun?: boolean }): Promise<v
   const { files, paths } = await plannedFiles();
   const steps = installAll(files, paths.installRecord, dryRun);
   for (const { path, action } of steps) print(`${action.padEnd(9)} ${path}`);
-  if (!systemdRuns()) {
+  if (!(await systemdRuns())) {
     print('No systemd user instance runs here. Start the daemon with: sockswitch daemon');
     return;
   }
-  const unitChanged = steps.some((s) => s.path === paths.systemdUnit && s.action !== 'unchanged');
+  const units = [paths.systemdUnit, paths.keeperUnit];
+  const unitChanged = steps.some((s) => units.includes(s.path) && s.action !== 'unchanged');
   if (!dryRun) {
     await systemctl('daemon-reload');
     await systemctl('enable', '--now', 'sockswitch.service');

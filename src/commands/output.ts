@@ -5,7 +5,7 @@ import { UserError } from '../errors.js';
 import { escapeControl } from '../text.js';
 
 /** Exit statuses, as every `--help` lists them. */
-export const EXIT = { ok: 0, failure: 1, notRunning: 3 } as const;
+export const EXIT = { ok: 0, failure: 1, notRunning: 3, problems: 4 } as const;
 
 const NO_BORDERS = Object.fromEntries(
   [
@@ -49,6 +49,19 @@ export function duration(seconds: number): string {
   const [name, size] = units.find(([, unit]) => seconds >= unit) ?? ['second', 1];
   const count = Math.max(0, Math.floor(seconds / size));
   return `${count} ${name}${count === 1 ? '' : 's'}`;
+}
+
+/** `512 B`, `1.5 KiB`, `20.0 GiB`. */
+export function bytes(count: number): string {
+  const units = ['KiB', 'MiB', 'GiB', 'TiB'];
+  if (count < 1024) return `${Math.round(count)} B`;
+  let value = count / 1024;
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return `${value.toFixed(1)} ${units[unit]}`;
 }
 
 /** Prints what went wrong to stderr; defects with their stack. Sets the exit status. */

@@ -1,15 +1,30 @@
 /** The user's systemd instance, where there is one. */
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
+import { isServed } from '../daemon/unix-listen.js';
 import { UserError } from '../errors.js';
 import { runtimeBase } from '../paths.js';
 
 const TIMEOUT_MS = 30_000;
 
-/** Whether a systemd user instance serves this user. */
-export function systemdRuns(): boolean {
-  return existsSync(join(runtimeBase(), 'systemd', 'private'));
+/** Whether a systemd user instance serves this user. The socket's file alone may be left over. */
+export function systemdRuns(): Promise<boolean> {
+  return isServed(join(runtimeBase(), 'systemd', 'private'));
+}
+
+/** Whether systemd runs the daemon of this user at the moment. */
+export async function serviceIsActive(): Promise<boolean> {
+  if (!(await systemdRuns())) return false;
+  const result = await execa(
+    'systemctl',
+    ['--user', 'is-active', '--quiet', 'sockswitch.service'],
+    {
+      reject: false,
+      stdin: 'ignore',
+      timeout: TIMEOUT_MS,
+    },
+  );
+  return result.exitCode === 0;
 }
 
 /** Runs `systemctl --user ARGUMENTS`. Rejects with UserError that shows what systemctl said. */

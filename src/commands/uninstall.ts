@@ -6,43 +6,40 @@ import { uninstallAll } from '../oci/install.js';
 import { runtimePaths } from '../paths.js';
 import { plannedFiles } from './install.js';
 import { print } from './output.js';
+import { stopDaemon } from './stop.js';
 import { systemctl, systemdRuns } from './systemd.js';
 
 export async function uninstall(options: { readonly dryRun?: boolean }): Promise<void> {
   const dryRun = options.dryRun === true;
   const { files, paths } = await plannedFiles();
   const planned = uninstallAll(files, paths.installRecord, true); // refuses before anything is done
-  const pid = await releaseDaemon(dryRun);
-  if (systemdRuns() && existsSync(paths.systemdUnit)) {
+  await endDaemon(dryRun);
+  if ((await systemdRuns()) && existsSync(paths.systemdUnit)) {
     if (!dryRun) await systemctl('disable', '--now', 'sockswitch.service');
-    print('disabled  sockswitch.service (systemd user unit), and stopped');
+    print('disabled  sockswitch.service (systemd user unit)');
   }
   const steps = dryRun ? planned : uninstallAll(files, paths.installRecord, false);
   for (const { path, action } of steps) print(`${action.padEnd(9)} ${path}`);
-  if (!dryRun && systemdRuns()) await systemctl('daemon-reload');
-  if (pid !== undefined && !systemdRuns()) {
-    print(`The daemon is still running. Stop it with: kill ${pid}`);
-  }
+  if (!dryRun && (await systemdRuns())) await systemctl('daemon-reload');
   if (existsSync(paths.config)) print(`kept      ${paths.config} (your configuration)`);
 }
 
 /**
- * Lets the keeper end, as no container needs it. Containers that are still served would wait at their next
- * connect for a daemon that never comes, so they must be stopped first. Returns the daemon's pid, if one runs.
+ * Ends the daemon and the keeper, as no container needs them. Containers that are still served would wait at
+ * their next connect for a daemon that never comes, so they must be stopped first.
  */
-async function releaseDaemon(dryRun: boolean): Promise<number | undefined> {
+async function endDaemon(dryRun: boolean): Promise<void> {
   const client = new ControlClient(runtimePaths().controlSocket);
   try {
-    const { containers, pid } = await client.status();
+    const { containers } = await client.status();
     if (containers > 0) {
       throw new UserError(
         `${containers} accelerated ${containers === 1 ? 'container is' : 'containers are'} running and would lose the network: stop them first ("sockswitch ps" lists them)`,
       );
     }
-    if (!dryRun) await client.stopKeeper();
-    return pid;
+    if (!dryRun) await stopDaemon(client, true);
+    print('stopped   the daemon');
   } catch (error) {
     if (!(error instanceof NoDaemonError)) throw error;
-    return undefined;
   }
 }

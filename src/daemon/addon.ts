@@ -65,6 +65,8 @@ export interface DataPlaneEvent {
 export interface ListenerOptions {
   /** The seccomp notification descriptor; ownership passes to the data plane, also on error. */
   readonly fd: number;
+  /** The listener's record (native/kernel/listener_record.h); likewise. */
+  readonly record: number;
   /** Process id of the container's init (0: not known, taken from the first notification). */
   readonly pid: number;
   /** Listeners of one container share this key: its first network namespace is remembered by it. */
@@ -72,12 +74,25 @@ export interface ListenerOptions {
   readonly policy: Policy;
 }
 
+/** A histogram: how many took at most `bounds[i]` seconds and more than the one before. */
+export interface Latency {
+  readonly bounds: readonly number[];
+  /** One more than `bounds`: the last is for what took longer. Not cumulative. */
+  readonly counts: readonly number[];
+  /** Seconds, of all together. */
+  readonly sum: number;
+}
+
 export interface Engine {
   /** Starts a listener thread; returns the listener's number, never reused. */
   attach(options: ListenerOptions): number;
   setPolicy(listener: number, policy: Policy): void;
-  /** Counts by outcome since attach. Also for a closed listener until `forget`. */
+  /** Counts by outcome since the listener began. Also for a closed listener until `forget`. */
   counters(listener: number): Record<Outcome, number>;
+  /** How long its connects took to be answered; otherwise as `counters`. */
+  latency(listener: number): Latency;
+  /** Its notification descriptor and its record, which stay the data plane's. */
+  descriptors(listener: number): { readonly fd: number; readonly record: number };
   /** What would happen now to a connect to this destination. `address` numeric, v4 or v6. */
   explain(listener: number, address: string, port: number): Verdict;
   /** Throws AddonError: `EADDRINUSE`, `EACCES` (a privileged port), `EADDRNOTAVAIL` (no such address). */
@@ -91,26 +106,59 @@ export interface Engine {
   stop(): void;
 }
 
-/** The daemon's end of the keeper's socket. See native/programs/keeper.cc for the protocol. */
+/** Ways to end a keeper, as native/programs/keeper_protocol.h numbers them. */
+export const KEEPER_SHUTDOWN = { whenIdle: 0, atOnce: 1, replaced: 2 } as const;
+export type KeeperShutdown = (typeof KEEPER_SHUTDOWN)[keyof typeof KEEPER_SHUTDOWN];
+
+/** The daemon's end of the keeper's socket. See native/programs/keeper_protocol.h for the protocol. */
 export interface KeeperLink {
-  /** Asks the keeper to end itself once no listener is left (`force`: at once). */
-  shutdown(force: boolean): void;
+  /** Of the keeper's protocol, and whether that is ours. */
+  readonly version: number;
+  readonly sameVersion: boolean;
+  /** A duplicate of the socket that runtimes connect to, for another keeper. The receiver's to close. */
+  readonly listening: number;
+  shutdown(how: KeeperShutdown): void;
+  /** Gives a keeper a listener that it has not got. False: it takes nothing now, try again. */
+  hold(id: number, fd: number, record: number): boolean;
   /** Gives it a duplicate of `fd` to keep for the next daemon; `id` is ours, an existing one is replaced. */
   keep(id: number, fd: number, text: string): void;
   drop(id: number): void;
   close(): void;
 }
 
+/** What the keeper hands over. Both descriptors are the receiver's. */
+export interface KeptListener {
+  /** Unique among all keepers since the machine started. */
+  readonly id: number;
+  readonly fd: number;
+  readonly record: number;
+  /** The OCI ContainerProcessState, as text. */
+  readonly state: string;
+}
+
 export interface KeeperHandlers {
-  /** A container process tree (or one `podman exec`) came: its OCI ContainerProcessState as text. */
-  onListener(listener: { id: number; fd: number; state: string }): void;
-  /** What an earlier daemon gave it to keep; comes before any listener. `fd` is the handler's. */
+  /** A container process tree (or one `podman exec`) came; perhaps one that is known already. */
+  onListener(listener: KeptListener): void;
+  /** What a daemon gave it to keep; comes before any listener. `fd` is the handler's. */
   onKept(kept: { id: number; fd: number; text: string }): void;
   /** Something was sent to the listener socket that the keeper refused, and why. */
   onRefused(reason: string): void;
-  /** All listeners that existed before this daemon have been handed over. */
+  /** All listeners that the keeper held when the link began have been handed over. */
   onReady(): void;
   onClose(reason: string): void;
+}
+
+export interface TcpSocket {
+  readonly inode: number;
+  /** As netinet/tcp.h numbers them: 1 is ESTABLISHED. */
+  readonly state: number;
+  /** "10.0.0.1:80", "[fd00::1]:80". */
+  readonly local: string;
+  readonly remote: string;
+  /** Payload, acknowledged. */
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+  readonly roundTripMicroseconds: number;
 }
 
 export interface Addon {
@@ -133,13 +181,18 @@ export interface Addon {
     readonly netnsProgram: string;
     onEvents(events: readonly DataPlaneEvent[]): void;
   }): Engine;
-  /** Connects to the keeper (`EBUSY`: another daemon is connected; `ENOENT`, `ECONNREFUSED`: none). */
+  /**
+   * Connects to the keeper. `EBUSY`: another daemon is connected; `ENOENT`, `ECONNREFUSED`: none runs;
+   * `EPROTO`: what runs there is none.
+   */
   connectKeeper(path: string, handlers: KeeperHandlers): KeeperLink;
   /** TCP sockets that listen on a port of the host, or UDP sockets that are bound to it. */
   portHolders(
     protocol: Mapping['protocol'],
     port: number,
   ): readonly { readonly inode: number; readonly uid: number }[];
+  /** The connected TCP sockets of this process's network namespace. Throws AddonError. */
+  tcpSockets(): TcpSocket[];
   /** Who is at the other end of a connected Unix socket (SO_PEERCRED). */
   peerCredentials(fd: number): { readonly pid: number; readonly uid: number; readonly gid: number };
 }

@@ -13,7 +13,7 @@
 import type { ContainerRow, Reason } from '../api/protocol.js';
 import { ApiError } from '../api/protocol.js';
 import type { ContainerRequest } from '../oci/annotations.js';
-import type { Engine, Outcome, OutcomeInfo, Policy } from './addon.js';
+import type { Engine, Latency, Outcome, OutcomeInfo, Policy } from './addon.js';
 import type { ContainerProcessState } from './container-state.js';
 import { processStart } from './process-start.js';
 
@@ -103,6 +103,10 @@ export class Containers {
     return this.#byListener.get(listener);
   }
 
+  all(): readonly Container[] {
+    return [...this.#byKey.values()];
+  }
+
   get size(): number {
     return this.#byKey.size;
   }
@@ -138,6 +142,19 @@ export class Containers {
       );
     }
     return this.#byKey.get(this.#latestKey.get(found.id) ?? '') ?? found;
+  }
+
+  /** How long the connects of its process trees that run took to be answered, together. */
+  latencyOf(id: string): Latency | undefined {
+    let total: Latency | undefined;
+    for (const container of this.#byKey.values()) {
+      if (container.id !== id) continue;
+      for (const listener of container.listeners) {
+        const one = this.#engine.latency(listener);
+        total = total === undefined ? one : addLatency(total, one);
+      }
+    }
+    return total;
   }
 
   info(outcome: Outcome): OutcomeInfo {
@@ -185,6 +202,11 @@ export class Containers {
     for (const listener of container.listeners) addCounts(total, this.#engine.counters(listener));
     return total;
   }
+}
+
+function addLatency(a: Latency, b: Latency): Latency {
+  const counts = a.counts.map((count, index) => count + (b.counts[index] ?? 0));
+  return { bounds: a.bounds, counts, sum: a.sum + b.sum };
 }
 
 function addCounts(total: Map<Outcome, number>, counts: Readonly<Record<Outcome, number>>): void {

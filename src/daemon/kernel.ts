@@ -1,17 +1,45 @@
-/** What the running kernel must have, and the versions that brought it. */
+/** What the running kernel must have and allow, and the versions that brought it. */
+import { readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { UserError } from '../errors.js';
 import type { Addon } from './addon.js';
 
 export type KernelFeatures = ReturnType<Addon['kernelFeatures']>;
 
-/** Throws UserError that names everything that is missing. */
-export function requireKernel(features: KernelFeatures): void {
+/** What is missing, each with the version that has it. */
+export function missingFeatures(features: KernelFeatures): string[] {
   const missing: string[] = [];
   if (!features.userNotif)
     missing.push('seccomp user notification (Linux 5.0, CONFIG_SECCOMP_FILTER)');
   if (!features.addfd) missing.push('putting a descriptor into a notified process (Linux 5.9)');
   if (!features.netnsCookie) missing.push('network namespace cookies of sockets (Linux 5.14)');
+  return missing;
+}
+
+/**
+ * A setting with which the daemon could not look into containers. It would have to refuse their bind and listen,
+ * which it must not leave to the kernel unseen.
+ */
+export function settingsProblem(
+  read = (path: string) => readFileSync(path, 'utf8'),
+): { readonly message: string; readonly remedy: string } | undefined {
+  let scope = '0';
+  try {
+    scope = read('/proc/sys/kernel/yama/ptrace_scope').trim();
+  } catch {
+    return undefined; // no Yama here
+  }
+  if (scope !== '3') return undefined;
+  return {
+    message:
+      'kernel.yama.ptrace_scope is 3, which forbids the daemon to take descriptors from containers',
+    remedy: 'set it to 2 or less in /etc/sysctl.d and restart the machine (3 cannot be taken back)',
+  };
+}
+
+/** Throws UserError that names everything that is missing. */
+export function requireKernel(features: KernelFeatures, settings = settingsProblem()): void {
+  const missing = missingFeatures(features);
   if (missing.length > 0) {
     throw new UserError(
       `this kernel (${release()}) lacks ${missing.join(', ')}: sockswitch needs Linux 5.14 or later; containers run on their fallback network without it`,
@@ -22,4 +50,5 @@ export function requireKernel(features: KernelFeatures): void {
       `sockets cannot be confined to their network device on this kernel (${release()}): ${features.pinningProblem}; without it a container could reach the host's own services, so sockswitch does not run here`,
     );
   }
+  if (settings !== undefined) throw new UserError(`${settings.message}: ${settings.remedy}`);
 }

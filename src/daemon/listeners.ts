@@ -5,20 +5,28 @@
  * found or made; the data plane takes the descriptor. From then on it reports `first-outcome` now and
  * then, `listener-failed` when it can only let every call go on, and `listener-closed` once.
  *
+ * The keeper's id of a listener tells it from all others. When the keeper is connected anew, because the link
+ * broke or another keeper took its place, what it hands over and is attached already is dropped, and what is
+ * attached and it does not have is given to it.
+ *
  * A state that is not understood belongs to a process tree that waits for us all the same: closing its
  * descriptor would turn its connects into ENOSYS. So it is attached with a policy that switches nothing,
  * and the data plane lets every call go on.
  */
-import { messageOf, UserError } from '../errors.js';
+import { closeSync } from 'node:fs';
+import { codeOf, messageOf, UserError } from '../errors.js';
 import { type ContainerRequest, parseAnnotations } from '../oci/annotations.js';
 import { LISTENER_METADATA } from '../oci/seccomp.js';
 import { SWITCH_NOTHING } from '../policy/compile.js';
 import { quote } from '../text.js';
-import type { DataPlaneEvent, Engine, Policy } from './addon.js';
+import type { DataPlaneEvent, Engine, KeeperLink, KeptListener, Policy } from './addon.js';
 import { type ContainerProcessState, parseContainerState } from './container-state.js';
 import type { Container, Containers } from './containers.js';
 import type { Journal } from './journal.js';
 import type { Logger } from './log.js';
+
+/** A keeper whose socket is full is given the rest after this time. */
+const REFILL_PAUSE_MS = 10;
 
 const NO_REQUEST: ContainerRequest = { enabled: false, required: false, ignore: [], publish: [] };
 
@@ -38,6 +46,10 @@ export interface ListenersOptions {
 
 export class Listeners {
   readonly #options: ListenersOptions;
+  /** By the keeper's id; the data plane's number. */
+  readonly #attached = new Map<number, number>();
+  /** What the keeper that is connected now holds, as far as it has said so. */
+  readonly #kept = new Set<number>();
   #unknown = 0;
   #handover = true;
 
@@ -45,8 +57,14 @@ export class Listeners {
     this.#options = options;
   }
 
-  /** A descriptor came. Never throws; the descriptor is the data plane's afterwards, or closed by it. */
-  accept(listener: { readonly fd: number; readonly state: string }): void {
+  /** A listener came. Never throws; its descriptors are the data plane's afterwards, or closed. */
+  accept(listener: KeptListener): void {
+    this.#kept.add(listener.id);
+    if (this.#attached.has(listener.id)) {
+      closeSync(listener.fd);
+      closeSync(listener.record);
+      return;
+    }
     let container: Container;
     let pid = 0;
     try {
@@ -64,12 +82,45 @@ export class Listeners {
         'not-understood',
       );
     }
-    this.#attach(container, listener.fd, pid);
+    this.#attach(container, listener, pid);
   }
 
-  /** What comes from now on has just started; before, the keeper hands over what it held. */
-  handoverEnded(): void {
+  /**
+   * The keeper has handed over what it held: what comes from now on has just started. Gives it what is
+   * attached here and was not among that.
+   */
+  handoverEnded(keeper: Pick<KeeperLink, 'hold'>): void {
     this.#handover = false;
+    const missing = [...this.#attached.keys()].filter((id) => !this.#kept.has(id));
+    if (missing.length > 0) this.#refill(keeper, missing);
+  }
+
+  /** The keeper is gone, or the link to it. */
+  keeperLost(): void {
+    this.#kept.clear();
+    this.#handover = true;
+  }
+
+  #refill(keeper: Pick<KeeperLink, 'hold'>, missing: readonly number[]): void {
+    let done = 0;
+    for (const id of missing) {
+      const listener = this.#attached.get(id);
+      if (listener !== undefined) {
+        const { fd, record } = this.#options.engine.descriptors(listener);
+        if (!takes(keeper, id, fd, record)) break;
+        this.#kept.add(id);
+      }
+      done++;
+    }
+    const rest = missing.slice(done);
+    if (rest.length === 0) {
+      this.#options.log.info(
+        { listeners: this.#kept.size },
+        'the keeper holds all listeners again',
+      );
+    } else {
+      setTimeout(() => this.#refill(keeper, rest), REFILL_PAUSE_MS).unref();
+    }
   }
 
   /** Rare events of the data plane. */
@@ -82,20 +133,23 @@ export class Listeners {
     return container.status === 'running' ? this.#options.compile(container) : SWITCH_NOTHING;
   }
 
-  #attach(container: Container, fd: number, pid: number): void {
+  #attach(container: Container, { id, fd, record }: KeptListener, pid: number): void {
     const { engine, containers, log } = this.#options;
     let listener: number;
     try {
       if (container.status === 'running') this.#options.onListener(container);
       const policy = this.policyOf(container);
-      listener = engine.attach({ fd, pid, container: container.key, policy });
+      listener = engine.attach({ fd, record, pid, container: container.key, policy });
     } catch (error) {
       this.#report(`cannot be served: ${messageOf(error)}`, container.id);
       return;
     }
+    this.#attached.set(id, listener);
     const first = containers.addListener(container, listener);
     if (first) {
       const message = this.#handover ? 'container taken over' : 'container started';
+      const type = this.#handover ? 'container-taken-over' : 'container-started';
+      this.#options.journal.event({ type, container: container.id, message });
       log.info({ container: container.id, pid: container.pid }, message);
     } else
       log.debug({ container: container.id, listener }, 'another process tree in the container');
@@ -112,11 +166,20 @@ export class Listeners {
         { container: container?.id, outcome: outcome.name, detail: event.detail },
         `${outcome.kind}: ${outcome.text}`,
       );
+      const detail = event.detail === '' ? '' : ` (${event.detail})`;
+      this.#options.journal.event({
+        type: outcome.kind === 'refused' ? 'first-refusal' : 'first-fallback',
+        ...(container === undefined ? {} : { container: container.id }),
+        message: `${outcome.name}: ${outcome.text}${detail}`,
+      });
       return;
     }
     if (event.type === 'listener-failed') {
       this.#report(`switches nothing: ${event.detail}`, container?.id);
       return;
+    }
+    for (const [id, listener] of this.#attached) {
+      if (listener === event.listener) this.#attached.delete(id);
     }
     if (container === undefined) return;
     const counts = containers.removeListener(event.listener)?.ended
@@ -130,6 +193,11 @@ export class Listeners {
       { container: container.id, seconds, switched, fallback, refused },
       'container stopped',
     );
+    this.#options.journal.event({
+      type: 'container-stopped',
+      container: container.id,
+      message: `after ${seconds} s: ${switched} switched, ${fallback} on the fallback network, ${refused} refused`,
+    });
   }
 
   #requestOf({ metadata, state }: ContainerProcessState): ContainerRequest {
@@ -151,5 +219,15 @@ export class Listeners {
       ...(container === undefined ? {} : { container }),
       message: problem,
     });
+  }
+}
+
+/** Whether the keeper took it; false if its socket is full, or too many descriptors are on their way. */
+function takes(keeper: Pick<KeeperLink, 'hold'>, id: number, fd: number, record: number): boolean {
+  try {
+    return keeper.hold(id, fd, record);
+  } catch (error) {
+    if (codeOf(error) === 'ETOOMANYREFS' || codeOf(error) === 'ENOBUFS') return false;
+    return true; // the keeper is gone: the next one is given all of them
   }
 }

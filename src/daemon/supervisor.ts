@@ -8,12 +8,14 @@
  *   4. hook.sock, control.sock: containers can start, clients can ask
  *
  * It stops in reverse order. The keeper stays: it holds the listeners, whose calls wait for the next
- * daemon. A keeper that dies takes the listeners of future `podman exec`s with it but not those that
- * are attached; the daemon starts another one.
+ * daemon. When the keeper dies, or the link to it breaks, the daemon connects anew, to another one if need
+ * be, which then gets the old one's listening socket (a duplicate is kept here, so runtimes can connect all
+ * the while) and all listeners. A keeper of another version is replaced in the same way.
  */
-import { chmodSync, existsSync } from 'node:fs';
+import { chmodSync, closeSync, existsSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { release } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import { ControlClient } from '../api/client.js';
 import { NerdctlContainers, nerdctlServer } from '../api/nerdctl.js';
@@ -22,6 +24,8 @@ import {
   type ContainerList,
   type ExplainRequest,
   type Explanation,
+  type JournalEvent,
+  type SocketList,
   type Status,
 } from '../api/protocol.js';
 import { controlServer } from '../api/server.js';
@@ -37,10 +41,12 @@ import {
 } from '../paths.js';
 import { compilePolicy } from '../policy/compile.js';
 import { type Config, loadConfig } from '../policy/config.js';
+import { ConfigWatch } from '../policy/config-watch.js';
 import { askGraphRoot, PodmanNetworks } from '../policy/podman-networks.js';
 import { quote } from '../text.js';
 import { version } from '../version.js';
-import type { Addon, Engine, KeeperLink, Policy } from './addon.js';
+import { type Addon, type Engine, KEEPER_SHUTDOWN, type KeeperLink, type Policy } from './addon.js';
+import { socketsOf, stateName } from './container-sockets.js';
 import type { Container } from './containers.js';
 import { Containers } from './containers.js';
 import { type HookReply, type HookServer, serveHook } from './hook-server.js';
@@ -49,6 +55,7 @@ import { connectKeeper, KeeperBusyError } from './keeper.js';
 import { type KernelFeatures, requireKernel } from './kernel.js';
 import { Listeners } from './listeners.js';
 import type { Logger } from './log.js';
+import { MetricsEndpoints } from './metrics-endpoints.js';
 import { peerUser } from './peer.js';
 import { lookForContainer, namespaceAt } from './podman-container.js';
 import { Publications } from './publications.js';
@@ -64,9 +71,14 @@ export interface SupervisorOptions {
   readonly graphRoot: string;
   readonly config: Config;
   readonly log: Logger;
+  /** The keeper is a unit of its own, which this daemon waits for and does not start. */
+  readonly externalKeeper: boolean;
   /** The log level comes from the command line, so a reload leaves it alone. */
   readonly fixedLogLevel: boolean;
 }
+
+/** Between two attempts to get a keeper while one is missing. */
+const KEEPER_PAUSE_MS = 1_000;
 
 export class Supervisor {
   readonly #options: SupervisorOptions;
@@ -80,11 +92,19 @@ export class Supervisor {
   readonly #startedAt = new Date();
   #config: Config;
   #keeper: KeeperLink | undefined;
+  /** The socket that runtimes connect to, whichever keeper accepts there. */
+  #listening: number | undefined;
+  #keeperReplaced = false;
+  /** What a keeper hands over after its first readiness is ours already. */
+  #keeperKnown = false;
   #hook: HookServer | undefined;
   #control: FastifyInstance | undefined;
   #nerdctl: NerdctlContainers | undefined;
   #nerdctlServer: FastifyInstance | undefined;
+  readonly #metrics: MetricsEndpoints;
+  #watch: ConfigWatch | undefined;
   #stopping = false;
+  readonly #ended = withResolvers();
 
   /** Serves when it resolves. Rejects with UserError; nothing is left running then. */
   static async start(options: SupervisorOptions): Promise<Supervisor> {
@@ -131,21 +151,39 @@ export class Supervisor {
         this.#nerdctl?.requestOf(id) === undefined ? lookForContainer(id) : 'there',
       networkOf: namespaceAt,
     });
+    this.#metrics = new MetricsEndpoints(
+      {
+        status: () => this.#status(),
+        containers: () => this.#containerList().containers,
+        latencyOf: (id) => this.#containers.latencyOf(id),
+        sockets: () => this.#sockets(undefined).sockets,
+      },
+      (error) => options.log.error({ err: error }, 'internal error'),
+    );
     this.#networks = new PodmanNetworks(options.graphRoot, () => this.#pushPolicies());
   }
 
+  /** Has the configuration read again in a moment, however often it is asked for meanwhile. */
+  requestReload(): void {
+    this.#watch?.request();
+  }
+
   /** Reads the configuration again; a bad file leaves everything as it was. */
-  reload(): void {
+  async reload(): Promise<void> {
     const { log, configuration, fixedLogLevel } = this.#options;
     try {
-      this.#config = loadConfig(configuration.config);
+      const config = loadConfig(configuration.config);
+      await this.#metrics.servePort(config.metricsPort);
+      this.#config = config;
     } catch (error) {
       log.error(`the configuration stays as it was: ${messageOf(error)}`);
+      this.#journal.event({ type: 'configuration-refused', message: messageOf(error) });
       return;
     }
     if (!fixedLogLevel) log.level = this.#config.logLevel;
     this.#pushPolicies();
     log.info({ file: configuration.config }, 'configuration read again');
+    this.#journal.event({ type: 'configuration-read', message: configuration.config });
   }
 
   /** Stops serving; the keeper and the containers stay. */
@@ -155,11 +193,20 @@ export class Supervisor {
     await this.#hook?.close();
     await this.#control?.close();
     await this.#nerdctlServer?.close();
+    this.#watch?.close();
+    this.#metrics.close();
     this.#networks.close();
     this.#publications.close();
     // Data plane first: as long as the keeper link is open no other daemon gets the listeners.
     this.#engine.stop();
     this.#keeper?.close();
+    this.#keepListening(undefined);
+    this.#ended.resolve();
+  }
+
+  /** Resolves when it has stopped, for whatever reason. */
+  get ended(): Promise<void> {
+    return this.#ended.promise;
   }
 
   async #serve(): Promise<void> {
@@ -183,6 +230,9 @@ export class Supervisor {
     await control.listen({ path: runtime.controlSocket });
     chmodSync(runtime.controlSocket, 0o600);
     if (this.#nerdctl !== undefined) await this.#serveNerdctl(this.#nerdctl);
+    await this.#metrics.serveSocket(runtime.metricsSocket);
+    await this.#metrics.servePort(this.#config.metricsPort);
+    this.#watch = new ConfigWatch(this.#options.configuration.config, () => void this.reload());
     log.info(
       { pid: process.pid, version: version(), kernel: release(), ...this.#kernelInUse() },
       'sockswitch daemon is ready',
@@ -223,18 +273,23 @@ export class Supervisor {
   }
 
   async #connectKeeper(): Promise<void> {
-    const { addon, runtime, programs, log } = this.#options;
+    const { addon, runtime, programs, log, externalKeeper } = this.#options;
     this.#keeper = await connectKeeper({
       addon,
       socket: runtime.keeperSocket,
-      program: programs.keeper,
+      program: externalKeeper ? undefined : programs.keeper,
       runtimeDirectory: runtime.directory,
+      listening: this.#listening,
       handlers: {
         onListener: (listener) => {
           this.#networks.refresh();
           this.#listeners.accept(listener);
         },
         onKept: (kept) => {
+          if (this.#keeperKnown) {
+            closeSync(kept.fd); // its link broke: what it keeps is ours still
+            return;
+          }
           try {
             this.#publications.adopt(kept);
           } catch (error) {
@@ -245,29 +300,58 @@ export class Supervisor {
           log.warn({ reason }, 'the keeper refused something on the listener socket');
           this.#journal.add({ kind: 'listener', message: `refused: ${reason}` });
         },
-        onReady: () => this.#listeners.handoverEnded(),
-        onClose: (reason) => this.#onKeeperClosed(reason),
+        onReady: () => this.#onKeeperReady(),
+        onClose: (reason) => void this.#onKeeperClosed(reason),
       },
     });
+    this.#keepListening(this.#keeper.listening);
   }
 
-  #onKeeperClosed(reason: string): void {
-    this.#keeper = undefined;
-    if (this.#stopping) return;
+  #keepListening(socket: number | undefined): void {
+    if (this.#listening !== undefined) closeSync(this.#listening);
+    this.#listening = socket;
+  }
+
+  #onKeeperReady(): void {
+    if (this.#keeper === undefined) return;
+    this.#keeperKnown = true;
+    this.#listeners.handoverEnded(this.#keeper);
+    if (this.#keeper.sameVersion) return;
     const { log } = this.#options;
-    log.error({ reason }, 'the keeper is gone; starting another one');
-    this.#connectKeeper().then(
-      () => {
+    const { version: keeperVersion } = this.#keeper;
+    if (this.#keeperReplaced) {
+      log.error(
+        { keeperVersion },
+        'the keeper is of another version again, and stays: run "sockswitch install", which corrects its unit',
+      );
+      return;
+    }
+    this.#keeperReplaced = true;
+    log.info({ keeperVersion }, 'the keeper is of another version; replacing it');
+    this.#keeper.shutdown(KEEPER_SHUTDOWN.replaced);
+  }
+
+  /** Never gives up: this daemon has the listeners still, and its end would be the end of them. */
+  async #onKeeperClosed(reason: string): Promise<void> {
+    this.#keeper = undefined;
+    this.#listeners.keeperLost();
+    const { log } = this.#options;
+    if (!this.#stopping) {
+      log.warn({ reason }, 'the keeper is gone; connecting again');
+      this.#journal.event({ type: 'keeper-lost', message: reason });
+    }
+    while (!this.#stopping) {
+      try {
+        await this.#connectKeeper();
         log.info('the keeper is back');
         this.#publications.keepAgain();
-      },
-      (error: unknown) => {
-        // Without a keeper every start of an accelerated container fails: let systemd try again.
-        log.fatal(`no keeper: ${messageOf(error)}`);
-        process.exitCode = 1;
-        void this.stop();
-      },
-    );
+        this.#journal.event({ type: 'keeper-back', message: 'connected to a keeper again' });
+        return;
+      } catch (error) {
+        log.error(`no keeper: ${messageOf(error)}`);
+      }
+      await sleep(KEEPER_PAUSE_MS, undefined, { ref: false });
+    }
   }
 
   async #findGraphRoot(): Promise<void> {
@@ -347,11 +431,19 @@ export class Supervisor {
   }
 
   #api() {
+    const { log } = this.#options;
     return {
       status: () => this.#status(),
       containers: () => this.#containerList(),
       explain: (request: ExplainRequest) => this.#explain(request),
-      stopKeeper: () => this.#keeper?.shutdown(false),
+      sockets: (container: string | undefined) => this.#sockets(container),
+      events: () => ({ events: [...this.#journal.events()] }),
+      follow: (follower: (event: JournalEvent) => void) => this.#journal.follow(follower),
+      stopKeeper: () => this.#keeper?.shutdown(KEEPER_SHUTDOWN.whenIdle),
+      stop: () => {
+        log.info('asked to stop; containers keep running, their new connections wait');
+        void this.stop();
+      },
     };
   }
 
@@ -382,6 +474,20 @@ export class Supervisor {
     };
   }
 
+  #sockets(id: string | undefined): SocketList {
+    const of = id === undefined ? this.#containers.all() : [this.#containers.find(id)];
+    const host = this.#options.addon.tcpSockets();
+    return {
+      sockets: of.flatMap((container) =>
+        socketsOf(container, host).map(({ inode: _, state, ...socket }) => ({
+          container: container.id,
+          state: stateName(state),
+          ...socket,
+        })),
+      ),
+    };
+  }
+
   #explain(request: ExplainRequest): Explanation {
     const container = this.#containers.find(request.container);
     const [listener] = container.listeners;
@@ -400,6 +506,15 @@ export class Supervisor {
       ...(verdict.device === undefined ? {} : { device: verdict.device }),
     };
   }
+}
+
+/** Promise.withResolvers, which Node.js 20 does not have. */
+function withResolvers(): { readonly promise: Promise<void>; resolve(): void } {
+  let resolve = (): void => {};
+  const promise = new Promise<void>((settle) => {
+    resolve = settle;
+  });
+  return { promise, resolve: () => resolve() };
 }
 
 /** Throws UserError when a daemon answers on control.sock. */

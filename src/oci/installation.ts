@@ -6,6 +6,7 @@
  * two files would run the hook twice for a container that has both.
  */
 import type { ConfigPaths, Programs, RuntimePaths } from '../paths.js';
+import { daemonUnit, keeperUnit } from './systemd-units.js';
 
 export interface InstallFile {
   readonly path: string;
@@ -15,7 +16,7 @@ export interface InstallFile {
 export interface InstallPlan {
   readonly paths: ConfigPaths;
   readonly runtime: Pick<RuntimePaths, 'hookSocket'>;
-  readonly programs: Pick<Programs, 'precreate' | 'cli'>;
+  readonly programs: Pick<Programs, 'precreate' | 'keeper' | 'cli'>;
   /** The Node.js executable. */
   readonly node: string;
   /** "5.4.2", undefined where Podman cannot be asked. */
@@ -37,7 +38,8 @@ export function installFiles(plan: InstallPlan): InstallFile[] {
   return [
     { path: plan.paths.hookFile, content: hookJson(plan) },
     { path: plan.paths.containersDropIn, content: containersDropIn(plan) },
-    { path: plan.paths.systemdUnit, content: systemdUnit(plan) },
+    { path: plan.paths.systemdUnit, content: unit(daemonUnit(plan)) },
+    { path: plan.paths.keeperUnit, content: unit(keeperUnit(plan)) },
   ];
 }
 
@@ -77,34 +79,6 @@ export function appends(podmanVersion: string | undefined): boolean {
   return major > 4 || (major === 4 && minor >= 8);
 }
 
-function systemdUnit(plan: InstallPlan): string {
-  const environment =
-    plan.configHome === undefined
-      ? []
-      : [`Environment=${systemdWord(`XDG_CONFIG_HOME=${plan.configHome}`)}`];
-  return [
-    ...HEADER,
-    '[Unit]',
-    'Description=Host-speed networking for rootless Podman containers (sockswitch)',
-    '',
-    '[Service]',
-    'Type=exec',
-    `ExecStart=${systemdWord(plan.node)} ${systemdWord(plan.programs.cli)} daemon`,
-    'ExecReload=/bin/kill -HUP $MAINPID',
-    ...environment,
-    'Restart=always',
-    'RestartSec=1',
-    '# The keeper stays when the daemon stops or restarts: it holds the listeners of running containers.',
-    'KillMode=process',
-    '',
-    '[Install]',
-    'WantedBy=default.target',
-    '',
-  ].join('\n');
-}
-
-/** One word of a unit file: quoted, with specifiers and variables made literal. */
-function systemdWord(text: string): string {
-  const literal = text.replaceAll('%', '%%').replaceAll('$', '$$$$');
-  return /^[\w/.:=@+,%$-]+$/.test(literal) ? literal : JSON.stringify(literal);
+function unit(lines: readonly string[]): string {
+  return [...HEADER, ...lines, ''].join('\n');
 }

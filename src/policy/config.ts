@@ -22,6 +22,8 @@ export interface Config {
   readonly waitKillable: WaitKillable;
   /** Serve bypass4netnsd's API. */
   readonly nerdctlApi: boolean;
+  /** Port on 127.0.0.1 that serves metrics, beside the Unix socket; undefined: none. */
+  readonly metricsPort: number | undefined;
 }
 
 /** Most prefixes in `ignore`: a container's table is searched for each connection. */
@@ -44,12 +46,14 @@ const schema = z.strictObject({
   seccomp: z
     .strictObject({ wait_killable: z.enum(['auto', 'always', 'never']).default('auto') })
     .prefault({}),
+  metrics: z.strictObject({ port: z.int().min(1).max(65535).optional() }).prefault({}),
 });
 
 /** Every key that the file may hold, for suggestions; by the table that holds it. */
 const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
-  '': ['ignore', 'log_level', 'nerdctl_api', 'seccomp'],
+  '': ['ignore', 'log_level', 'nerdctl_api', 'seccomp', 'metrics'],
   seccomp: ['wait_killable'],
+  metrics: ['port'],
 };
 
 /** Reads the file; a missing one gives the defaults. Throws UserError. */
@@ -89,6 +93,7 @@ export function parseConfig(text: string, path: string): Config {
     logLevel: data.log_level,
     waitKillable: data.seccomp.wait_killable,
     nerdctlApi: data.nerdctl_api,
+    metricsPort: data.metrics.port,
   };
 }
 
@@ -125,7 +130,11 @@ function expectation(issue: z.core.$ZodIssue): string {
       return `set it to one of ${issue.values.map((value) => `"${String(value)}"`).join(', ')}`;
     case 'invalid_type':
       return `make it ${issue.expected === 'array' ? 'an array of strings' : `a ${issue.expected === 'object' ? 'table' : issue.expected}`}`;
+    case 'too_small':
+      return `make it at least ${issue.minimum}`;
     case 'too_big':
+      if (issue.origin === 'number' || issue.origin === 'int')
+        return `make it at most ${issue.maximum}`;
       return `keep it to ${issue.maximum} entries; larger prefixes can cover several`;
     default:
       return issue.message;

@@ -9,7 +9,11 @@ const FETCH = [...RUN, 'localhost/lab', ...curl(REMOTE.v4)];
 const PAGE = 'hello from remote\n';
 const DROP_IN = '.config/containers/containers.conf.d/sockswitch.conf';
 const HOOK = '.config/sockswitch/hooks.d/sockswitch.json';
-const UNIT = '.config/systemd/user/sockswitch.service';
+const UNITS = ['sockswitch.service', 'sockswitch-keeper.service'].map(
+  (name) => `.config/systemd/user/${name}`,
+);
+const FILES = [DROP_IN, HOOK, ...UNITS];
+const each = (action: string) => FILES.map(() => action);
 
 describeOnLab('installation', () => {
   const user = new FreshUser(host2, 'fresh');
@@ -29,24 +33,20 @@ describeOnLab('installation', () => {
 
     test('--dry-run writes nothing', async () => {
       const before = await user.files();
-      expect(actions(await ok('sockswitch', 'install', '--dry-run'))).toEqual([
-        ...['created', 'created', 'created'],
-      ]);
+      expect(actions(await ok('sockswitch', 'install', '--dry-run'))).toEqual(each('created'));
       expect(await user.files()).toBe(before);
     });
 
     test('install works, and says where no systemd is how to start the daemon', async () => {
       const output = await ok('sockswitch', 'install');
-      expect(actions(output)).toEqual(['created', 'created', 'created']);
+      expect(actions(output)).toEqual(each('created'));
       expect(output).toContain('sockswitch daemon');
-      for (const file of [DROP_IN, HOOK, UNIT]) await ok('test', '-f', file);
+      for (const file of FILES) await ok('test', '-f', file);
     });
 
     test('install again changes nothing', async () => {
       const before = await user.files();
-      expect(actions(await ok('sockswitch', 'install'))).toEqual([
-        ...['unchanged', 'unchanged', 'unchanged'],
-      ]);
+      expect(actions(await ok('sockswitch', 'install'))).toEqual(each('unchanged'));
       expect(await user.files()).toBe(before);
     });
 
@@ -78,12 +78,12 @@ describeOnLab('installation', () => {
       const daemon = await user.daemon();
       await ok('sh', '-c', 'echo \'log_level = "debug"\' >.config/sockswitch/config.toml');
       const before = await user.files();
-      expect(actions(await ok('sockswitch', 'uninstall', '--dry-run')).slice(0, 3)).toEqual([
-        ...['removed', 'removed', 'removed'],
-      ]);
+      expect(
+        actions(await ok('sockswitch', 'uninstall', '--dry-run')).slice(0, FILES.length),
+      ).toEqual(each('removed'));
       expect(await user.files()).toBe(before);
       const output = await ok('sockswitch', 'uninstall');
-      expect(actions(output)).toEqual(['removed', 'removed', 'removed', 'kept']);
+      expect(actions(output)).toEqual([...each('removed'), 'kept']);
       await daemon.stop();
       const left = (await user.files())
         .trim()
@@ -102,7 +102,7 @@ describeOnLab('installation', () => {
 
     test('uninstall again finds nothing; Podman works', async () => {
       await ok('rm', '-r', '.config/sockswitch');
-      expect(actions(await ok('sockswitch', 'uninstall'))).toEqual(['absent', 'absent', 'absent']);
+      expect(actions(await ok('sockswitch', 'uninstall'))).toEqual(each('absent'));
       const left = (await user.files()).trim().split('\n');
       expect(left).toHaveLength(1);
       expect(await ok(...FETCH)).toBe(PAGE);
@@ -112,20 +112,17 @@ describeOnLab('installation', () => {
   describe('where something is in the way', () => {
     beforeEach(() => user.create());
 
-    test.each([DROP_IN, HOOK, UNIT])(
-      'a foreign %s stops install before it writes',
-      async (file) => {
-        await ok('sh', '-c', `mkdir -p "$(dirname ${file})" && echo '# mine' >${file}`);
-        const before = await user.files();
-        const refused = await run('sockswitch', 'install');
-        expect(refused.status).toBe(1);
-        expect(refused.stderr).toContain(file);
-        expect(refused.stderr).toContain('was not written by sockswitch, or was edited since');
-        expect(await user.files()).toBe(before);
-      },
-    );
+    test.each(FILES)('a foreign %s stops install before it writes', async (file) => {
+      await ok('sh', '-c', `mkdir -p "$(dirname ${file})" && echo '# mine' >${file}`);
+      const before = await user.files();
+      const refused = await run('sockswitch', 'install');
+      expect(refused.status).toBe(1);
+      expect(refused.stderr).toContain(file);
+      expect(refused.stderr).toContain('was not written by sockswitch, or was edited since');
+      expect(await user.files()).toBe(before);
+    });
 
-    test.each([DROP_IN, HOOK, UNIT])('an edited %s stops uninstall and install', async (file) => {
+    test.each(FILES)('an edited %s stops uninstall and install', async (file) => {
       await ok('sockswitch', 'install');
       await ok('sh', '-c', `echo '# an edit' >>${file}`);
       const before = await user.files();

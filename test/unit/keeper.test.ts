@@ -9,6 +9,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
@@ -207,7 +208,7 @@ describe('listeners', () => {
   test('are let go when their last process has ended', async () => {
     const before = descriptors();
     const container = await newContainer();
-    await until(() => descriptors() === before + 1, 'the listener is held');
+    await until(() => descriptors() === before + 2, 'listener and record are held');
     await peers.do('end', { container });
     await until(() => descriptors() === before, 'the listener is released');
     expect((await replayed()).listeners).toEqual([]);
@@ -219,7 +220,7 @@ describe('listeners', () => {
     const before = descriptors();
     await peers.do('order', { peer, type: FORGET, id: 12345 });
     await peers.do('order', { peer, type: FORGET, id: listeners[0]?.id });
-    await until(() => descriptors() === before - 1, 'the listener is released');
+    await until(() => descriptors() === before - 2, 'the listener is released');
     await peers.do('hangup', { peer });
     expect((await replayed()).listeners).toEqual([]);
     await peers.do('end', { container });
@@ -232,7 +233,7 @@ describe('listeners', () => {
       const containers: number[] = [];
       for (let i = 0; i < 50; ++i) containers.push(await newContainer());
       expect(await receive(peer, 50)).toHaveLength(50);
-      expect(descriptors()).toBe(before + 50);
+      expect(descriptors()).toBe(before + 100);
       for (const container of containers) await peers.do('end', { container });
       await until(() => descriptors() === before, 'all are released');
     }
@@ -242,7 +243,7 @@ describe('listeners', () => {
     const peer = await connectDaemon();
     const large = `{"a":"${'x'.repeat(100_000)}"}`;
     for (let i = 0; i < 12; ++i) await newContainer(large);
-    await until(() => descriptors() >= 12, 'all are held');
+    await until(() => descriptors() >= 24, 'all are held');
     const messages = await receive(peer, 13, 5);
     expect(messages.map((message) => message.type)).toEqual([READY, ...Array(12).fill(LISTENER)]);
     expect(messages.slice(1).every((message) => message.text === large)).toBe(true);
@@ -336,6 +337,50 @@ describe('rubbish is refused', () => {
 });
 
 describe('daemons', () => {
+  test('are told the version, and given the socket that runtimes connect to', async () => {
+    const { peer } = await replayed();
+    expect(await peers.do('hello', { peer })).toEqual({ version: 2, listening: listenerSocket });
+  });
+
+  test('give a new keeper what the old one held', async () => {
+    const container = await newContainer();
+    const old = await replayed();
+    const [kept] = old.listeners;
+    keeper.process.kill('SIGKILL');
+    await keeper.ended;
+    rmSync(keeperSocket);
+    keeper = await startKeeper();
+    const { peer, listeners } = await replayed();
+    expect(listeners).toEqual([]);
+    const before = descriptors();
+    await peers.do('hold', { peer, from: old.peer, id: kept?.id });
+    await until(() => descriptors() === before + 2, 'listener and record are held');
+    await peers.do('hold', { peer, from: old.peer, id: kept?.id }); // once more changes nothing
+    await peers.do('hangup', { peer: old.peer });
+    await newContainer();
+    const [next] = await receive(peer, 1);
+    expect(next?.id).toBeGreaterThan(kept?.id ?? Number.NaN);
+    expect(descriptors()).toBe(before + 4);
+    await peers.do('hangup', { peer });
+    await peers.do('trap', { container });
+    const last = await connectDaemon();
+    expect(await receive(last, 1)).toEqual([kept]);
+    await peers.do('answer', { peer: last, value: 42 });
+    expect(await peers.do('end', { container })).toEqual({ status: 42 });
+  });
+
+  test.each([
+    ['with an id that is yet to come', { id: 2 ** 50, plain: false }],
+    ['that is none', { id: 1, plain: true }],
+  ])('a listener %s is not taken', async (_, { id, plain }) => {
+    await newContainer();
+    const { peer } = await replayed();
+    const before = descriptors();
+    await peers.do('hold', { peer, from: peer, id, plain });
+    expect(await peers.do('receive', { peer, count: 1 })).toEqual({ messages: [], end: true });
+    await until(() => descriptors() <= before, 'nothing is kept');
+  });
+
   test('a second one is told that the keeper is busy', async () => {
     const { peer } = await replayed();
     const second = await connectDaemon();

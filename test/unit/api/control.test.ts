@@ -55,6 +55,10 @@ async function serve(more: Partial<ControlApi> = {}): Promise<ControlClient> {
       detail: '',
     }),
     stopKeeper: () => {},
+    stop: () => {},
+    sockets: () => ({ sockets: [] }),
+    events: () => ({ events: [] }),
+    follow: () => () => {},
     ...more,
   };
   server = controlServer(api, (error) => defects.push(error));

@@ -1,5 +1,12 @@
 /** A data plane that only remembers. */
-import type { Engine, ListenerOptions, Policy } from '../../../src/daemon/addon.js';
+import { openSync } from 'node:fs';
+import type {
+  Engine,
+  KeeperLink,
+  KeeperShutdown,
+  ListenerOptions,
+  Policy,
+} from '../../../src/daemon/addon.js';
 import type { Mapping } from '../../../src/policy/publish.js';
 
 export class FakeEngine implements Engine {
@@ -26,6 +33,15 @@ export class FakeEngine implements Engine {
 
   counters(listener: number): Record<string, number> {
     return this.counts.get(listener) ?? {};
+  }
+
+  latency() {
+    return { bounds: [0.001], counts: [0, 0], sum: 0 };
+  }
+
+  descriptors(listener: number): { fd: number; record: number } {
+    const { fd, record } = this.attached.get(listener) ?? { fd: -1, record: -1 };
+    return { fd, record };
   }
 
   explain(_listener: number, address: string) {
@@ -57,6 +73,37 @@ export class FakeEngine implements Engine {
 
   stop(): void {
     this.stopped = true;
+  }
+}
+
+/** A keeper's end of the link, which only remembers. `full`: it takes nothing. */
+export class FakeKeeper implements KeeperLink {
+  readonly version = 2;
+  readonly sameVersion: boolean;
+  readonly listening = openSync('/dev/null', 'r');
+  readonly held: number[] = [];
+  readonly shutdowns: KeeperShutdown[] = [];
+  full = false;
+  closed = false;
+
+  constructor(sameVersion = true) {
+    this.sameVersion = sameVersion;
+  }
+
+  shutdown(how: KeeperShutdown): void {
+    this.shutdowns.push(how);
+  }
+
+  hold(id: number): boolean {
+    if (!this.full) this.held.push(id);
+    return !this.full;
+  }
+
+  keep(): void {}
+  drop(): void {}
+
+  close(): void {
+    this.closed = true;
   }
 }
 

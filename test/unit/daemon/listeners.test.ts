@@ -5,7 +5,7 @@ import { Journal } from '../../../src/daemon/journal.js';
 import { Listeners } from '../../../src/daemon/listeners.js';
 import type { ContainerRequest } from '../../../src/oci/annotations.js';
 import { compilePolicy, SWITCH_NOTHING } from '../../../src/policy/compile.js';
-import { FakeEngine, OUTCOMES } from './fake-engine.js';
+import { FakeEngine, FakeKeeper, OUTCOMES } from './fake-engine.js';
 
 const ID = 'a'.repeat(64);
 let engine: FakeEngine;
@@ -15,6 +15,7 @@ let journal: Journal;
 let lines: Record<string, unknown>[];
 let ended: string[];
 let registered: Map<string, ContainerRequest>;
+let ids: number;
 
 beforeEach(() => {
   engine = new FakeEngine();
@@ -40,7 +41,8 @@ beforeEach(() => {
     onListener: () => {},
     onEnded: ({ id }) => void ended.push(id),
   });
-  listeners.handoverEnded();
+  ids = 0;
+  listeners.handoverEnded(new FakeKeeper());
 });
 
 function state(status: string, more: object = {}, stateMore: object = {}): string {
@@ -66,7 +68,7 @@ const rows = () =>
     () => [],
     () => [],
   );
-const accept = (text: string) => listeners.accept({ fd: 9, state: text });
+const accept = (text: string) => listeners.accept({ id: ++ids, fd: 9, record: 10, state: text });
 const close = (listener: number) =>
   listeners.onEvents([{ type: 'listener-closed', listener, detail: '' }]);
 
@@ -108,9 +110,9 @@ test('what the keeper held is taken over, not started', () => {
     onEnded: () => {},
     compile: () => SWITCH_NOTHING,
   });
-  fresh.accept({ fd: 9, state: state('creating') });
-  fresh.handoverEnded();
-  fresh.accept({ fd: 9, state: state('creating', {}, { id: 'b' }) });
+  fresh.accept({ id: 1, fd: 9, record: 10, state: state('creating') });
+  fresh.handoverEnded(new FakeKeeper());
+  fresh.accept({ id: 2, fd: 9, record: 10, state: state('creating', {}, { id: 'b' }) });
   expect(lines.map(({ msg }) => msg)).toEqual(['container taken over', 'container started']);
 });
 

@@ -8,6 +8,7 @@ import { connectKeeper, KeeperBusyError } from '../../../src/daemon/keeper.js';
 import { requireKernel } from '../../../src/daemon/kernel.js';
 import { readableLine } from '../../../src/daemon/log.js';
 import { wantsWaitKillable } from '../../../src/daemon/wait-killable.js';
+import { FakeKeeper } from './fake-engine.js';
 
 const FEATURES = {
   userNotif: true,
@@ -46,7 +47,7 @@ const HANDLERS: KeeperHandlers = {
   onReady: () => {},
   onClose: () => {},
 };
-const LINK: KeeperLink = { shutdown: () => {}, keep: () => {}, drop: () => {}, close: () => {} };
+const LINK: KeeperLink = new FakeKeeper();
 
 function keeper(program: string, connect: () => KeeperLink) {
   return connectKeeper({
@@ -82,9 +83,13 @@ test('a keeper that cannot be had', async () => {
   };
   await expect(keeper('/bin/true', busy)).rejects.toThrow(KeeperBusyError);
   const odd = () => {
+    throw failing('ELOOP');
+  };
+  await expect(keeper('/bin/true', odd)).rejects.toThrow(/ELOOP/);
+  const foreign = () => {
     throw failing('EPROTO');
   };
-  await expect(keeper('/bin/true', odd)).rejects.toThrow(/EPROTO/);
+  await expect(keeper('/bin/true', foreign)).rejects.toThrow(/is no keeper.*fuser/);
 });
 
 test('a log line for people', () => {

@@ -1,5 +1,5 @@
 /** The daemon as a whole, with a data plane and a keeper that only remember. */
-import { existsSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { existsSync, fstatSync, mkdirSync, mkdtempSync, openSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -7,7 +7,7 @@ import { text } from 'node:stream/consumers';
 import { pino } from 'pino';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { ControlClient, NoDaemonError } from '../../../src/api/client.js';
-import type { Addon, KeeperHandlers } from '../../../src/daemon/addon.js';
+import { type Addon, KEEPER_SHUTDOWN, type KeeperHandlers } from '../../../src/daemon/addon.js';
 import { Supervisor, type SupervisorOptions } from '../../../src/daemon/supervisor.js';
 import {
   type ConfigPaths,
@@ -17,7 +17,7 @@ import {
   userId,
 } from '../../../src/paths.js';
 import { loadConfig } from '../../../src/policy/config.js';
-import { FakeEngine, OUTCOMES } from './fake-engine.js';
+import { FakeEngine, FakeKeeper, OUTCOMES } from './fake-engine.js';
 
 const ID = 'c'.repeat(64);
 const STATE = JSON.stringify({
@@ -33,7 +33,8 @@ let runtime: RuntimePaths;
 let configuration: ConfigPaths;
 let engine: FakeEngine;
 let keeper: KeeperHandlers | undefined;
-let closed: boolean;
+let link: FakeKeeper | undefined;
+let sameVersion: boolean;
 let lines: { msg: string }[];
 let running: Supervisor[];
 
@@ -43,7 +44,7 @@ beforeEach(() => {
   configuration = configPaths({ XDG_CONFIG_HOME: join(base, 'config') });
   mkdirSync(dirname(configuration.config), { recursive: true });
   engine = new FakeEngine();
-  closed = false;
+  sameVersion = true;
   lines = [];
   running = [];
 });
@@ -67,16 +68,11 @@ function addon(more: Partial<Addon> = {}): Addon {
     createEngine: () => engine,
     connectKeeper: (_path, handlers) => {
       keeper = handlers;
-      return {
-        shutdown: () => {},
-        keep: () => {},
-        drop: () => {},
-        close: () => {
-          closed = true;
-        },
-      };
+      link = new FakeKeeper(sameVersion);
+      return link;
     },
     portHolders: () => [],
+    tcpSockets: () => [],
     peerCredentials: () => ({ pid: 1, uid: userId(), gid: 0 }),
     ...more,
   };
@@ -92,6 +88,7 @@ async function start(more: Partial<SupervisorOptions> = {}): Promise<Supervisor>
     config: loadConfig(configuration.config),
     log: pino({ level: 'info' }, { write: (line: string) => void lines.push(JSON.parse(line)) }),
     fixedLogLevel: true,
+    externalKeeper: false,
     ...more,
   });
   running.push(supervisor);
@@ -116,13 +113,13 @@ test('from the hook to the table and back to nothing', async () => {
   expect(answer).toMatch(/^OK\n\{/);
   expect(answer).toContain(`"listenerPath":"${runtime.listenerSocket}"`);
 
-  keeper?.onListener({ id: 1, fd: 9, state: STATE });
+  keeper?.onListener({ id: 1, fd: 9, record: 10, state: STATE });
   expect(await client.status()).toMatchObject({ pid: process.pid, containers: 1, listeners: 1 });
   const explained = await client.explain({ container: 'cc', address: '192.0.2.1', port: 80 });
   expect(explained).toMatchObject({ container: ID, kind: 'switched', device: 'eth0' });
 
   await supervisor.stop();
-  expect(engine.stopped && closed).toBe(true);
+  expect(engine.stopped && link?.closed).toBe(true);
   expect(existsSync(runtime.hookSocket) || existsSync(runtime.controlSocket)).toBe(false);
   await expect(client.status()).rejects.toThrow(NoDaemonError);
 });
@@ -142,12 +139,12 @@ test('refusals are remembered', async () => {
 
 test('the configuration is read again as a whole or not at all', async () => {
   const supervisor = await start();
-  keeper?.onListener({ id: 1, fd: 9, state: STATE });
+  keeper?.onListener({ id: 1, fd: 9, record: 10, state: STATE });
   writeFileSync(configuration.config, 'ignore = ["192.0.2.0/24"]\n');
-  supervisor.reload();
+  await supervisor.reload();
   expect(engine.policies.get(1)?.ignore).toEqual(['192.0.2.0/24']);
   writeFileSync(configuration.config, 'ignore = ["198.51.100.0/24"]\nlog_lvel = "info"\n');
-  supervisor.reload();
+  await supervisor.reload();
   expect(engine.policies.get(1)?.ignore).toEqual(['192.0.2.0/24']);
   expect(lines.at(-1)?.msg).toMatch(/stays as it was: .*"log_lvel"/);
 });
@@ -172,11 +169,63 @@ test('a kernel that does not do is refused before anything is touched', async ()
   expect(existsSync(runtime.directory)).toBe(false);
 });
 
-test('a keeper that goes away is replaced', async () => {
+test('a keeper that goes away is replaced, and given what is served', async () => {
   await start();
-  const first = keeper;
-  first?.onClose('gone');
+  const first = { handlers: keeper, link };
+  keeper?.onListener({ id: 7, fd: 9, record: 10, state: STATE });
+  keeper?.onReady();
+  expect(link?.held).toEqual([]);
+  first.handlers?.onClose('gone');
   await expect.poll(() => lines.at(-1)?.msg).toBe('the keeper is back');
-  expect(keeper).not.toBe(first);
+  expect(link).not.toBe(first.link);
+  if (link !== undefined) link.full = true; // its socket takes nothing at first
+  keeper?.onReady();
+  expect(link?.held).toEqual([]);
+  if (link !== undefined) link.full = false;
+  await expect.poll(() => link?.held).toEqual([7]);
   expect((await new ControlClient(runtime.controlSocket).status()).keeper.connected).toBe(true);
+});
+
+test('a link that broke hands nothing over twice', async () => {
+  await start();
+  keeper?.onListener({ id: 7, fd: 9, record: 10, state: STATE });
+  keeper?.onReady();
+  keeper?.onClose('the link broke');
+  await expect.poll(() => lines.at(-1)?.msg).toBe('the keeper is back');
+  const again = { fd: openSync('/dev/null', 'r'), record: openSync('/dev/null', 'r') };
+  keeper?.onListener({ id: 7, ...again, state: STATE });
+  keeper?.onReady();
+  expect(engine.attached.size).toBe(1);
+  expect(link?.held).toEqual([]);
+  for (const fd of Object.values(again)) expect(() => fstatSync(fd), 'closed').toThrow('EBADF');
+});
+
+test('a keeper of another version is replaced once what it holds is here', async () => {
+  sameVersion = false;
+  await start();
+  const old = link;
+  keeper?.onListener({ id: 7, fd: 9, record: 10, state: STATE });
+  expect(old?.shutdowns).toEqual([]);
+  keeper?.onReady();
+  expect(old?.shutdowns).toEqual([KEEPER_SHUTDOWN.replaced]);
+  keeper?.onClose('the keeper ended');
+  await expect.poll(() => lines.at(-1)?.msg).toBe('the keeper is back');
+  keeper?.onReady();
+  expect(link?.held).toEqual([7]);
+  expect(link?.shutdowns, 'not again and again').toEqual([]);
+  expect(lines.at(-1)?.msg).toContain('of another version again');
+});
+
+test('a daemon without a keeper stays, for it has the listeners', async () => {
+  let attempts = 0;
+  const failing = addon({
+    connectKeeper: (path, handlers) => {
+      if (++attempts === 2) throw Object.assign(new Error('EPROTO'), { code: 'EPROTO' });
+      return addon().connectKeeper(path, handlers);
+    },
+  });
+  await start({ addon: failing });
+  keeper?.onClose('gone');
+  await expect.poll(() => lines.at(-1)?.msg, { timeout: 5_000 }).toBe('the keeper is back');
+  expect(attempts).toBe(3);
 });

@@ -15,6 +15,10 @@ an object, with "error" where the command failed. Things that commands make are 
     {"do": "daemon", "path": P}              connect as daemon -> {"peer": N}
     {"do": "receive", "peer": N, "count": C, "timeout": S}
                                              up to C messages -> {"messages": [{type, id, text, listeners}], "end": bool}
+                                             kHello is not among them; the text of a listener is its record's
+    {"do": "hello", "peer": N}               what kHello said -> {"version": V, "listening": path}
+    {"do": "hold", "peer": N, "from": M, "id": I}    give the keeper the last listener received from M
+                                             (with "plain": /dev/null instead)
     {"do": "answer", "peer": N, "value": V}  answer one notification on the last listener received there
     {"do": "order", "peer": N, "type": T, "id": I, "text": "", "files": 0}
                                              send a header, with text and that many descriptors of /dev/null
@@ -34,6 +38,9 @@ import time
 
 HEADER = struct.Struct("=IIQII")
 MAGIC = 0x73777631
+LISTENER, HELLO, HOLD = 1, 10, 11
+RECORD = struct.Struct("=IIII")
+RECORD_MAGIC = 0x73777272
 TRAPPED = 999
 NOTIF_RECV = 0xC0502100
 NOTIF_SEND = 0xC0182101
@@ -112,11 +119,23 @@ class Peer:
         self.socket = socket.socket(socket.AF_UNIX, kind)
         self.socket.connect(path)
         self.listener = -1
+        self.record = -1
+        self.hello = None
+
+    def take(self, fds):
+        """Keeps the descriptors of one message instead of those of the one before."""
+        self.drop()
+        self.listener, self.record = (fds + [-1, -1])[:2]
+
+    def drop(self):
+        for fd in (self.listener, self.record):
+            if fd >= 0:
+                os.close(fd)
+        self.listener = self.record = -1
 
     def close(self):
         self.socket.close()
-        if self.listener >= 0:
-            os.close(self.listener)
+        self.drop()
 
 
 things = []
@@ -199,11 +218,17 @@ def do_receive(command):
         text = data[HEADER.size :].decode()
         assert length == len(data) - HEADER.size
         links = [os.readlink(f"/proc/self/fd/{fd}") for fd in fds]
-        for fd in fds:
-            if peer.listener >= 0:
-                os.close(peer.listener)
-            peer.listener = fd
         listeners = sum(link == "anon_inode:seccomp notify" for link in links)
+        if kind == HELLO:
+            with socket.socket(fileno=fds[0]) as listening:
+                peer.hello = {"version": ident, "listening": listening.getsockname()}
+            continue
+        if kind == LISTENER:
+            peer.take(fds)
+            record = os.pread(peer.record, 4096 + 256 * 1024, 0)
+            magic, version, offset, size = RECORD.unpack_from(record)
+            assert magic == RECORD_MAGIC and version == 1 and len(record) == offset + size
+            text = record[offset:].decode()
         messages.append({"type": kind, "id": ident, "text": text, "listeners": listeners})
     return {"messages": messages, "end": False}
 
@@ -216,6 +241,23 @@ def do_answer(command):
     fcntl.ioctl(listener, NOTIF_RECV, request)
     (ident,) = struct.unpack_from("=Q", request)
     fcntl.ioctl(listener, NOTIF_SEND, struct.pack("=QqiI", ident, command["value"], 0, 0))
+    return {}
+
+
+def do_hello(command):
+    return things[command["peer"]].hello
+
+
+def do_hold(command):
+    source = things[command["from"]]
+    header = HEADER.pack(MAGIC, HOLD, command["id"], 0, 0)
+    fds = [source.listener, source.record]
+    null = os.open("/dev/null", os.O_RDONLY)
+    try:
+        plain = command.get("plain")
+        socket.send_fds(things[command["peer"]].socket, [header], [null, null] if plain else fds)
+    finally:
+        os.close(null)
     return {}
 
 

@@ -1,0 +1,27 @@
+// The TCP sockets of the calling thread's network namespace, as the kernel lists them
+// (sock_diag(7)).
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "policy/address.h"
+
+namespace sockswitch {
+
+struct TcpSocket {
+  std::uint64_t inode = 0;  // as in the link /proc/PID/fd/N: "socket:[INODE]"
+  std::uint8_t state = 0;   // TCP_ESTABLISHED, ... (netinet/tcp.h)
+  Destination local;
+  Destination remote;
+  // Of the connection so far, payload alone; zero where the kernel does not tell.
+  std::uint64_t bytes_sent = 0;  // and acknowledged
+  std::uint64_t bytes_received = 0;
+  std::uint32_t round_trip_us = 0;  // smoothed
+};
+
+// Without those in LISTEN, CLOSE and TIME_WAIT, which no connected descriptor has. Throws
+// ErrnoError.
+std::vector<TcpSocket> list_tcp_sockets();
+
+}  // namespace sockswitch

@@ -1,0 +1,43 @@
+// The end of a connect(2) that a killed daemon had begun (Listener::resume()).
+//
+// The daemon replaces the caller's descriptor only after the host socket has started to connect, so
+// whoever finds an unclosed host socket at the descriptor's number finds the work done but for the
+// answer. A non-blocking caller is told EINPROGRESS, as always. A blocking one is left to the
+// kernel, which waits for the connection; only where the connect had succeeded and been told so
+// (EISCONN) the answer is given here.
+#include <netinet/in.h>
+
+#include "kernel/syscalls.h"
+#include "notify/target.h"
+
+namespace sockswitch {
+namespace {
+
+bool is_established(int fd) {
+  sockaddr_storage peer{};
+  socklen_t length = sizeof peer;
+  return ::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &length) == 0;
+}
+
+}  // namespace
+
+std::optional<Outcome> finish_connect(Context& context, const abi::SeccompNotif& notification,
+                                      const CallArguments& arguments) {
+  auto target = find_target(context, notification, arguments.fd);
+  if (!target || !target->of_host(context) || is_closed(target->socket.get())) return {};
+  auto flags = target->caller.flags(target->number);
+  if (!flags) return {};
+  bool told = false;
+  if (flags->non_blocking) {
+    told = context.notify.fail(target->id, EINPROGRESS);
+  } else if (is_established(target->socket.get())) {
+    // The kernel's own bookkeeping of a connect that nobody has waited for yet ends with this.
+    probe_connect(target->socket.get(), target->identity.domain);
+    told = context.notify.answer(target->id, 0);
+  } else {
+    told = context.notify.let_continue(target->id);
+  }
+  return told ? Outcome::kSwitched : Outcome::kCallerGone;
+}
+
+}  // namespace sockswitch

@@ -1,0 +1,82 @@
+/** `sockswitch stop`, and the end of a daemon that `uninstall` shares. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ControlClient, NoDaemonError } from '../api/client.js';
+import type { ContainerRow } from '../api/protocol.js';
+import { isServed } from '../daemon/unix-listen.js';
+import { UserError } from '../errors.js';
+import { runtimePaths } from '../paths.js';
+import { print } from './output.js';
+import { containerNames } from './podman.js';
+import { serviceIsActive, systemctl } from './systemd.js';
+
+const PATIENCE_MS = 15_000;
+const POLL_MS = 50;
+const SHORT_ID = 12;
+
+export async function stop(options: { readonly force?: boolean }): Promise<void> {
+  const client = new ControlClient(runtimePaths().controlSocket);
+  let dependents: readonly string[];
+  try {
+    dependents = await dependentsOf((await client.containers()).containers);
+  } catch (error) {
+    if (!(error instanceof NoDaemonError)) throw error;
+    print('No daemon is running.');
+    return;
+  }
+  if (dependents.length > 0 && options.force !== true) {
+    throw new UserError(
+      [
+        `${count(dependents.length)} on the daemon, and would wait at the next connection until it is back:`,
+        ...dependents.map((name) => `  ${name}`),
+        'stop them first (podman stop), or use --force, which leaves them running',
+      ].join('\n'),
+    );
+  }
+  await stopDaemon(client, dependents.length === 0);
+  print('The daemon has stopped.');
+  if (dependents.length === 0) return;
+  print(
+    [
+      `${count(dependents.length)} on it:`,
+      ...dependents.map((name) => `  ${name}`),
+      'They keep running, and so do their open connections and published ports. New connections, bind',
+      'and listen wait until a daemon runs again; none fails. Start one with "sockswitch daemon" or',
+      '"systemctl --user start sockswitch", or stop the containers with "podman stop".',
+    ].join('\n'),
+  );
+}
+
+/**
+ * Ends the daemon, however it was started; resolves when it is gone. With `keeperToo` the keeper ends as well,
+ * as soon as it holds nothing. Rejects with NoDaemonError, UserError.
+ */
+export async function stopDaemon(client: ControlClient, keeperToo: boolean): Promise<void> {
+  if (keeperToo) await client.stopKeeper();
+  // systemd would start it again if it ended by itself.
+  if (await serviceIsActive()) await systemctl('stop', 'sockswitch.service');
+  else await client.stop();
+  const { controlSocket } = runtimePaths();
+  const deadline = Date.now() + PATIENCE_MS;
+  while (await isServed(controlSocket)) {
+    if (Date.now() > deadline) {
+      throw new UserError(
+        `the daemon is still there after ${PATIENCE_MS / 1000} s: see its log, then end the process that "sockswitch status" names`,
+      );
+    }
+    await sleep(POLL_MS);
+  }
+}
+
+/** By name where Podman knows it. */
+async function dependentsOf(containers: readonly ContainerRow[]): Promise<string[]> {
+  if (containers.length === 0) return [];
+  const names = await containerNames();
+  return containers.map(({ id }) => {
+    const name = names.get(id);
+    return name === undefined ? id.slice(0, SHORT_ID) : `${id.slice(0, SHORT_ID)} ${name}`;
+  });
+}
+
+function count(number: number): string {
+  return number === 1 ? '1 container depends' : `${number} containers depend`;
+}

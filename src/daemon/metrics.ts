@@ -1,0 +1,125 @@
+/**
+ * The daemon's counters for Prometheus (docs/operations.md lists the names).
+ *
+ * Nothing is counted here: each scrape reads what the data plane and the table of containers say at that
+ * moment, so a container's series end with it. Labels are bounded by the containers that run and by the list
+ * of outcomes.
+ */
+import { createServer, type Server } from 'node:http';
+import { Counter, Gauge, Registry } from 'prom-client';
+import type { ContainerRow, SocketRow, Status } from '../api/protocol.js';
+import type { Latency } from './addon.js';
+
+export interface MetricsSource {
+  status(): Status;
+  containers(): readonly ContainerRow[];
+  latencyOf(id: string): Latency | undefined;
+  /** The switched sockets that are open now, of all containers. */
+  sockets(): readonly SocketRow[];
+}
+
+const CONTENT_TYPE = Registry.PROMETHEUS_CONTENT_TYPE;
+
+/** The text of one scrape, in Prometheus' text format. */
+export async function scrape(source: MetricsSource): Promise<string> {
+  const registry = new Registry();
+  const status = source.status();
+  const gauge = (name: string, help: string, labelNames: readonly string[] = []) =>
+    new Gauge({ name, help, labelNames: [...labelNames], registers: [registry] });
+
+  gauge('sockswitch_info', 'Always 1; the version is a label.', ['version', 'kernel']).set(
+    { version: status.version, kernel: status.kernel.release },
+    1,
+  );
+  gauge('sockswitch_start_time_seconds', 'When the daemon was started, in Unix time.').set(
+    Date.parse(status.startedAt) / 1000,
+  );
+  gauge('sockswitch_keeper_connected', 'Whether the keeper is connected.').set(
+    status.keeper.connected ? 1 : 0,
+  );
+  gauge('sockswitch_containers', 'Accelerated containers that are running.').set(status.containers);
+  gauge('sockswitch_listeners', 'Process trees that are served.').set(status.listeners);
+  gauge('process_resident_memory_bytes', 'Resident memory of the daemon.').set(
+    process.memoryUsage.rss(),
+  );
+
+  const sockets = gauge('sockswitch_open_sockets', 'Switched sockets that are open.', [
+    'container',
+  ]);
+  const bytes = gauge(
+    'sockswitch_open_sockets_bytes',
+    'Payload that the switched sockets that are open have carried so far.',
+    ['container', 'direction'],
+  );
+  const rows = source.containers();
+  for (const { id: container } of rows) {
+    sockets.set({ container }, 0);
+    for (const direction of ['sent', 'received']) bytes.set({ container, direction }, 0);
+  }
+  for (const { container, bytesSent, bytesReceived } of source.sockets()) {
+    sockets.inc({ container });
+    bytes.inc({ container, direction: 'sent' }, bytesSent);
+    bytes.inc({ container, direction: 'received' }, bytesReceived);
+  }
+  const calls = new Counter({
+    name: 'sockswitch_calls_total',
+    help: 'Trapped calls by how they ended; kind is switched, fallback or refused.',
+    labelNames: ['container', 'kind', 'outcome'],
+    registers: [registry],
+  });
+  for (const { id: container, reasons } of rows) {
+    for (const { outcome, kind, count } of reasons) calls.inc({ container, kind, outcome }, count);
+  }
+  return `${await registry.metrics()}\n${latency(rows, source)}`;
+}
+
+/** prom-client's histograms only count what they see themselves; this one was counted in the data plane. */
+function latency(rows: readonly ContainerRow[], source: MetricsSource): string {
+  const name = 'sockswitch_connect_duration_seconds';
+  const lines = [
+    `# HELP ${name} From a connect's report to the daemon to its answer.`,
+    `# TYPE ${name} histogram`,
+  ];
+  for (const { id } of rows) {
+    const histogram = source.latencyOf(id);
+    if (histogram === undefined) continue;
+    const of = `container="${label(id)}"`;
+    let total = 0;
+    histogram.counts.forEach((count, index) => {
+      total += count;
+      const bound = histogram.bounds[index];
+      lines.push(
+        `${name}_bucket{${of},le="${bound === undefined ? '+Inf' : plain(bound)}"} ${total}`,
+      );
+    });
+    lines.push(`${name}_sum{${of}} ${histogram.sum}`, `${name}_count{${of}} ${total}`);
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+/** Without the noise of binary fractions: 0.00002, not 0.000019999999999999998. */
+function plain(seconds: number): string {
+  return String(Number(seconds.toPrecision(6)));
+}
+
+/** A label's value, escaped. */
+function label(text: string): string {
+  return text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
+}
+
+/** Serves GET /metrics; the caller listens. */
+export function metricsServer(source: MetricsSource, onDefect: (error: unknown) => void): Server {
+  return createServer((request, response) => {
+    if (request.method !== 'GET' || request.url !== '/metrics') {
+      response.writeHead(404, { 'content-type': 'text/plain' }).end('GET /metrics\n');
+      return;
+    }
+    scrape(source).then(
+      (text) => response.writeHead(200, { 'content-type': CONTENT_TYPE }).end(text),
+      (error: unknown) => {
+        onDefect(error);
+        response.writeHead(500, { 'content-type': 'text/plain' }).end('internal error\n');
+      },
+    );
+  });
+}

@@ -1,0 +1,51 @@
+import { expect, test } from 'vitest';
+import { bytes } from '../../../src/commands/output.js';
+import { rows } from '../../../src/commands/top.js';
+
+const container = (switched: number) => ({
+  id: 'a'.repeat(64),
+  startedAt: '',
+  pid: 1,
+  listeners: 1,
+  status: 'running' as const,
+  annotations: {},
+  ignore: [],
+  publish: [],
+  counts: { switched, fallback: 0, refused: 0, passed: 0 },
+  reasons: [],
+});
+const socket = (local: string, bytesSent: number) => ({
+  container: 'a'.repeat(64),
+  pid: 1,
+  fd: 3,
+  state: 'ESTAB',
+  local,
+  remote: 'r',
+  bytesSent,
+  bytesReceived: 0,
+  roundTripMicroseconds: 0,
+});
+
+test('rates between two looks', () => {
+  const before = {
+    at: 0,
+    containers: [container(10)],
+    sockets: [socket('1', 1000), socket('2', 5)],
+  };
+  const now = {
+    at: 2000,
+    containers: [container(30)],
+    sockets: [socket('1', 5000), socket('3', 96)],
+  };
+  expect(rows(before, now, new Map())).toEqual([
+    ['aaaaaaaaaaaa', '10.0', '0.0', '0.0', '2', '2.0 KiB', '0 B'],
+  ]);
+  const restarted = { at: 4000, containers: [container(1)], sockets: [] };
+  expect(rows(now, restarted, new Map())[0]?.slice(1, 2), 'never negative').toEqual(['0.0']);
+});
+
+test('amounts', () => {
+  expect([0, 1023, 1024, 1536, 20 * 2 ** 30].map(bytes)).toEqual([
+    ...['0 B', '1023 B', '1.0 KiB', '1.5 KiB', '20.0 GiB'],
+  ]);
+});

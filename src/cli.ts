@@ -1,108 +1,7 @@
 #!/usr/bin/env node
-/** The command line: verbs, options and their manual. What a verb does stands in commands/VERB.ts. */
-import { Command, Option } from 'commander';
-import * as help from './commands/help.js';
+/** Runs the command line (program.ts). */
 import { fail } from './commands/output.js';
-import { LOG_LEVELS } from './policy/config.js';
-import { version } from './version.js';
-
-// Verbs are imported when they are used: `status` and `ps` must not wait for the daemon's libraries.
-const program = new Command('sockswitch')
-  .description('Host-speed networking for rootless Podman containers, by socket switching.')
-  .version(version(), '-V, --version', 'print the version')
-  .helpOption('-h, --help', 'print this help')
-  .helpCommand('help [command]', 'print the help of a command')
-  .showHelpAfterError('(see --help)')
-  .addHelpText('after', help.general);
-
-program
-  .command('daemon')
-  .summary('run the daemon in the foreground')
-  .description(help.daemonDescription)
-  .addOption(
-    new Option('--log-level <level>', 'least severe messages to log; overrides log_level').choices(
-      LOG_LEVELS,
-    ),
-  )
-  .addOption(
-    new Option('--log-format <format>', 'auto: text on a terminal, else JSON')
-      .choices(['auto', 'json', 'text'])
-      .default('auto'),
-  )
-  .option('--nerdctl-api', 'serve nerdctl in the place of bypass4netnsd; overrides nerdctl_api')
-  .addHelpText('after', help.daemon)
-  .action(async (options) => (await import('./commands/daemon.js')).daemon(options));
-
-program
-  .command('status')
-  .summary('tell whether the daemon runs, and how')
-  .description(help.statusDescription)
-  .option('--json', 'print JSON')
-  .addHelpText('after', help.status)
-  .action(async (options) => (await import('./commands/status.js')).status(options));
-
-program
-  .command('ps')
-  .summary('list accelerated containers')
-  .description(help.psDescription)
-  .option('--json', 'print JSON')
-  .option('--no-trunc', 'print whole ids, all reasons and all remembered incidents')
-  .addHelpText('after', help.ps)
-  .action(async (options) => (await import('./commands/ps.js')).ps(options));
-
-program
-  .command('explain')
-  .summary('tell what would happen to a connection')
-  .description(help.explainDescription)
-  .argument('<container>', 'id, beginning of an id, or name')
-  .argument(
-    '<destination>',
-    'ADDRESS[:PORT], [IPV6]:PORT or NAME[:PORT]; the port is 443 if left out',
-  )
-  .option('--json', 'print JSON')
-  .addHelpText('after', help.explain)
-  .action(async (container, destination, options) =>
-    (await import('./commands/explain.js')).explain(container, destination, options),
-  );
-
-program
-  .command('profile')
-  .summary('print a seccomp profile, for engines without hooks')
-  .description(help.profileDescription)
-  .option(
-    '--base <file>',
-    'the profile to extend, or "unconfined"',
-    '/usr/share/containers/seccomp.json',
-  )
-  .option('--oci', 'in the form of an OCI spec, for a bare runtime')
-  .addHelpText('after', help.profile)
-  .action(async (options) => (await import('./commands/profile.js')).profile(options));
-
-program
-  .command('install')
-  .summary("install Podman's hook and the systemd unit for this user")
-  .description(help.installDescription)
-  .option('--dry-run', 'print what would be done, and do nothing')
-  .addHelpText('after', help.install)
-  .action(async (options) => (await import('./commands/install.js')).install(options));
-
-program
-  .command('uninstall')
-  .summary('remove what install installed')
-  .description(help.uninstallDescription)
-  .option('--dry-run', 'print what would be done, and do nothing')
-  .addHelpText('after', help.uninstall)
-  .action(async (options) => (await import('./commands/uninstall.js')).uninstall(options));
-
-program
-  .command('bench')
-  .summary('measure container networks on this machine')
-  .description(help.benchDescription)
-  .argument('[arguments...]')
-  .usage('[options] [workload...]')
-  .helpOption(false) // its own, which lists workloads and drivers
-  .allowUnknownOption()
-  .action(async (words) => (await import('./commands/bench.js')).bench(words));
+import { createProgram } from './program.js';
 
 // A reader that goes away (`sockswitch ps | head -1`) is not an error.
 process.stdout.on('error', (error) => {
@@ -111,7 +10,12 @@ process.stdout.on('error', (error) => {
 });
 
 try {
-  await program.parseAsync();
+  const [first] = process.argv.slice(2);
+  if (first === '-V' || first === '--version') {
+    (await import('./commands/version.js')).printVersion();
+  } else {
+    await createProgram().parseAsync();
+  }
 } catch (error) {
   fail(error);
 }

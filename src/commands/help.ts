@@ -81,6 +81,92 @@ Examples:
   sockswitch ps --json | jq '.containers[] | {name, counts}'
 `;
 
+export const doctorDescription = `Checks what acceleration depends on: the kernel, by trying what is needed; limits;
+Podman, its runtime and its networks; what install wrote, and whether another
+configuration file undoes it; the daemon and the keeper; and the hook itself, by
+running it on a made-up container. Changes nothing, needs no root.
+
+  PROBLEM  acceleration does not work; what to do stands below
+  WARNING  it may not, or not as well as it could`;
+
+export const doctor = `
+Exit status:
+  0  no problems (warnings, perhaps)
+  1  failure, or wrong usage
+  4  problems were found
+
+Examples:
+  sockswitch doctor
+  sockswitch doctor --json | jq '.findings[] | select(.severity == "problem")'
+`;
+
+export const socketsDescription = `Lists the sockets of containers that are switched and open, as the kernel tells
+at this moment. They belong to the host's network, so ss and netstat inside the
+container do not show them.
+
+  PID, FD         a process of the container, as the host numbers it, and its
+                  descriptor
+  SENT, RECEIVED  payload so far, acknowledged
+  RTT             smoothed round-trip time`;
+
+export const sockets = `${EXIT_STATUS}
+Examples:
+  sockswitch sockets
+  sockswitch sockets web --json | jq '.sockets[] | .remote'
+`;
+
+export const eventsDescription = `Prints what happened lately, oldest first: containers that started, were taken
+over by a new daemon, or stopped; starts that were refused or went without
+acceleration; the first time that a container's call was left to its own
+network, or refused, for a reason; the keeper lost and back; the configuration
+read again. At most 500 are kept, and none from before the daemon's start.`;
+
+export const events = `
+Exit status:
+  0  success
+  1  failure, or wrong usage
+  3  (--follow) the daemon has ended
+
+Examples:
+  sockswitch events
+  sockswitch events --follow --json
+`;
+
+export const topDescription = `Shows for each accelerated container what it does at the moment: connections and
+refused calls a second, switched sockets that are open, and what these carry.
+Refreshed until you end it with Ctrl-C.
+
+Bytes of connections that close between two looks are not counted.`;
+
+export const top = `${EXIT_STATUS}
+Examples:
+  sockswitch top
+  sockswitch top --once --interval 10
+`;
+
+export const completionDescription = `Prints a script that completes verbs, options and container names.`;
+
+export const completion = `${EXIT_STATUS}
+Examples:
+  sockswitch completion bash >~/.local/share/bash-completion/completions/sockswitch
+  sockswitch completion fish >~/.config/fish/completions/sockswitch.fish
+  source <(sockswitch completion zsh)               # in ~/.zshrc, behind compinit
+`;
+
+export const stopDescription = `Stops the daemon, whether systemd or a person has started it, and the keeper, and
+waits for their end.
+
+Refuses while containers depend on it, and names them. With --force it stops
+all the same: those containers keep running, with their open connections, and
+the keeper stays for them. What they begin anew (connect, bind, listen) waits
+until a daemon runs again; nothing fails.`;
+
+export const stop = `${EXIT_STATUS}
+Examples:
+  sockswitch stop
+  sockswitch stop --force && sockswitch daemon      # another build takes over
+`;
+
 export const explainDescription = `Tells what would happen now if a container connected to a destination, and by
 which rule. Nothing is sent.
 
@@ -111,7 +197,8 @@ export const installDescription = `Installs sockswitch for this user:
 
   - Podman's hook, in a directory of its own
   - a containers.conf.d drop-in that makes Podman read that directory
-  - a systemd user unit, enabled and started where a systemd user instance runs
+  - two systemd user units, daemon and keeper, enabled and started where a
+    systemd user instance runs
 
 Prints a line for each file: created, updated or unchanged. Running it again
 is harmless, and needed after sockswitch or Node.js moved. Files that it did
@@ -122,7 +209,7 @@ export const install = `
 Files:
   ~/.config/sockswitch/hooks.d/sockswitch.json
   ~/.config/containers/containers.conf.d/sockswitch.conf
-  ~/.config/systemd/user/sockswitch.service
+  ~/.config/systemd/user/sockswitch.service, sockswitch-keeper.service
   ~/.config/sockswitch/installed.json               what was written, for uninstall
   ($XDG_CONFIG_HOME takes the place of ~/.config where it is set)
 ${EXIT_STATUS}

@@ -1,0 +1,73 @@
+/** `sockswitch doctor`. */
+import { loadAddon } from '../daemon/addon.js';
+import { checkDaemon } from '../doctor/daemon.js';
+import { type Finding, ok, problem, type Severity } from '../doctor/finding.js';
+import {
+  checkFiles,
+  checkPrecedence,
+  checkRuntimeDirectory,
+  dryRun,
+} from '../doctor/installation.js';
+import { checkKernel, checkLimits } from '../doctor/kernel.js';
+import { checkPodman } from '../doctor/podman.js';
+import { messageOf } from '../errors.js';
+import { runtimePaths } from '../paths.js';
+import { loadConfig } from '../policy/config.js';
+import { escapeControl } from '../text.js';
+import { plannedFiles } from './install.js';
+import { EXIT, print, printJson } from './output.js';
+
+const MARK: Readonly<Record<Severity, string>> = {
+  ok: 'ok     ',
+  note: 'note   ',
+  warning: 'WARNING',
+  problem: 'PROBLEM',
+};
+
+export async function doctor(options: { readonly json?: boolean }): Promise<void> {
+  const findings = await examine();
+  const count = (wanted: Severity) => findings.filter(({ severity }) => severity === wanted).length;
+  const problems = count('problem');
+  if (options.json === true) printJson({ problems, warnings: count('warning'), findings });
+  else {
+    for (const finding of findings) show(finding);
+    print(`\n${problems} problems, ${count('warning')} warnings`);
+  }
+  if (problems > 0) process.exitCode = EXIT.problems;
+}
+
+/** All checks; one that cannot be made is a problem, and the others go on. */
+async function examine(): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  const check = async (
+    id: string,
+    act: () => Finding | readonly Finding[] | Promise<Finding | readonly Finding[]>,
+  ): Promise<void> => {
+    try {
+      findings.push(...[await act()].flat());
+    } catch (error) {
+      findings.push(problem(id, messageOf(error), 'correct what the message names'));
+    }
+  };
+  await check('kernel', () => checkKernel(loadAddon().kernelFeatures()));
+  await check('limits', () => checkLimits());
+  const { files, paths } = await plannedFiles();
+  let waitKillable = 'auto' as ReturnType<typeof loadConfig>['waitKillable'];
+  await check('config', () => {
+    ({ waitKillable } = loadConfig(paths.config));
+    return ok('config', `${paths.config} is understood, or not there`);
+  });
+  await check('podman', () => checkPodman(waitKillable));
+  await check('install', () => checkFiles(files));
+  await check('podman.precedence', () => checkPrecedence(paths));
+  const runtime = runtimePaths();
+  await check('runtime-directory', () => checkRuntimeDirectory(runtime));
+  await check('daemon', () => checkDaemon(runtime));
+  await check('hook.dry-run', () => dryRun(paths, runtime));
+  return findings;
+}
+
+function show({ severity, message, remedy }: Finding): void {
+  print(escapeControl(`${MARK[severity]} ${message}`));
+  if (remedy !== undefined) print(escapeControl(`        -> ${remedy}`));
+}

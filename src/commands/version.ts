@@ -1,0 +1,31 @@
+/** `sockswitch --version`. */
+import { release } from 'node:os';
+import { loadAddon } from '../daemon/addon.js';
+import { missingFeatures } from '../daemon/kernel.js';
+import { messageOf } from '../errors.js';
+import { commit, version } from '../version.js';
+import { print } from './output.js';
+
+export function printVersion(): void {
+  print(`sockswitch ${version()} (commit ${commit() ?? 'unknown'})`);
+  print(`Node.js ${process.version}, ${process.arch}`);
+  print(`Linux ${release()}: ${features()}`);
+}
+
+function features(): string {
+  try {
+    const found = loadAddon().kernelFeatures();
+    const missing = missingFeatures(found);
+    if (missing.length > 0) return `lacks ${missing.join(', ')}`;
+    const optional: readonly [boolean, string][] = [
+      [found.syncWakeUp, 'synchronous wake-up'],
+      [found.waitKillable, 'uninterrupted switching'],
+      [found.pidfdThread, 'thread pidfds'],
+      [found.acceptGuard, 'accept guard'],
+    ];
+    const there = optional.filter(([has]) => has).map(([, name]) => name);
+    return there.length === 0 ? 'no optional features' : there.join(', ');
+  } catch (error) {
+    return messageOf(error);
+  }
+}

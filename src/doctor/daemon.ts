@@ -1,0 +1,30 @@
+/** The daemon that runs, if one does. */
+import { ControlClient, NoDaemonError } from '../api/client.js';
+import { messageOf } from '../errors.js';
+import type { RuntimePaths } from '../paths.js';
+import { version } from '../version.js';
+import { type Finding, ok, problem, warning } from './finding.js';
+
+export async function checkDaemon(runtime: RuntimePaths): Promise<Finding[]> {
+  try {
+    const status = await new ControlClient(runtime.controlSocket).status();
+    return [
+      status.version === version()
+        ? ok('daemon', `the daemon runs (pid ${status.pid}, version ${status.version})`)
+        : warning(
+            'daemon',
+            `the daemon is of version ${status.version}, this command of ${version()}`,
+            'restart the daemon: containers and connections stay',
+          ),
+      status.keeper.connected
+        ? ok('keeper', 'the keeper is connected')
+        : problem('keeper', 'the keeper is not connected', 'see the daemon’s log'),
+    ];
+  } catch (error) {
+    const remedy =
+      error instanceof NoDaemonError
+        ? 'start it with "systemctl --user start sockswitch" or "sockswitch daemon"'
+        : 'restart it, and see its log';
+    return [problem('daemon', messageOf(error).split(':')[0] ?? 'no daemon', remedy)];
+  }
+}

@@ -1,0 +1,78 @@
+/** What the kernel can do, by probing it, and settings that stand in the way. None of it needs root. */
+import { readFileSync } from 'node:fs';
+import { release } from 'node:os';
+import { type KernelFeatures, missingFeatures, settingsProblem } from '../daemon/kernel.js';
+import { type Finding, note, ok, problem, warning } from './finding.js';
+
+export function checkKernel(features: KernelFeatures, settings = settingsProblem()): Finding[] {
+  const missing = missingFeatures(features);
+  const required =
+    missing.length === 0
+      ? ok('kernel.required', `Linux ${release()} has what is needed`)
+      : problem(
+          'kernel.required',
+          `Linux ${release()} lacks ${missing.join(', ')}`,
+          'use Linux 5.14 or later; where sockswitch itself runs in a container, allow it these calls',
+        );
+  const pinning =
+    features.pinningProblem === ''
+      ? ok('kernel.pinning', 'sockets can be confined to their network device')
+      : problem(
+          'kernel.pinning',
+          `sockets cannot be confined to their network device: ${features.pinningProblem}`,
+          'the promise of isolation would not hold here, so the daemon refuses to run; use another kernel, or another network set-up of the host',
+        );
+  const allowed =
+    settings === undefined
+      ? ok('kernel.settings', 'no kernel setting stands in the way')
+      : problem('kernel.settings', settings.message, settings.remedy);
+  return [required, pinning, allowed, ...optional(features)];
+}
+
+function optional(features: KernelFeatures): Finding[] {
+  const has = (id: string, there: boolean, name: string, without: string) =>
+    there ? ok(id, `${name} is there`) : note(id, `${name} is not there: ${without}`);
+  return [
+    has(
+      'kernel.sync-wake-up',
+      features.syncWakeUp,
+      'synchronous wake-up (Linux 6.6)',
+      'connections are made more slowly',
+    ),
+    has(
+      'kernel.wait-killable',
+      features.waitKillable,
+      'uninterrupted switching (Linux 5.19)',
+      'a signal may interrupt connect',
+    ),
+    has(
+      'kernel.pidfd-thread',
+      features.pidfdThread,
+      'thread pidfds (Linux 6.9)',
+      'programs that keep descriptors in one thread only are not accelerated',
+    ),
+    has(
+      'kernel.accept-guard',
+      features.acceptGuard,
+      'the accept guard',
+      'see the threat model for what then remains',
+    ),
+  ];
+}
+
+/** Limits of this user that become narrow with many containers. */
+export function checkLimits(limits = readFileSync('/proc/self/limits', 'utf8')): Finding[] {
+  const hard = /^Max open files\s+\S+\s+(\S+)/m.exec(limits)?.[1] ?? 'unlimited';
+  // Keeper: two for each process tree; daemon: three, and its sockets.
+  const enough = 4096;
+  if (hard === 'unlimited' || Number(hard) >= enough) {
+    return [ok('limits.descriptors', `${hard} descriptors may be open`)];
+  }
+  return [
+    warning(
+      'limits.descriptors',
+      `only ${hard} descriptors may be open, enough for about ${Math.floor((Number(hard) - 64) / 4)} containers`,
+      `raise the limit to ${enough} or more: "DefaultLimitNOFILE=" in /etc/systemd/system.conf, or nofile in /etc/security/limits.conf`,
+    ),
+  ];
+}

@@ -1,0 +1,133 @@
+/** Podman, its OCI runtime and its user-mode networks, as `podman info` tells them. */
+import { execa } from 'execa';
+import { z } from 'zod';
+import type { WaitKillable } from '../policy/config.js';
+import { type Finding, note, ok, problem, warning } from './finding.js';
+
+const TIMEOUT_MS = 20_000;
+
+const program = z.object({ executable: z.string().default(''), version: z.string().default('') });
+export const podmanInfo = z.object({
+  host: z.object({
+    cgroupVersion: z.string().default(''),
+    ociRuntime: z.object({ name: z.string(), version: z.string().default('') }),
+    security: z.object({ rootless: z.boolean() }),
+    pasta: program.optional(),
+    slirp4netns: program.optional(),
+  }),
+  version: z.object({ Version: z.string() }),
+});
+export type PodmanInfo = z.infer<typeof podmanInfo>;
+
+export async function checkPodman(waitKillable: WaitKillable): Promise<Finding[]> {
+  const result = await execa('podman', ['info', '--format', 'json'], {
+    reject: false,
+    stdin: 'ignore',
+    timeout: TIMEOUT_MS,
+  });
+  if (result.exitCode !== 0) {
+    return [
+      problem(
+        'podman',
+        `"podman info" fails: ${(result.stderr || result.shortMessage || '').trim()}`,
+        'install Podman 4.3 or later and see that "podman info" works for this user',
+      ),
+    ];
+  }
+  try {
+    return judgePodman(podmanInfo.parse(JSON.parse(result.stdout)), waitKillable);
+  } catch {
+    return [
+      problem(
+        'podman',
+        '"podman info" tells nothing that is understood',
+        'install Podman 4.3 or later',
+      ),
+    ];
+  }
+}
+
+export function judgePodman({ host, version }: PodmanInfo, waitKillable: WaitKillable): Finding[] {
+  const { name, version: runtimeText } = host.ociRuntime;
+  const runtime = /version ([0-9][^\s]*)/.exec(runtimeText)?.[1] ?? '0';
+  return [
+    atLeast(version.Version, '4.3')
+      ? ok('podman', `Podman ${version.Version}`)
+      : problem('podman', `Podman ${version.Version} is too old`, 'install Podman 4.3 or later'),
+    host.security.rootless
+      ? ok('podman.rootless', 'Podman runs without root')
+      : problem(
+          'podman.rootless',
+          'Podman runs as root here, where containers have the host’s kernel network already',
+          'run sockswitch and Podman as an ordinary user',
+        ),
+    host.cgroupVersion === 'v2'
+      ? ok('podman.cgroups', 'cgroups v2')
+      : warning(
+          'podman.cgroups',
+          `cgroups ${host.cgroupVersion}`,
+          'boot with systemd.unified_cgroup_hierarchy=1',
+        ),
+    judgeRuntime(name, runtime),
+    ...judgeWaitKillable(name, runtime, waitKillable),
+    judgeNetworks(host.pasta, host.slirp4netns),
+  ];
+}
+
+function judgeRuntime(name: string, version: string): Finding {
+  const oldest: Readonly<Record<string, string>> = { crun: '1.6', runc: '1.1' };
+  const needed = oldest[name];
+  if (needed === undefined) {
+    return warning(
+      'podman.runtime',
+      `the OCI runtime is ${name}, which was never tried`,
+      'set "runtime" in containers.conf to crun or runc, or use --runtime',
+    );
+  }
+  return atLeast(version, needed)
+    ? ok('podman.runtime', `${name} ${version}`)
+    : problem(
+        'podman.runtime',
+        `${name} ${version} is too old`,
+        `install ${name} ${needed} or later`,
+      );
+}
+
+function judgeWaitKillable(name: string, version: string, setting: WaitKillable): Finding[] {
+  if (setting !== 'always' || name !== 'runc' || atLeast(version, '1.5')) return [];
+  return [
+    problem(
+      'podman.wait-killable',
+      `seccomp.wait_killable is "always", and runc ${version} fails every container on it`,
+      'set it to "auto", or use crun',
+    ),
+  ];
+}
+
+function judgeNetworks(
+  pasta: PodmanInfo['host']['pasta'],
+  slirp: PodmanInfo['host']['slirp4netns'],
+): Finding {
+  const found = [
+    ...(pasta?.executable ? ['pasta'] : []),
+    ...(slirp?.executable ? ['slirp4netns'] : []),
+  ];
+  return found.length > 0
+    ? note('podman.networks', `fallback networks: ${found.join(', ')}`)
+    : problem(
+        'podman.networks',
+        'neither pasta nor slirp4netns is installed',
+        'install the package passt (or slirp4netns): containers have no network without',
+      );
+}
+
+/** Whether a dotted version is not before another. */
+export function atLeast(version: string, needed: string): boolean {
+  const of = (text: string) => text.split('.').map((part) => Number.parseInt(part, 10) || 0);
+  const [have, want] = [of(version), of(needed)];
+  for (let index = 0; index < want.length; index++) {
+    const difference = (have[index] ?? 0) - (want[index] ?? 0);
+    if (difference !== 0) return difference > 0;
+  }
+  return true;
+}

@@ -1,0 +1,120 @@
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { beforeEach, expect, test } from 'vitest';
+import { requireKernel, settingsProblem } from '../../../src/daemon/kernel.js';
+import type { Finding } from '../../../src/doctor/finding.js';
+import { checkFiles, checkPrecedence } from '../../../src/doctor/installation.js';
+import { checkKernel, checkLimits } from '../../../src/doctor/kernel.js';
+import { atLeast, judgePodman, type PodmanInfo } from '../../../src/doctor/podman.js';
+import { type ConfigPaths, configPaths } from '../../../src/paths.js';
+
+const FEATURES = {
+  userNotif: true,
+  addfd: true,
+  syncWakeUp: false,
+  waitKillable: false,
+  pidfdThread: false,
+  netnsCookie: true,
+  acceptGuard: true,
+  pinningProblem: '',
+};
+const PODMAN: PodmanInfo = {
+  host: {
+    cgroupVersion: 'v2',
+    ociRuntime: { name: 'crun', version: 'crun version 1.21\ncommit: x' },
+    security: { rootless: true },
+    pasta: { executable: '/usr/bin/pasta', version: '' },
+  },
+  version: { Version: '5.4.2' },
+};
+const worse = (findings: readonly Finding[]) =>
+  findings
+    .filter(({ severity }) => severity === 'problem' || severity === 'warning')
+    .map(({ id, severity }) => `${severity} ${id}`);
+
+let paths: ConfigPaths;
+beforeEach(() => {
+  paths = configPaths({ XDG_CONFIG_HOME: mkdtempSync(join(tmpdir(), 'sockswitch-')) });
+  mkdirSync(dirname(paths.containersDropIn), { recursive: true });
+});
+function dropIn(name: string, text: string): void {
+  writeFileSync(join(dirname(paths.containersDropIn), name), text);
+}
+
+test('kernels', () => {
+  expect(worse(checkKernel(FEATURES, undefined))).toEqual([]);
+  const bad = { ...FEATURES, addfd: false, pinningProblem: 'EPERM' };
+  expect(worse(checkKernel(bad, { message: 'x', remedy: 'y' }))).toEqual([
+    ...['problem kernel.required', 'problem kernel.pinning', 'problem kernel.settings'],
+  ]);
+});
+
+test('a setting with which nothing can be fetched from containers is refused by the daemon, too', () => {
+  const found = settingsProblem(() => '3\n');
+  expect(found?.message).toContain('ptrace_scope is 3');
+  expect(() => requireKernel(FEATURES, found)).toThrow(/ptrace_scope is 3/);
+  expect(settingsProblem(() => '2\n')).toBeUndefined();
+  const absent = () => {
+    throw new Error('ENOENT');
+  };
+  expect(settingsProblem(absent)).toBeUndefined();
+});
+
+test('limits', () => {
+  const line = (hard: string) => `Max open files            1024                 ${hard}   files\n`;
+  expect(worse(checkLimits(line('524288')))).toEqual([]);
+  expect(worse(checkLimits(line('unlimited')))).toEqual([]);
+  expect(worse(checkLimits(line('1024')))).toEqual(['warning limits.descriptors']);
+});
+
+test('versions', () => {
+  expect(atLeast('5.4.2', '4.3')).toBe(true);
+  expect(atLeast('4.3', '4.3')).toBe(true);
+  expect(atLeast('4.2.9', '4.3')).toBe(false);
+  expect(atLeast('1.1.15+ds1', '1.1')).toBe(true);
+  expect(atLeast('rubbish', '1.1')).toBe(false);
+});
+
+test('Podman', () => {
+  expect(worse(judgePodman(PODMAN, 'auto'))).toEqual([]);
+  const host = PODMAN.host;
+  const with_ = (more: Partial<PodmanInfo['host']>, version = '5.4.2') =>
+    worse(judgePodman({ host: { ...host, ...more }, version: { Version: version } }, 'always'));
+  expect(with_({}, '4.2.0')).toEqual(['problem podman']);
+  expect(with_({ security: { rootless: false } })).toEqual(['problem podman.rootless']);
+  expect(with_({ cgroupVersion: 'v1' })).toEqual(['warning podman.cgroups']);
+  expect(with_({ pasta: { executable: '', version: '' } })).toEqual(['problem podman.networks']);
+  expect(with_({ ociRuntime: { name: 'youki', version: '' } })).toEqual(['warning podman.runtime']);
+  const runc = { name: 'runc', version: 'runc version 1.1.15' };
+  expect(with_({ ociRuntime: runc }), 'which fails on the flag').toEqual([
+    'problem podman.wait-killable',
+  ]);
+  expect(with_({ ociRuntime: { ...runc, version: 'runc version 1.0.3' } })).toEqual([
+    ...['problem podman.runtime', 'problem podman.wait-killable'],
+  ]);
+});
+
+test('files of the installation', () => {
+  const file = { path: paths.containersDropIn, content: 'ours' };
+  expect(worse(checkFiles([file]))).toEqual(['problem install.sockswitch.conf']);
+  writeFileSync(file.path, 'edited');
+  expect(worse(checkFiles([file]))).toEqual(['warning install.sockswitch.conf']);
+  writeFileSync(file.path, 'ours');
+  expect(worse(checkFiles([file]))).toEqual([]);
+});
+
+test('what Podman reads later', () => {
+  dropIn('aaa.conf', '[engine]\nhooks_dir = ["/a"]\n');
+  dropIn('zzz.conf', '[engine]\nruntime = "crun"\n');
+  expect(worse(checkPrecedence(paths, {}))).toEqual([]);
+  dropIn('zzz.conf', '[engine]\nhooks_dir = ["/a", {append=true}]\n');
+  expect(worse(checkPrecedence(paths, {}))).toEqual([]);
+  dropIn('zzz.conf', '[engine]\nhooks_dir = ["/a"]\n');
+  expect(worse(checkPrecedence(paths, {}))).toEqual(['problem podman.precedence']);
+  dropIn('zzz.conf', `[engine]\nhooks_dir = ["/a", "${paths.hooksDirectory}"]\n`);
+  expect(worse(checkPrecedence(paths, {}))).toEqual([]);
+  expect(worse(checkPrecedence(paths, { CONTAINERS_CONF: '/x' }))).toEqual([
+    'problem podman.precedence',
+  ]);
+});

@@ -1,6 +1,8 @@
 /** Man pages and completion say what the command line knows, and their formats hold. */
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { z } from 'zod';
 import { completion } from '../../src/manual/completion.js';
 import { manPages } from '../../src/manual/man.js';
 import { createProgram } from '../../src/program.js';
@@ -14,6 +16,12 @@ describe('man pages', () => {
     expect(pages.map(({ file }) => file).sort()).toEqual(
       ['sockswitch.1', ...VERBS.map((verb) => `sockswitch-${verb}.1`)].sort(),
     );
+  });
+
+  test('package.json names all of them, so that npm installs them', () => {
+    const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+    const { man } = z.object({ man: z.array(z.string()) }).parse(JSON.parse(text));
+    expect(man.sort()).toEqual(pages.map(({ file }) => `./dist/man/${file}`).sort());
   });
 
   test('each has its options, exit status and examples', () => {

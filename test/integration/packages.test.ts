@@ -1,0 +1,100 @@
+/** What is handed out: the Debian package, installed, used and removed; the npm package, without a compiler. */
+import { mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { execa } from 'execa';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { FreshUser } from './support/fresh-user.js';
+import { describeOnLab, host2, REMOTE } from './support/lab.js';
+import { curl } from './support/programs.js';
+
+const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url));
+const PAGE = 'hello from remote\n';
+const VERSION =
+  /^sockswitch [0-9.]+ \(commit [0-9a-f]{12}(-dirty)?\)\nNode\.js v.*\nLinux .*: .+\n/;
+
+describeOnLab('the Debian package', () => {
+  const user = new FreshUser(host2, 'packaged');
+  const root = (script: string, stdin?: Uint8Array) =>
+    host2.sh(script, [], { root: true, ...(stdin === undefined ? {} : { stdin }) });
+
+  beforeAll(async () => {
+    const { stdout } = await execa('npm', ['run', '--silent', 'package:deb'], { cwd: REPOSITORY });
+    const path = join(REPOSITORY, stdout.trim().split('\n').at(-1) ?? '');
+    // The host's Node.js is the machine's: a package of that name says that it is there.
+    const script = `
+set -e
+mkdir -p /tmp/nodejs/DEBIAN
+printf 'Package: nodejs\\nVersion: 20.0\\nArchitecture: all\\nMaintainer: test\\nDescription: test\\n' >/tmp/nodejs/DEBIAN/control
+dpkg-deb --build /tmp/nodejs /tmp/nodejs.deb && dpkg --install /tmp/nodejs.deb
+cat >/tmp/sockswitch.deb
+dpkg --install /tmp/sockswitch.deb`;
+    const installed = await root(script, readFileSync(path));
+    expect(installed.status, installed.stderr).toBe(0);
+    await user.create();
+  });
+  afterAll(async () => {
+    await user.remove();
+    await root('dpkg --purge sockswitch nodejs; rm -rf /tmp/nodejs* /tmp/sockswitch.deb');
+  });
+
+  test('is used as the README says', async () => {
+    const sockswitch = '/usr/bin/sockswitch';
+    expect(await user.output([sockswitch, '--version'])).toMatch(VERSION);
+    await user.output([sockswitch, 'install']);
+    expect(await user.output(['cat', '.config/sockswitch/hooks.d/sockswitch.json'])).toContain(
+      '/usr/lib/sockswitch/build/Release/sockswitch-precreate',
+    );
+    const daemon = await user.daemon([sockswitch, 'daemon']);
+    const run = ['podman', 'run', '--rm', '--network=pasta'];
+    const enable = '--annotation=sockswitch/required=true --annotation=sockswitch/enable=true';
+    const words = [...run, ...enable.split(' '), 'localhost/lab', ...curl(REMOTE.v4)];
+    expect(await user.output(words)).toBe(PAGE);
+    expect(await user.output([sockswitch, 'events'])).toContain('1 switched');
+    await user.output([sockswitch, 'uninstall']);
+    await daemon.stop();
+  });
+
+  test('brings man pages and completion, and leaves nothing when it is removed', async () => {
+    const files = (await root('dpkg --listfiles sockswitch')).stdout;
+    expect(files).toContain('/usr/share/man/man1/sockswitch-doctor.1.gz\n');
+    expect(files).toContain('/usr/share/bash-completion/completions/sockswitch\n');
+    expect((await root('dpkg --purge sockswitch')).status).toBe(0);
+    expect((await root('ls -d /usr/lib/sockswitch /usr/bin/sockswitch')).stdout).toBe('');
+  });
+});
+
+describe('the npm package', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'sockswitch-npm-'));
+  afterAll(() => rmSync(directory, { recursive: true }));
+
+  test('installs without a compiler, with the programs that are in it', async () => {
+    const packed = await execa(
+      'npm',
+      ['pack', '--ignore-scripts', '--json', '--pack-destination', directory],
+      { cwd: REPOSITORY },
+    );
+    const name = /"filename": "([^"]+)"/.exec(packed.stdout)?.[1] ?? '';
+    // A PATH with nothing in it that could compile.
+    const bin = join(directory, 'bin');
+    await execa('mkdir', [bin]);
+    for (const program of ['sh', 'node', 'test', 'env']) {
+      const { stdout } = await execa('sh', ['-c', `command -v ${program}`]);
+      const path = stdout.startsWith('/') ? stdout : `/usr/bin/${program}`;
+      symlinkSync(program === 'node' ? process.execPath : path, join(bin, program));
+    }
+    const npm = join(dirname(process.execPath), '../lib/node_modules/npm/bin/npm-cli.js');
+    const prefix = join(directory, 'prefix');
+    const words = ['install', '--global', '--prefix', prefix, '--prefer-offline', '--no-audit'];
+    await execa(process.execPath, [npm, ...words, '--no-fund', join(directory, name)], {
+      env: { PATH: bin },
+    });
+    const { stdout } = await execa(join(prefix, 'bin/sockswitch'), ['--version'], {
+      env: { PATH: bin },
+    });
+    expect(`${stdout}\n`).toMatch(VERSION);
+    expect(stdout).not.toContain('cannot load');
+    await execa('test', ['-e', join(prefix, 'share/man/man1/sockswitch.1')]);
+  });
+});

@@ -152,5 +152,15 @@ export function createProgram(): Command {
       (await import('./manual/completion.js')).printCompletion(createProgram(), shell),
     );
 
+  program
+    .command('bench')
+    .summary('measure container networks on this machine')
+    .description(help.benchDescription)
+    .argument('[arguments...]')
+    .usage('[options] [workload...]')
+    .helpOption(false) // its own, which lists workloads and drivers
+    .allowUnknownOption()
+    .action(async (words) => (await import('./commands/bench.js')).bench(words));
+
   return program;
 }

@@ -23,6 +23,7 @@
 // RECV is left by a signal with an empty handler, sent again until the thread has noticed.
 #include "notify/listener.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -40,6 +41,9 @@ namespace {
 
 // After a failed look-up of the container's network.
 constexpr std::chrono::seconds kLookupPause{1};
+
+// An OCI runtime's work between handing over the listener and the end of the container's start.
+constexpr int kStartMs = 50;
 
 constexpr unsigned kCloseRangeUnshare = 1U << 1;  // CLOSE_RANGE_UNSHARE, Linux 5.9
 
@@ -163,10 +167,17 @@ void Listener::continue_all() {
   }
 }
 
-void Listener::serve(Session& session) {
+// Looks the container's network up before the first call has to wait for it; not while the
+// container is being started, which takes the CPUs, and never for one that ends at once.
+void Listener::prepare(Session& session) {
+  struct pollfd first{.fd = session.notify.get(), .events = POLLIN};
   std::string ignored;
-  if (pid_ != 0) network(session, pid_, ignored);  // before the first call has to wait for it
+  if (pid_ != 0 && ::poll(&first, 1, kStartMs) == 0) network(session, pid_, ignored);
+}
+
+void Listener::serve(Session& session) {
   resume(session);
+  prepare(session);
   while (!stopping_) {
     switch (session.notify.receive()) {
       case Receive::kNotification:

@@ -77,6 +77,7 @@ class Listener {
   };
   void run();
   void serve(Session& session);
+  void prepare(Session& session);
   void resume(Session& session);
   void continue_all();
   void handle(Session& session, const abi::SeccompNotif& notification, bool resumed);

@@ -127,7 +127,9 @@ async function demo(options: Options): Promise<void> {
     }
     if (trials.length > 0) printResult(trials, workloads, inLab);
   }
-  if (trials.some(({ error }) => error !== undefined)) process.exitCode = 1;
+  // That another network is overrun (slirp4netns is, by new connections on a fast machine) is a result; the table says it.
+  const ours = trials.filter(({ driver }) => driver === 'host' || driver.startsWith('sockswitch'));
+  if (ours.some(({ error }) => error !== undefined)) process.exitCode = 1;
 }
 
 /** A terminal gets lines that change in place, anything else plain lines. */

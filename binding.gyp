@@ -33,7 +33,6 @@
         "native/kernel/netns.cc",
         "native/kernel/sock_diag.cc",
         "native/kernel/syscalls.cc",
-        "native/kernel/tcp_sockets.cc",
         "native/kernel/task.cc",
         "native/kernel/unix_socket.cc",
         "native/kernel/watcher.cc",

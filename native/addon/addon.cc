@@ -7,7 +7,6 @@
 #include "addon/values.h"
 #include "kernel/features.h"
 #include "kernel/sock_diag.h"
-#include "kernel/tcp_sockets.h"
 #include "kernel/unix_socket.h"
 #include "notify/engine.h"
 #include "switch/accept_guard.h"

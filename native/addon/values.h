@@ -8,7 +8,6 @@
 
 #include "kernel/errno_error.h"
 #include "kernel/sock_diag.h"
-#include "kernel/tcp_sockets.h"
 #include "notify/engine.h"
 
 namespace sockswitch::addon {

@@ -1,5 +1,5 @@
-// Which sockets of this network namespace hold a port: asked of the kernel (sock_diag(7)), which
-// answers anybody.
+// The sockets of the calling thread's network namespace, as the kernel lists them (sock_diag(7)).
+// It answers anybody.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +8,21 @@
 #include "policy/address.h"
 
 namespace sockswitch {
+
+struct TcpSocket {
+  std::uint64_t inode = 0;  // as in the link /proc/PID/fd/N: "socket:[INODE]"
+  std::uint8_t state = 0;   // TCP_ESTABLISHED, ... (netinet/tcp.h)
+  Destination local;
+  Destination remote;
+  // Of the connection so far, payload alone; zero where the kernel does not tell.
+  std::uint64_t bytes_sent = 0;  // and acknowledged
+  std::uint64_t bytes_received = 0;
+  std::uint32_t round_trip_us = 0;  // smoothed
+};
+
+// Without those in LISTEN, CLOSE and TIME_WAIT, which no connected descriptor has. Throws
+// ErrnoError.
+std::vector<TcpSocket> list_tcp_sockets();
 
 struct PortHolder {
   int domain = 0;  // AF_INET or AF_INET6
@@ -18,8 +33,8 @@ struct PortHolder {
   std::uint32_t uid = 0;
 };
 
-// TCP sockets that listen on `port`, or UDP sockets that are bound to it, in the calling thread's
-// namespace. `protocol`: IPPROTO_TCP or IPPROTO_UDP. Throws ErrnoError.
+// TCP sockets that listen on `port`, or UDP sockets that are bound to it. `protocol`: IPPROTO_TCP
+// or IPPROTO_UDP. Throws ErrnoError.
 std::vector<PortHolder> find_port_holders(int protocol, std::uint16_t port);
 
 }  // namespace sockswitch

@@ -1,5 +1,8 @@
 #include "addon/values.h"
 
+#include <optional>
+#include <utility>
+
 namespace sockswitch::addon {
 namespace {
 
@@ -7,30 +10,35 @@ namespace {
   throw Napi::TypeError::New(env, what + ": " + wanted + " wanted");
 }
 
-std::vector<std::string> get_strings(const Napi::Object& object, const char* key) {
+// The elements of an array, each read by `read`, which gives no value for what is not of the kind.
+template <typename Read>
+auto get_array(const Napi::Object& object, const char* key, const char* wanted, Read read) {
   Napi::Value value = object.Get(key);
-  if (!value.IsArray()) wrong(object.Env(), key, "an array of strings");
+  if (!value.IsArray()) wrong(object.Env(), key, wanted);
   auto array = value.As<Napi::Array>();
-  std::vector<std::string> result;
+  std::vector<typename decltype(read(Napi::Value()))::value_type> result;
   for (std::uint32_t i = 0; i < array.Length(); ++i) {
-    Napi::Value element = array.Get(i);
-    if (!element.IsString()) wrong(object.Env(), key, "an array of strings");
-    result.push_back(element.As<Napi::String>());
+    auto element = read(array.Get(i));
+    if (!element) wrong(object.Env(), key, wanted);
+    result.push_back(*std::move(element));
   }
   return result;
 }
 
+std::vector<std::string> get_strings(const Napi::Object& object, const char* key) {
+  return get_array(object, key, "an array of strings",
+                   [](const Napi::Value& element) -> std::optional<std::string> {
+                     if (!element.IsString()) return {};
+                     return element.As<Napi::String>();
+                   });
+}
+
 std::vector<std::uint64_t> get_numbers(const Napi::Object& object, const char* key) {
-  Napi::Value value = object.Get(key);
-  if (!value.IsArray()) wrong(object.Env(), key, "an array of numbers");
-  auto array = value.As<Napi::Array>();
-  std::vector<std::uint64_t> result;
-  for (std::uint32_t i = 0; i < array.Length(); ++i) {
-    Napi::Value element = array.Get(i);
-    if (!element.IsNumber()) wrong(object.Env(), key, "an array of numbers");
-    result.push_back(static_cast<std::uint64_t>(element.As<Napi::Number>().Int64Value()));
-  }
-  return result;
+  return get_array(object, key, "an array of numbers",
+                   [](const Napi::Value& element) -> std::optional<std::uint64_t> {
+                     if (!element.IsNumber()) return {};
+                     return static_cast<std::uint64_t>(element.As<Napi::Number>().Int64Value());
+                   });
 }
 
 const char* event_type(ListenerEvent::Type type) {

@@ -1,30 +1,11 @@
 import { expect, test } from 'vitest';
 import { bytes } from '../../../src/commands/output.js';
 import { rows } from '../../../src/commands/top.js';
+import { containerRow, socketRow } from '../api/rows.js';
 
-const container = (switched: number) => ({
-  id: 'a'.repeat(64),
-  startedAt: '',
-  pid: 1,
-  listeners: 1,
-  status: 'running' as const,
-  annotations: {},
-  ignore: [],
-  publish: [],
-  counts: { switched, fallback: 0, refused: 0, passed: 0 },
-  reasons: [],
-});
-const socket = (local: string, bytesSent: number) => ({
-  container: 'a'.repeat(64),
-  pid: 1,
-  fd: 3,
-  state: 'ESTAB',
-  local,
-  remote: 'r',
-  bytesSent,
-  bytesReceived: 0,
-  roundTripMicroseconds: 0,
-});
+const container = (switched: number) =>
+  containerRow({ counts: { switched, fallback: 0, refused: 0, passed: 0 } });
+const socket = (local: string, bytesSent: number) => socketRow({ local, remote: 'r', bytesSent });
 
 test('rates between two looks', () => {
   const before = {

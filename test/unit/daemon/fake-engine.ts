@@ -7,6 +7,7 @@ import type {
   ListenerOptions,
   Policy,
 } from '../../../src/daemon/addon.js';
+import type { KernelFeatures } from '../../../src/daemon/kernel.js';
 import type { Mapping } from '../../../src/policy/publish.js';
 
 export class FakeEngine implements Engine {
@@ -106,6 +107,18 @@ export class FakeKeeper implements KeeperLink {
     this.closed = true;
   }
 }
+
+/** Of a kernel that has what is needed, and nothing more. */
+export const FEATURES: KernelFeatures = {
+  userNotif: true,
+  addfd: true,
+  syncWakeUp: false,
+  waitKillable: false,
+  pidfdThread: false,
+  netnsCookie: true,
+  acceptGuard: true,
+  pinningProblem: '',
+};
 
 export const OUTCOMES = [
   { name: 'switched', kind: 'switched', text: 'Connected in the host network.' },

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Status } from '../../../src/api/protocol.js';
 import { scrape } from '../../../src/daemon/metrics.js';
+import { containerRow, socketRow } from '../api/rows.js';
 
 const STATUS: Status = {
   pid: 1,
@@ -21,32 +22,15 @@ const STATUS: Status = {
   containers: 1,
   listeners: 2,
 };
-const CONTAINER = {
+const CONTAINER = containerRow({
   id: 'abc',
-  startedAt: '',
-  pid: 1,
-  listeners: 1,
-  status: 'running' as const,
-  annotations: {},
-  ignore: [],
-  publish: [],
   counts: { switched: 5, fallback: 2, refused: 0, passed: 9 },
   reasons: [
-    { outcome: 'switched', kind: 'switched' as const, text: '', count: 5 },
-    { outcome: 'ignored', kind: 'fallback' as const, text: '', count: 2 },
+    { outcome: 'switched', kind: 'switched', text: '', count: 5 },
+    { outcome: 'ignored', kind: 'fallback', text: '', count: 2 },
   ],
-};
-const socket = (bytesSent: number) => ({
-  container: 'abc',
-  pid: 1,
-  fd: 3,
-  state: 'ESTAB',
-  local: '',
-  remote: '',
-  bytesSent,
-  bytesReceived: 7,
-  roundTripMicroseconds: 0,
 });
+const socket = (bytesSent: number) => socketRow({ container: 'abc', bytesSent, bytesReceived: 7 });
 
 async function samples(): Promise<string[]> {
   const text = await scrape({

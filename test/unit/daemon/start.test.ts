@@ -8,18 +8,7 @@ import { connectKeeper, KeeperBusyError } from '../../../src/daemon/keeper.js';
 import { requireKernel } from '../../../src/daemon/kernel.js';
 import { readableLine } from '../../../src/daemon/log.js';
 import { wantsWaitKillable } from '../../../src/daemon/wait-killable.js';
-import { FakeKeeper } from './fake-engine.js';
-
-const FEATURES = {
-  userNotif: true,
-  addfd: true,
-  syncWakeUp: false,
-  waitKillable: false,
-  pidfdThread: false,
-  netnsCookie: true,
-  acceptGuard: true,
-  pinningProblem: '',
-};
+import { FakeKeeper, FEATURES } from './fake-engine.js';
 
 test('a kernel that is too old is refused with what it lacks', () => {
   requireKernel(FEATURES);

@@ -17,7 +17,7 @@ import {
   userId,
 } from '../../../src/paths.js';
 import { loadConfig } from '../../../src/policy/config.js';
-import { FakeEngine, FakeKeeper, OUTCOMES } from './fake-engine.js';
+import { FakeEngine, FakeKeeper, FEATURES, OUTCOMES } from './fake-engine.js';
 
 const ID = 'c'.repeat(64);
 const STATE = JSON.stringify({
@@ -55,16 +55,7 @@ afterEach(async () => {
 function addon(more: Partial<Addon> = {}): Addon {
   return {
     outcomes: OUTCOMES,
-    kernelFeatures: () => ({
-      userNotif: true,
-      addfd: true,
-      syncWakeUp: true,
-      waitKillable: false,
-      pidfdThread: true,
-      netnsCookie: true,
-      acceptGuard: true,
-      pinningProblem: '',
-    }),
+    kernelFeatures: () => ({ ...FEATURES, syncWakeUp: true, pidfdThread: true }),
     createEngine: () => engine,
     connectKeeper: (_path, handlers) => {
       keeper = handlers;

@@ -8,17 +8,8 @@ import { checkFiles, checkPrecedence } from '../../../src/doctor/installation.js
 import { checkKernel, checkLimits } from '../../../src/doctor/kernel.js';
 import { atLeast, judgePodman, type PodmanInfo } from '../../../src/doctor/podman.js';
 import { type ConfigPaths, configPaths } from '../../../src/paths.js';
+import { FEATURES } from '../daemon/fake-engine.js';
 
-const FEATURES = {
-  userNotif: true,
-  addfd: true,
-  syncWakeUp: false,
-  waitKillable: false,
-  pidfdThread: false,
-  netnsCookie: true,
-  acceptGuard: true,
-  pinningProblem: '',
-};
 const PODMAN: PodmanInfo = {
   host: {
     cgroupVersion: 'v2',

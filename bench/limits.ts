@@ -10,12 +10,17 @@ export interface Limit {
   readonly ratio?: number;
   /** How much more than on --network=host it may be, in the metric's unit: difference of the medians. */
   readonly overHost?: number;
-  /** Least speed relative to the best of PEERS: quotient of the medians. */
+  /** Least speed relative to the best peer: quotient of the medians. */
   readonly peers?: number;
+  /** Drivers that are peers here; PEERS, where this is left out. */
+  readonly among?: readonly string[];
 }
 
 /** What sockswitch is an alternative to. */
 const PEERS = ['pasta', 'slirp4netns', 'bypass4netns'];
+
+/** Podman's own ways to publish a port; slirp4netns stands for rootlessport. */
+const PUBLISHERS = ['pasta', 'slirp4netns'];
 
 const CALLS = ['fcntl_ns', 'setsockopt_ns', 'dup_close_ns', 'open_close_ns', 'fork_exec_ns'];
 
@@ -30,6 +35,11 @@ export const LIMITS: readonly Limit[] = [
   { workload: 'request-latency', metric: 'p99_us', ratio: 1 / 1.03 },
   { workload: 'loopback-rate', metric: 'per_second', ratio: 0.85 },
   { workload: 'unix-rate', metric: 'per_second', ratio: 0.85 },
+  { workload: 'inbound-remote', metric: 'in_gbits', ratio: 0.97, peers: 1, among: PUBLISHERS },
+  { workload: 'inbound-remote', metric: 'out_gbits', ratio: 0.97, peers: 1, among: PUBLISHERS },
+  { workload: 'inbound-remote', metric: 'per_second', ratio: 0.8, peers: 1, among: PUBLISHERS },
+  { workload: 'inbound-host', metric: 'gbits', peers: 1, among: ['slirp4netns'] },
+  { workload: 'inbound-host', metric: 'per_second', peers: 1, among: ['slirp4netns'] },
   ...CALLS.map((metric) => ({ workload: 'calls', metric, ratio: 0.98 })),
 ];
 
@@ -78,7 +88,7 @@ function problem(run: Run, limit: Limit, driver: string): string | undefined {
     }
   }
   if (limit.peers !== undefined) {
-    const peers = PEERS.map(median).filter((other) => other !== undefined);
+    const peers = (limit.among ?? PEERS).map(median).filter((other) => other !== undefined);
     const best = Math.max(...peers);
     if (peers.length > 0 && value.median / best < limit.peers) {
       return `${what}: ${(value.median / best).toFixed(2)} times the best peer, must be ${limit.peers}`;

@@ -33,10 +33,11 @@ export const bypass4netns: Driver = {
   unaccelerated: 'slirp4netns',
   switches: false,
   program: 'bypass4netns',
+  publishArgs: () => [], // its own option does that
   prepare,
 };
 
-async function prepare(place: Place): Promise<Prepared> {
+async function prepare(place: Place, published: readonly number[]): Promise<Prepared> {
   serial += 1;
   const socket = `${place.scratch}/bypass4netns-${serial}.sock`;
   const profile = `${place.scratch}/bypass4netns-${serial}.json`;
@@ -44,6 +45,7 @@ async function prepare(place: Place): Promise<Prepared> {
     input: JSON.stringify(seccompProfile(socket)),
   });
   const argv = ['bypass4netns', `--socket=${socket}`, '--ignore=127.0.0.0/8,auto'];
+  argv.push(...published.map((port) => `--publish=${port}:${port}`));
   // It leaves agents behind when it ends, so its whole process group is ended, once our end of the pipe closes.
   const [file = '', ...args] = place.asUser([
     'sh',

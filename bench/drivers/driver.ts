@@ -17,8 +17,14 @@ export interface Driver {
   readonly program?: string;
   /** Needs root: its containers are those of root's Podman, or it changes the machine's settings. */
   readonly needsRoot?: 'podman' | 'settings';
-  /** Called before each trial; what it returns is called after it. */
-  readonly prepare?: (place: Place) => Promise<Prepared>;
+  /** What `podman run` gets to publish TCP ports under their own numbers; `--publish`, where this is left out. */
+  readonly publishArgs?: (ports: readonly number[]) => readonly string[];
+  /** Called before each trial, with the ports that it publishes; what it returns is called after it. */
+  readonly prepare?: (place: Place, published: readonly number[]) => Promise<Prepared>;
+}
+
+export function publishArgs(driver: Driver, ports: readonly number[]): readonly string[] {
+  return driver.publishArgs?.(ports) ?? ports.map((port) => `--publish=${port}:${port}`);
 }
 
 export interface Prepared {

@@ -6,14 +6,22 @@ import { rootfulBridge } from './rootful-bridge.js';
 
 const ENABLE = ['--annotation', 'sockswitch/enable=true'];
 
+function publishArgs(ports: readonly number[]): readonly string[] {
+  if (ports.length === 0) return [];
+  return ['--annotation', `sockswitch/publish=${ports.map((port) => `${port}:${port}`).join(' ')}`];
+}
+
+export const HOST: Driver = {
+  name: 'host',
+  title: '--network=host (no isolation)',
+  podmanArgs: ['--network=host'],
+  ownNetwork: false,
+  switches: false,
+  publishArgs: () => [],
+};
+
 export const DRIVERS: readonly Driver[] = [
-  {
-    name: 'host',
-    title: '--network=host (no isolation)',
-    podmanArgs: ['--network=host'],
-    ownNetwork: false,
-    switches: false,
-  },
+  HOST,
   {
     name: 'sockswitch-pasta',
     title: 'sockswitch over pasta',
@@ -21,6 +29,7 @@ export const DRIVERS: readonly Driver[] = [
     ownNetwork: true,
     unaccelerated: 'pasta',
     switches: true,
+    publishArgs,
     program: 'pasta',
   },
   {
@@ -30,6 +39,7 @@ export const DRIVERS: readonly Driver[] = [
     ownNetwork: true,
     unaccelerated: 'slirp4netns',
     switches: true,
+    publishArgs,
     program: 'slirp4netns',
   },
   bypass4netns,

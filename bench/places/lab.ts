@@ -72,8 +72,9 @@ export async function openLab(options: LabOptions): Promise<Place> {
   }
   return {
     ...rootlessHost('host1'),
-    rootful: { ...rootfulHost('host1'), peer: rootfulHost('host2'), startServer },
+    rootful: { ...rootfulHost('host1'), peer: rootfulHost('host2'), onRemote, startServer },
     peer: rootlessHost('host2'),
+    onRemote,
     startServer,
     close,
   };
@@ -121,11 +122,14 @@ function rootfulHost(host: Host): Place {
   };
 }
 
+function onRemote(argv: readonly string[]): string[] {
+  return [LAB, 'exec', '--root', 'remote', '--', ...argv];
+}
+
 /** Runs it on remote until `stop`. */
 async function startServer({ name, port, script, ready }: ServerProgram): Promise<RunningServer> {
   checkInterrupted();
-  const onRemote = (...argv: readonly string[]) => [LAB, 'exec', '--root', 'remote', '--', ...argv];
-  if ((await execute(onRemote('ss', '-Hltn', `sport = :${port}`))) !== '') {
+  if ((await execute(onRemote(['ss', '-Hltn', `sport = :${port}`]))) !== '') {
     throw new CommandError(
       `${name} cannot start: port ${port} of the remote machine is in use; "lab down" ends what is left of an earlier run`,
     );
@@ -136,7 +140,7 @@ async function startServer({ name, port, script, ready }: ServerProgram): Promis
 ${script}
 ) & server=$!
 wait $server`;
-  const [file = '', ...args] = onRemote('sh', '-c', supervised);
+  const [file = '', ...args] = onRemote(['sh', '-c', supervised]);
   const server = execa(file, args, { ...CHILD, stdin: 'ignore', all: true });
   let ended = false;
   server.then(() => {
@@ -158,7 +162,7 @@ wait $server`;
       checkInterrupted();
       if (ended) throw new CommandError('it ended');
       try {
-        await execute(onRemote('sh', '-c', ready));
+        await execute(onRemote(['sh', '-c', ready]));
         return { stop };
       } catch (error) {
         if (!(error instanceof CommandError)) throw error;

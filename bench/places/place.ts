@@ -48,6 +48,8 @@ export interface Place {
   switched(containerId: string): Promise<number | undefined>;
   /** Bytes of anonymous memory of sockswitch's daemon and keeper. */
   productMemory(): Promise<number>;
+  /** What to start instead of `argv` so that it runs on the remote machine, as root. */
+  readonly onRemote?: (argv: readonly string[]) => string[];
   /** Resolves when the server can be used. */
   readonly startServer?: (program: ServerProgram) => Promise<RunningServer>;
   /** Leaves nothing behind. */

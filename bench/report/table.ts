@@ -44,7 +44,7 @@ export function tableOf(trials: readonly Trial[], layout: readonly Column[]): Te
       if (result.ratio !== undefined && isNoisy(result.ratio)) {
         footnotes.add(`${NOISY_MARK} noisy: the ratios of the rounds differ by more than 20 %`);
       }
-      return cell(result);
+      return cell(metric, result);
     }),
   ]);
   if (rows.length > 0 && used.every(({ round }) => round === 1)) {
@@ -80,13 +80,15 @@ function escapeCell(text: string): string {
 }
 
 export function columnHead({ title, unit }: Metric): string {
+  if (unit === '') return title;
   return unit === '1/s' ? `${title}/s` : `${title}, ${unit}`;
 }
 
 /** `48.1  0.98 (0.95-1.01)`: the median, and speed relative to the baseline with its range. */
-function cell({ value, ratio, failures }: Figure): string {
+function cell({ yesNo }: Metric, { value, ratio, failures }: Figure): string {
   if (value === undefined) return failures.length > 0 ? 'failed' : '';
-  const parts = [number(value.median)];
+  const { median } = value;
+  const parts = [yesNo ? (median === 1 ? 'yes' : 'no') : number(median)];
   if (ratio !== undefined) parts.push(ratioText(ratio));
   if (failures.length > 0) parts.push(`${failures.length} failed`);
   return parts.join('  ');

@@ -49,6 +49,7 @@ export function scriptArgs(script: string): string[] {
 }
 
 export interface BackgroundContainer {
+  readonly name: string;
   readonly argv: readonly string[];
   readonly start: () => Promise<void>;
   readonly remove: () => Promise<void>;
@@ -65,6 +66,7 @@ export function inBackground(
   const options = ['--detach', '--rm', `--name=${name}`, ...extraArgs];
   const argv = [...podmanRun(place, driver, options), 'sh', '-c', script];
   return {
+    name,
     argv,
     start: async () => {
       await place.run(argv);
@@ -110,8 +112,7 @@ export async function runSession(place: Place, argv: readonly string[]): Promise
       child.stdin.end();
       throw new CommandError(reason(await child, output));
     }
-    const id = await place.run([...place.podman, 'inspect', '--format={{.Id}}', name]);
-    const switched = await place.switched(id.trim());
+    const switched = await switchedIn(place, name);
     child.stdin.end();
     await child;
     return { output, switched };
@@ -121,6 +122,12 @@ export async function runSession(place: Place, argv: readonly string[]): Promise
     checkInterrupted();
     throw error;
   }
+}
+
+/** How many connections of a running container were switched; undefined if sockswitch does not serve it. */
+export async function switchedIn(place: Place, name: string): Promise<number | undefined> {
+  const id = await place.run([...place.podman, 'inspect', '--format={{.Id}}', name]);
+  return place.switched(id.trim());
 }
 
 /** Again until Podman has ended: it may be about to create the container, and then there is nothing to remove yet. */

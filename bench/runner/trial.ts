@@ -1,17 +1,28 @@
 /** One trial: a workload on one driver, with its sanity checks. Failures are results, too. */
-import type { Driver, Prepared } from '../drivers/driver.js';
+import { type Driver, type Prepared, publishArgs } from '../drivers/driver.js';
+import { HOST } from '../drivers/index.js';
 import type { Place } from '../places/place.js';
 import type { Trial } from '../report/results.js';
 import type {
+  InboundWorkload,
   Metrics,
   OutsideWorkload,
   ScriptWorkload,
   Settings,
   Workload,
 } from '../workloads/workload.js';
-import { CommandError } from './execute.js';
+import { CommandError, execute } from './execute.js';
 import { Interrupted } from './interrupt.js';
-import { inBackground, nextName, podmanRun, runSession, scriptArgs } from './session.js';
+import {
+  inBackground,
+  nextName,
+  podmanRun,
+  runSession,
+  scriptArgs,
+  switchedIn,
+} from './session.js';
+
+const LOOPBACK = '127.0.0.1';
 
 export async function runTrial(
   place: Place,
@@ -28,10 +39,7 @@ export async function runTrial(
   };
   const log = new TrialLog(driver);
   try {
-    const at = placeOf(place, driver);
-    const result = await (workload.kind === 'script'
-      ? runScript(at, workload, settings, log)
-      : runOutside(at, workload, settings, log));
+    const result = await run(place, workload, settings, log);
     return { ...base, ...log.record(), ...result };
   } catch (error) {
     if (error instanceof Interrupted) throw error;
@@ -39,6 +47,20 @@ export async function runTrial(
     return { ...base, ...log.record(), error: message };
   } finally {
     await log.undo();
+  }
+}
+
+function run(place: Place, workload: Workload, settings: Settings, log: TrialLog): Promise<Result> {
+  const at = placeOf(place, log.driver);
+  switch (workload.kind) {
+    case 'script':
+      return runScript(at, workload, settings, log);
+    case 'inbound': {
+      const client = (script: string) => runClient(place, workload.from, script, log);
+      return runInbound(at, workload, settings, client, log);
+    }
+    case 'outside':
+      return runOutside(at, workload, settings, log);
   }
 }
 
@@ -55,12 +77,13 @@ class TrialLog {
   }
 
   /** What the driver adds to `podman run` for one container. */
-  async prepare(place: Place): Promise<readonly string[]> {
-    const prepared: Prepared | undefined = await this.driver.prepare?.(place);
-    if (prepared === undefined) return [];
+  async prepare(place: Place, published: readonly number[] = []): Promise<readonly string[]> {
+    const publish = publishArgs(this.driver, published);
+    const prepared: Prepared | undefined = await this.driver.prepare?.(place, published);
+    if (prepared === undefined) return publish;
     this.steps.push(prepared.undo);
     this.notes.add(prepared.note);
-    return prepared.podmanArgs ?? [];
+    return [...publish, ...(prepared.podmanArgs ?? [])];
   }
 
   note(text: string): void {
@@ -112,6 +135,47 @@ async function runScript(
   const metrics = workload.parse(output);
   checkPath(driver, switched, workload.switchedAtLeast(metrics));
   return { metrics, ...(switched === undefined ? {} : { switched }) };
+}
+
+async function runInbound(
+  place: Place,
+  workload: InboundWorkload,
+  settings: Settings,
+  runClient: (script: string) => Promise<string>,
+  log: TrialLog,
+): Promise<Result> {
+  const { driver } = log;
+  const published = await log.prepare(place, workload.ports);
+  const server = inBackground(place, driver, published, workload.serve);
+  log.command = server.argv;
+  log.later(server.remove);
+  await server.start();
+  const addresses =
+    workload.from === 'remote'
+      ? { server: place.address, client: place.server }
+      : { server: LOOPBACK, client: LOOPBACK };
+  const metrics = workload.parse(await runClient(workload.client(addresses, settings)));
+  const switched = await switchedIn(place, server.name);
+  checkPath(driver, switched, workload.ports.length);
+  return { metrics, ...(switched === undefined ? {} : { switched }) };
+}
+
+/** On the host, clients run in a container, since that has the programs; it has no network of its own. */
+async function runClient(
+  place: Place,
+  from: InboundWorkload['from'],
+  script: string,
+  log: TrialLog,
+): Promise<string> {
+  if (from === 'remote') {
+    if (place.onRemote === undefined) throw new CommandError('needs a second machine');
+    log.note(`on the remote machine: ${script}`);
+    return execute(place.onRemote(['sh', '-c', script]));
+  }
+  const options = ['--rm', '-i', `--name=${nextName()}`];
+  const argv = [...podmanRun(place, HOST, options), ...scriptArgs(script)];
+  log.note(`on the same host: ${argv.join(' ')}`);
+  return (await runSession(place, argv)).output;
 }
 
 async function runOutside(

@@ -97,7 +97,7 @@ function withCpuOf(metrics: Metrics, busySeconds: number): Metrics {
 }
 
 /** Reads wrk's report. Throws when it is none, or when many requests failed. */
-export function parseWrk(output: string): Metrics {
+export function parseWrk(output: string): Metrics & { readonly per_second: number } {
   const rate = /^Requests\/sec:\s+([0-9.]+)/m.exec(output)?.[1];
   const requests = /^\s*([0-9]+) requests in /m.exec(output)?.[1];
   if (rate === undefined || requests === undefined) throw new Error('wrk printed no result');
@@ -110,7 +110,7 @@ export function parseWrk(output: string): Metrics {
 }
 
 /** Rates of which a part failed say nothing. */
-function complete(metrics: Metrics): Metrics {
+function complete<Rates extends Metrics>(metrics: Rates): Rates {
   const { requests = 0, failed = 0 } = metrics;
   if (requests === 0) throw new Error('no request was answered');
   if (failed > requests / 100) throw new Error(`${failed} of ${requests + failed} requests failed`);

@@ -1,5 +1,5 @@
 /** What a driver costs for each container: time to start, and memory. */
-import type { Driver } from '../drivers/driver.js';
+import { notTuned } from '../drivers/pasta-tuned.js';
 import type { Place } from '../places/place.js';
 import { PROBE } from '../runner/session.js';
 import type { Metrics, OutsideTrial, OutsideWorkload } from './workload.js';
@@ -10,11 +10,6 @@ const COUNTS = [1, 10, 50] as const;
 const NEEDED_MIB = 3_072;
 const TIMEOUT_MS = 180_000;
 const AT_ONCE = 5;
-
-/** Raised socket buffers make neither containers nor their starts different. */
-function notTuned({ needsRoot }: Driver): boolean {
-  return needsRoot !== 'settings';
-}
 
 /** From `podman run` to its end, for a container that does nothing; the median of several. */
 export const start: OutsideWorkload = {

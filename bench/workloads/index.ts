@@ -7,6 +7,7 @@ import {
   requestLatency,
 } from './connections.js';
 import { memory, start } from './containers.js';
+import { inboundHost, inboundRemote } from './inbound.js';
 import { calls, loopbackRate, unixRate } from './overhead.js';
 import { tcpDown, tcpDown4, tcpUp, tcpUp4, udp } from './throughput.js';
 import { vxlan } from './vxlan.js';
@@ -63,6 +64,17 @@ export const SUITES: readonly Suite[] = [
       { title: 'Requests at a fixed rate', columns: columns([requestLatency]) },
       { title: 'Connections within the container', columns: columns([loopbackRate, unixRate]) },
       { title: 'Calls that are not reported', columns: columns([calls]) },
+    ],
+  },
+  {
+    name: 'inbound',
+    title: 'Published ports',
+    tables: [
+      { title: 'Published ports, from another machine', columns: columns([inboundRemote]) },
+      {
+        title: 'Published ports, from the host over its loopback',
+        columns: columns([inboundHost]),
+      },
     ],
   },
   {

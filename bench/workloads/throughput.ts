@@ -60,13 +60,16 @@ function tcp(direction: 'up' | 'down', streams: number): ScriptWorkload {
 /** CPU time is that of all bytes, the first second's included. */
 function parseTcp(output: string): Metrics {
   const { text, busySeconds } = splitCpu(output);
-  const { intervals, end } = tcpReport.parse(JSON.parse(text));
+  const { gbits, bytes } = readTcpReport(text);
+  return { gbits, cpu_per_gib: busySeconds / (bytes / GIB) };
+}
+
+/** What the receiver got without the warm-up, and all bytes. Throws when there are none. */
+export function readTcpReport(json: string): { readonly gbits: number; readonly bytes: number } {
+  const { intervals, end } = tcpReport.parse(JSON.parse(json));
   const bytes = intervals.reduce((total, { sum }) => total + sum.bytes, 0);
   if (bytes === 0) throw new Error('iperf3 moved nothing');
-  return {
-    gbits: end.sum_received.bits_per_second / GIGA,
-    cpu_per_gib: busySeconds / (bytes / GIB),
-  };
+  return { gbits: end.sum_received.bits_per_second / GIGA, bytes };
 }
 
 export const tcpUp = tcp('up', 1);

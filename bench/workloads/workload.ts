@@ -12,6 +12,8 @@ export interface Metric {
   readonly better: 'higher' | 'lower';
   /** For what is often 0, so that a ratio would say nothing. */
   readonly withoutRatio?: true;
+  /** 1 is yes, all else no. */
+  readonly yesNo?: true;
 }
 
 export interface Settings {
@@ -66,6 +68,26 @@ export interface ScriptWorkload extends Common {
   switchedAtLeast(metrics: Metrics): number;
 }
 
+/** A container serves ports that are published; what is measured is its clients. */
+export interface InboundWorkload extends Common {
+  readonly kind: 'inbound';
+  /** TCP; each has the same number on the host. */
+  readonly ports: readonly number[];
+  /** A shell script for the container, which runs until the container is removed. */
+  readonly serve: string;
+  /** Where the clients are: on the remote machine, or on the host, where they use its loopback address. */
+  readonly from: 'remote' | 'host';
+  /** A shell script for the clients. Waits for the servers; its warm-up is not part of what it prints. */
+  client(addresses: InboundAddresses, settings: Settings): string;
+  /** Reads what that printed. Throws with the reason when that is not a result. */
+  parse(output: string): Metrics;
+}
+
+export interface InboundAddresses {
+  readonly server: string;
+  readonly client: string;
+}
+
 /** What is measured is containers themselves, from outside. */
 export interface OutsideWorkload extends Common {
   readonly kind: 'outside';
@@ -89,7 +111,7 @@ export interface NewContainer {
   readonly argv: readonly string[];
 }
 
-export type Workload = ScriptWorkload | OutsideWorkload;
+export type Workload = ScriptWorkload | InboundWorkload | OutsideWorkload;
 
 /** For workloads that print one JSON object of numbers, on the last line. */
 export function parseJsonLine(output: string): Metrics {

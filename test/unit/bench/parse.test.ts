@@ -9,6 +9,7 @@ import {
   redis,
 } from '../../../bench/workloads/applications.js';
 import { splitCpu } from '../../../bench/workloads/cpu.js';
+import { inboundRemote } from '../../../bench/workloads/inbound.js';
 import { tcpUp, udp } from '../../../bench/workloads/throughput.js';
 
 const GIB = 2 ** 30;
@@ -36,6 +37,31 @@ describe('iperf3', () => {
   test('that moved nothing', () => {
     const report = { intervals: [], end: { sum_received: { bits_per_second: 0 } } };
     expect(() => tcpUp.parse(`${JSON.stringify(report)}\nbusy-seconds 1`)).toThrow('moved nothing');
+  });
+});
+
+describe('published ports', () => {
+  const wrk = '  950 requests in 2.10s, 3.96MB read\nRequests/sec:   4515.36';
+  const iperf = (gbits: number) =>
+    JSON.stringify({
+      intervals: [{ sum: { bytes: GIB } }],
+      end: { sum_received: { bits_per_second: gbits * 1e9 } },
+    });
+  const output = (seen: string) =>
+    [`${seen}\n192.0.2.1`, wrk, iperf(9), iperf(8)].join('\n-- next --\n');
+
+  test('speeds in both directions, connections, and whose address the service saw', () => {
+    expect(inboundRemote.parse(output('192.0.2.1'))).toEqual({
+      in_gbits: 9,
+      out_gbits: 8,
+      per_second: 4515.36,
+      client_seen: 1,
+    });
+    expect(inboundRemote.parse(output('10.0.2.100'))).toMatchObject({ client_seen: 0 });
+  });
+
+  test('of which a part is missing', () => {
+    expect(() => inboundRemote.parse('192.0.2.1\n192.0.2.1\n')).toThrow();
   });
 });
 

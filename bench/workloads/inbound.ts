@@ -1,0 +1,126 @@
+/**
+ * A service in a container whose ports are published: its clients' throughput and connections, and whether it sees their
+ * address. Over the host's loopback sockswitch cannot use a host socket: it relays, as rootlessport does for every client.
+ */
+import { notTuned } from '../drivers/pasta-tuned.js';
+import { parseWrk } from './connections.js';
+import { iperf3, readTcpReport } from './throughput.js';
+import type { InboundAddresses, InboundWorkload, Metrics, Settings } from './workload.js';
+
+const HTTP_PORT = 18_080;
+const IPERF_PORT = 18_201;
+const PARALLEL = 8;
+const WARM_UP_SECONDS = 1;
+/** Stands between the outputs of a client's programs. */
+const NEXT = '-- next --';
+
+const COMMON = {
+  kind: 'inbound',
+  baseline: 'host',
+  seconds: 2,
+  needs: { lab: true },
+  suits: notTuned,
+  ports: [HTTP_PORT, IPERF_PORT],
+  serve: `iperf3 -s -p ${IPERF_PORT} >/dev/null &
+cat >/tmp/nginx.conf <<'END'
+daemon off;
+pid /tmp/nginx.pid;
+worker_processes 1;
+events { worker_connections 4096; }
+http {
+  access_log off;
+  server {
+    listen ${HTTP_PORT};
+    location / { default_type text/plain; return 200 "$remote_addr\n"; }
+  }
+}
+END
+exec nginx -e /dev/stderr -c /tmp/nginx.conf`,
+} as const;
+
+/** Prints the client's address as the service sees it, once the service answers. */
+function firstRequest({ server, client }: InboundAddresses): string {
+  return `
+      i=0
+      until seen=$(curl -sf -m 1 --interface ${client} http://${server}:${HTTP_PORT}/); do
+        i=$((i + 1))
+        [ $i -lt 50 ] || { echo 'the published port does not answer' >&2; exit 1; }
+        sleep 0.1
+      done
+      printf '%s\n' "$seen"`;
+}
+
+function connections({ server }: InboundAddresses, { seconds }: Settings): string {
+  const wrk = (duration: number) =>
+    `wrk -t 2 -c ${PARALLEL} -d ${duration}s -H 'Connection: close' http://${server}:${HTTP_PORT}/`;
+  return `${wrk(WARM_UP_SECONDS)} >/dev/null && ${wrk(seconds)}`;
+}
+
+function bulk({ server }: InboundAddresses, { seconds }: Settings, options = ''): string {
+  return iperf3(`-c ${server} -p ${IPERF_PORT} -t ${seconds} -O ${WARM_UP_SECONDS}${options}`);
+}
+
+function steps(...scripts: readonly string[]): string {
+  return scripts.join(`\necho '${NEXT}'\n`);
+}
+
+function outputs(output: string): string[] {
+  return output.split(`${NEXT}\n`);
+}
+
+export const inboundRemote: InboundWorkload = {
+  ...COMMON,
+  name: 'inbound-remote',
+  title: 'published ports, from another machine',
+  program: `iperf3; wrk, ${PARALLEL} at a time, \`Connection: close\`, to nginx`,
+  metrics: [
+    { name: 'in_gbits', title: 'to the container', unit: 'Gbit/s', better: 'higher' },
+    { name: 'out_gbits', title: 'from the container', unit: 'Gbit/s', better: 'higher' },
+    { name: 'per_second', title: 'connections', unit: '1/s', better: 'higher' },
+    {
+      name: 'client_seen',
+      title: "sees the client's address",
+      unit: '',
+      better: 'higher',
+      withoutRatio: true,
+      yesNo: true,
+    },
+  ],
+  from: 'remote',
+  client: (addresses, settings) =>
+    steps(
+      `${firstRequest(addresses)}\necho '${addresses.client}'`,
+      connections(addresses, settings),
+      bulk(addresses, settings),
+      bulk(addresses, settings, ' -R'),
+    ),
+  parse: (output): Metrics => {
+    const [addresses = '', rate = '', into = '', from = ''] = outputs(output);
+    const [seen, client] = addresses.trim().split('\n');
+    return {
+      in_gbits: readTcpReport(into).gbits,
+      out_gbits: readTcpReport(from).gbits,
+      per_second: parseWrk(rate).per_second,
+      client_seen: seen === client ? 1 : 0,
+    };
+  },
+};
+
+export const inboundHost: InboundWorkload = {
+  ...COMMON,
+  name: 'inbound-host',
+  title: 'published ports, from the host over its loopback',
+  program: `iperf3; wrk, ${PARALLEL} at a time, \`Connection: close\`, to nginx`,
+  metrics: [
+    { name: 'gbits', title: 'to the container', unit: 'Gbit/s', better: 'higher' },
+    { name: 'per_second', title: 'connections', unit: '1/s', better: 'higher' },
+  ],
+  roundsAtMost: 2,
+  from: 'host',
+  client: (addresses, settings) =>
+    steps(firstRequest(addresses), connections(addresses, settings), bulk(addresses, settings)),
+  parse: (output): Metrics => {
+    const [, rate = '', into = ''] = outputs(output);
+    return { gbits: readTcpReport(into).gbits, per_second: parseWrk(rate).per_second };
+  },
+};

@@ -17,7 +17,7 @@ import {
 } from './places/local.js';
 import type { Place } from './places/place.js';
 import type { Trial } from './report/results.js';
-import { number, tableOf, terminal } from './report/table.js';
+import { metricText, tableOf, terminal } from './report/table.js';
 import { catchInterrupts, Interrupted } from './runner/interrupt.js';
 import { planTrials } from './runner/plan.js';
 import { runTrial } from './runner/trial.js';
@@ -158,7 +158,7 @@ function outcome(trial: Trial, workload: Workload): string {
   if (trial.error !== undefined) return `FAILED: ${trial.error}`;
   return columns([workload], 'gbits', 'per_second')
     .map(({ metric }) => metric)
-    .map(({ name, title, unit }) => `${title} ${number(trial.metrics?.[name] ?? 0)} ${unit}`)
+    .map((metric) => metricText(metric, trial.metrics?.[metric.name] ?? 0))
     .join(', ');
 }
 

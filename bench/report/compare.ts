@@ -4,10 +4,11 @@
  */
 import { DRIVERS } from '../drivers/index.js';
 import type { Column } from '../workloads/index.js';
+import type { Metric } from '../workloads/workload.js';
 import type { Run, Trial } from './results.js';
 import { shownTables } from './shown.js';
 import { figure, type Spread } from './statistics.js';
-import { columnHead, number, type TextTable } from './table.js';
+import { columnHead, type TextTable, valueText } from './table.js';
 
 /** A change that small is not worth a word, however steady the figures are. */
 const UNCHANGED = 0.02;
@@ -48,14 +49,18 @@ function compareFigure(
     return old.failures.length + now.failures.length > 0 ? ['failed', 'failed', '', ''] : undefined;
   }
   if (old.value === undefined || now.value === undefined) {
-    return [text(old.value), text(now.value), '', 'only in one'];
+    return [text(metric, old.value), text(metric, now.value), '', 'only in one'];
+  }
+  if (metric.yesNo) {
+    const same = old.value.median === now.value.median;
+    return [text(metric, old.value), text(metric, now.value), '', same ? 'same' : 'changed'];
   }
   const paired = old.ratio !== undefined && now.ratio !== undefined;
   const { factor, verdict } =
     paired && old.ratio !== undefined && now.ratio !== undefined
       ? change(old.ratio, now.ratio, 'higher')
       : change(old.value, now.value, metric.better);
-  return [text(old.value), text(now.value), factor.toFixed(2), verdict];
+  return [text(metric, old.value), text(metric, now.value), factor.toFixed(2), verdict];
 }
 
 /** Ranges that overlap show no difference. */
@@ -67,8 +72,8 @@ export function change(before: Spread, after: Spread, better: 'higher' | 'lower'
   return { factor, verdict: factor > 1 ? 'faster' : 'slower' };
 }
 
-function text(value: Spread | undefined): string {
-  return value === undefined ? '-' : number(value.median);
+function text(metric: Metric, value: Spread | undefined): string {
+  return value === undefined ? '-' : valueText(metric, value.median);
 }
 
 /** What makes absolute figures incomparable. */

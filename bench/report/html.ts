@@ -54,7 +54,7 @@ ${commands(run)}
 
 async function section(run: Run, { title, columns, baseline }: ShownTable): Promise<string> {
   const charts: string[] = [];
-  for (const column of columns) {
+  for (const column of columns.filter(({ metric }) => !metric.yesNo)) {
     const bars: Bar[] = DRIVERS.filter(({ name }) =>
       run.trials.some((t) => t.driver === name && t.workload === column.workload.name),
     ).map(({ name, title: label, switches }) => ({

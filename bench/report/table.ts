@@ -85,10 +85,9 @@ export function columnHead({ title, unit }: Metric): string {
 }
 
 /** `48.1  0.98 (0.95-1.01)`: the median, and speed relative to the baseline with its range. */
-function cell({ yesNo }: Metric, { value, ratio, failures }: Figure): string {
+function cell(metric: Metric, { value, ratio, failures }: Figure): string {
   if (value === undefined) return failures.length > 0 ? 'failed' : '';
-  const { median } = value;
-  const parts = [yesNo ? (median === 1 ? 'yes' : 'no') : number(median)];
+  const parts = [valueText(metric, value.median)];
   if (ratio !== undefined) parts.push(ratioText(ratio));
   if (failures.length > 0) parts.push(`${failures.length} failed`);
   return parts.join('  ');
@@ -102,6 +101,16 @@ function ratioText(ratio: Spread): string {
 /** Small ratios keep two digits that say something. */
 function fixed(ratio: number): string {
   return ratio < 0.095 ? ratio.toPrecision(2) : ratio.toFixed(2);
+}
+
+export function valueText({ yesNo }: Metric, value: number): string {
+  if (yesNo) return value === 1 ? 'yes' : 'no';
+  return number(value);
+}
+
+/** `upload 48.1 Gbit/s`. */
+export function metricText(metric: Metric, value: number): string {
+  return [metric.title, valueText(metric, value), metric.unit].join(' ').trimEnd();
 }
 
 /** Three digits or more, thousands separated. */

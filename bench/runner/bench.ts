@@ -2,7 +2,7 @@
 import type { Driver } from '../drivers/driver.js';
 import type { Place, RunningServer } from '../places/place.js';
 import type { Run, Trial } from '../report/results.js';
-import { number } from '../report/table.js';
+import { metricText } from '../report/table.js';
 import type { Workload } from '../workloads/workload.js';
 import { describeEnvironment } from './environment.js';
 import { CommandError } from './execute.js';
@@ -149,9 +149,7 @@ function progress(trial: Trial, workload: Workload): string {
   const { metrics, error } = trial;
   const result =
     error === undefined
-      ? workload.metrics
-          .map(({ name, title, unit }) => `${title} ${number(metrics?.[name] ?? 0)} ${unit}`)
-          .join(', ')
+      ? workload.metrics.map((metric) => metricText(metric, metrics?.[metric.name] ?? 0)).join(', ')
       : `FAILED: ${error}`;
   return `round ${trial.round}  ${trial.driver}  ${trial.workload}: ${result}`;
 }

@@ -22,13 +22,13 @@ const udpReport = z.object({
   }),
 });
 
-/** Tries again while iperf3's server is still busy with the last client. Prints iperf3's JSON. */
+/** Tries again while iperf3's server is busy with the last client, or listens anew after it. Prints iperf3's JSON. */
 export function iperf3(options: string): string {
   return `
       i=0
       until out=$(iperf3 -J ${options}); do
         i=$((i + 1))
-        printf '%s\\n' "$out" | grep -q busy && [ $i -lt 8 ] || { printf '%s\\n' "$out" | grep error >&2; exit 1; }
+        printf '%s\\n' "$out" | grep -Eq 'busy|refused|reset by peer' && [ $i -lt 8 ] || { printf '%s\\n' "$out" | grep error >&2; exit 1; }
         sleep 0.5
       done
       printf '%s\\n' "$out"`;

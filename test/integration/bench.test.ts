@@ -62,6 +62,25 @@ describeOnLab('npm run bench', () => {
     expect(compared.stdout).toMatch(/upload, Gbit\/s .* same/);
   });
 
+  test('published ports, and who lets the service see its client', async () => {
+    const result = await start([
+      ...['inbound', '--rounds', '1', '--seconds', '1', '--json', file('inbound.json')],
+      ...['--drivers', 'host,sockswitch-pasta,bypass4netns,slirp4netns'],
+    ]);
+    expect(result.exitCode, result.stderr).toBe(0);
+    const { trials } = readRun(file('inbound.json'));
+    expect(trials).toHaveLength(8);
+    const seen = trials
+      .filter(({ workload }) => workload === 'inbound-remote')
+      .map(({ driver, metrics }) => [driver, metrics?.client_seen]);
+    expect(Object.fromEntries(seen)).toEqual({
+      host: 1,
+      'sockswitch-pasta': 1,
+      bypass4netns: 1,
+      slirp4netns: 0,
+    });
+  });
+
   test('Ctrl-C keeps what is done, and leaves nothing behind', async () => {
     const bench = start([
       ...['tcp-up', '--drivers', 'host,sockswitch-pasta', '--rounds', '50', '--seconds', '1'],

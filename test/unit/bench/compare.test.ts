@@ -73,6 +73,16 @@ describe('compareRuns', () => {
     ]);
   });
 
+  test('yes and no have no speed', () => {
+    const seen = (client_seen: number) => run([['inbound-remote', 'pasta', 1, { client_seen }]]);
+    expect(compareRuns(seen(0), seen(0)).rows).toEqual([
+      ['pasta', "sees the client's address", 'no', 'no', '', 'same'],
+    ]);
+    expect(compareRuns(seen(0), seen(1)).rows).toEqual([
+      ['pasta', "sees the client's address", 'no', 'yes', '', 'changed'],
+    ]);
+  });
+
   test('says what is not the same', () => {
     const after = { ...before, environment: { ...before.environment, kernel: '6.2.0' } };
     expect(compareRuns(before, after).footnotes).toEqual([

@@ -74,7 +74,8 @@ async function prepare(place: Place, published: readonly number[]): Promise<Prep
   };
 }
 
-function seccompProfile(listenerPath: string): object {
+/** What it has to be told of, and allows all else; for security tests, too. */
+export function seccompProfile(listenerPath: string): object {
   return {
     defaultAction: 'SCMP_ACT_ALLOW',
     architectures: ARCHITECTURES[process.arch] ?? [],

@@ -72,7 +72,7 @@ describeOnLab('npm run bench', () => {
     expect(trials).toHaveLength(8);
     const seen = trials
       .filter(({ workload }) => workload === 'inbound-remote')
-      .map(({ driver, metrics }) => [driver, metrics?.client_seen]);
+      .map(({ driver, metrics: { client_seen } = {} }) => [driver, client_seen]);
     expect(Object.fromEntries(seen)).toEqual({
       host: 1,
       'sockswitch-pasta': 1,

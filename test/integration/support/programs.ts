@@ -1,16 +1,15 @@
 /** Small programs that several tests run in containers. */
 
-/** One UDP datagram to ADDRESS PORT; prints the answer. */
-export const UDP_ECHO = [
-  'python3',
-  '-c',
-  `
+/** Asks again until there is an answer, since datagrams may be lost. */
+function udpEcho(prepare: string, send: (datagram: string) => string): readonly string[] {
+  const script = `
 import socket, sys
 address, port = sys.argv[1], int(sys.argv[2])
 s = socket.socket(socket.AF_INET6 if ':' in address else socket.AF_INET, socket.SOCK_DGRAM)
 s.settimeout(2)
+${prepare}
 for attempt in range(10):
-    s.sendto(b'marco %d' % attempt, (address, port))
+    ${send("b'marco %d' % attempt")}
     try:
         print(s.recv(100).split()[0].decode())
         break
@@ -18,30 +17,18 @@ for attempt in range(10):
         pass
 else:
     sys.exit('no answer')
-`,
-] as const;
+`;
+  return ['python3', '-c', script];
+}
+
+/** One UDP datagram to ADDRESS PORT; prints the answer. */
+export const UDP_ECHO = udpEcho('', (datagram) => `s.sendto(${datagram}, (address, port))`);
 
 /** The same over a connected UDP socket: its connect is trapped. */
-export const UDP_CONNECTED = [
-  'python3',
-  '-c',
-  `
-import socket, sys
-address, port = sys.argv[1], int(sys.argv[2])
-s = socket.socket(socket.AF_INET6 if ':' in address else socket.AF_INET, socket.SOCK_DGRAM)
-s.settimeout(2)
-s.connect((address, port))
-for attempt in range(10):
-    s.send(b'marco %d' % attempt)
-    try:
-        print(s.recv(100).split()[0].decode())
-        break
-    except TimeoutError:
-        pass
-else:
-    sys.exit('no answer')
-`,
-] as const;
+export const UDP_CONNECTED = udpEcho(
+  's.connect((address, port))',
+  (datagram) => `s.send(${datagram})`,
+);
 
 /** A blocking TCP connect to ADDRESS PORT; prints "connected" or the error's name. */
 export const TCP_CONNECT = [

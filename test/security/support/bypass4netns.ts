@@ -3,6 +3,7 @@
  * seccomp profile that reports to it. Its ignore list is the README's, but for 10.0.0.0/8, which here holds the whole lab:
  * slirp4netns's own 10.0.2.0/24 stands for it. With runc, because with crun it ends itself at the first `podman exec`.
  */
+import { seccompProfile } from '../../../bench/drivers/bypass4netns.js';
 import { host1, type Result } from '../../integration/support/lab.js';
 import type { Attack } from '../catalogue.js';
 import { afterNetworkIsUp, attackCommand, PATIENCE_MS, VOLUME } from './stage.js';
@@ -10,23 +11,7 @@ import { afterNetworkIsUp, attackCommand, PATIENCE_MS, VOLUME } from './stage.js
 /** It is slow, and needs no more. */
 const TRIES = 10_000;
 const IGNORE = '127.0.0.0/8,10.0.2.0/24,auto';
-const CALLS = [
-  'bind',
-  'close',
-  'connect',
-  'setsockopt',
-  'fcntl',
-  '_exit',
-  'exit_group',
-  'getpeername',
-];
-
-const profile = JSON.stringify({
-  defaultAction: 'SCMP_ACT_ALLOW',
-  architectures: ['SCMP_ARCH_X86_64', 'SCMP_ARCH_X86', 'SCMP_ARCH_X32'],
-  listenerPath: 'LISTENER',
-  syscalls: [{ names: CALLS, action: 'SCMP_ACT_NOTIFY' }],
-});
+const profile = JSON.stringify(seccompProfile('LISTENER'));
 
 const SCRIPT = `
 socket=$(mktemp -u "$XDG_RUNTIME_DIR/b4n-XXXXXX")

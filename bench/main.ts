@@ -24,6 +24,7 @@ import { checkWritable, writeJson, writeReport } from './report/write.js';
 import { runBench } from './runner/bench.js';
 import { CommandError } from './runner/execute.js';
 import { catchInterrupts, Interrupted } from './runner/interrupt.js';
+import { DEFAULT_ROUNDS } from './runner/plan.js';
 import {
   checkMachine,
   driversFor,
@@ -48,7 +49,6 @@ interface Options {
   readonly keep?: boolean;
 }
 
-const DEFAULT_ROUNDS = 3;
 const QUICK = { rounds: 1, seconds: 1 } as const;
 
 const [, , where, ...words] = process.argv;
@@ -70,7 +70,11 @@ const program = new Command(command)
     `what to run: ${knownWorkloads(workloadsFor(where)).join(', ')}; all, if left out`,
   )
   .option('--quick', 'one short round, without the workloads that take long; under 3 minutes')
-  .option('--rounds <n>', `how many times (default: ${DEFAULT_ROUNDS})`, positive)
+  .option(
+    '--rounds <n>',
+    `how many times (default: ${DEFAULT_ROUNDS}, fewer of what takes long)`,
+    positive,
+  )
   .option('--seconds <s>', 'length of each measurement that has one', positive)
   .option(
     '--drivers <list>',
@@ -151,7 +155,7 @@ async function bench(asked: readonly string[], options: Options): Promise<void> 
       asked: asked.length > 0 ? asked : [quick ? 'quick' : 'all'],
       workloads,
       drivers,
-      rounds: options.rounds ?? (quick ? QUICK.rounds : DEFAULT_ROUNDS),
+      rounds: options.rounds ?? (quick ? QUICK.rounds : undefined),
       seconds: options.seconds ?? (quick ? QUICK.seconds : undefined),
     };
     await runBench(place, plan, log, (run) => {

@@ -16,8 +16,9 @@ export interface RunPlan {
   readonly asked: readonly string[];
   readonly workloads: readonly Workload[];
   readonly drivers: readonly Driver[];
-  readonly rounds: number;
   /** Instead of each workload's own. */
+  readonly rounds: number | undefined;
+  /** The same for the length of a measurement. */
   readonly seconds: number | undefined;
 }
 
@@ -56,7 +57,7 @@ export async function runBench(
       complete: trials.length === planned.length,
       suites: [...plan.asked],
       drivers: plan.drivers.map(({ name }) => name),
-      rounds: plan.rounds,
+      rounds: Math.max(0, ...planned.map(({ round }) => round)),
       environment,
       trials,
     });

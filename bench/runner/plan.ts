@@ -9,15 +9,21 @@ export interface PlannedTrial {
   readonly round: number;
 }
 
+/** Of a workload that says nothing else. */
+export const DEFAULT_ROUNDS = 3;
+
+/** `rounds`: instead of each workload's own. */
 export function planTrials(
   workloads: readonly Workload[],
   drivers: readonly Driver[],
-  rounds: number,
+  rounds: number | undefined,
 ): PlannedTrial[] {
+  const roundsOf = (workload: Workload) => rounds ?? workload.rounds ?? DEFAULT_ROUNDS;
+  const last = Math.max(0, ...workloads.map(roundsOf));
   const planned: PlannedTrial[] = [];
-  for (let round = 1; round <= rounds; round++) {
+  for (let round = 1; round <= last; round++) {
     for (const [index, workload] of workloads.entries()) {
-      if (round > (workload.roundsAtMost ?? rounds)) continue;
+      if (round > roundsOf(workload)) continue;
       for (const driver of rotate(suitable(workload, drivers), round - 1 + index)) {
         planned.push({ workload, driver, round });
       }

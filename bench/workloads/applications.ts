@@ -48,7 +48,7 @@ function application({ connections, ...rest }: Application): ScriptWorkload {
     ...rest,
     kind: 'script',
     baseline: 'host',
-    roundsAtMost: 2,
+    rounds: 2,
     // A reference for the network, not for applications, and not as sysctls.
     suits: ({ needsRoot }) => needsRoot !== 'settings',
     switchedAtLeast: () => connections,

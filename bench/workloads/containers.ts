@@ -20,6 +20,7 @@ export const start: OutsideWorkload = {
   metrics: [{ name: 'ms', title: 'start and end', unit: 'ms', better: 'lower' }],
   baseline: 'host',
   seconds: 0,
+  rounds: 2,
   suits: notTuned,
   measure: measureStart,
 };
@@ -64,7 +65,7 @@ export const memory: OutsideWorkload = {
   })),
   baseline: 'host',
   seconds: 0,
-  roundsAtMost: 1,
+  rounds: 1,
   suits: notTuned,
   needs: { memoryMiB: NEEDED_MIB },
   measure: measureMemory,

@@ -18,6 +18,7 @@ const COMMON = {
   kind: 'inbound',
   baseline: 'host',
   seconds: 2,
+  rounds: 2,
   needs: { lab: true },
   suits: notTuned,
   ports: [HTTP_PORT, IPERF_PORT],
@@ -115,7 +116,6 @@ export const inboundHost: InboundWorkload = {
     { name: 'gbits', title: 'to the container', unit: 'Gbit/s', better: 'higher' },
     { name: 'per_second', title: 'connections', unit: '1/s', better: 'higher' },
   ],
-  roundsAtMost: 2,
   from: 'host',
   client: (addresses, settings) =>
     steps(firstRequest(addresses), connections(addresses, settings), bulk(addresses, settings)),

@@ -49,6 +49,7 @@ function tcp(direction: 'up' | 'down', streams: number): ScriptWorkload {
     ],
     baseline: 'host',
     seconds: several ? 2 : 3,
+    ...(several ? { rounds: 2 } : {}),
     needs: { server: 'iperf3' },
     script: (place, { seconds }) =>
       withCpu(iperf3(`-c ${place.server} -t ${seconds} -O ${WARM_UP_SECONDS}${options}`)),
@@ -89,7 +90,7 @@ export const udp: ScriptWorkload = {
   ],
   baseline: 'host',
   seconds: 2,
-  roundsAtMost: 2,
+  rounds: 2,
   needs: { server: 'iperf3' },
   server: {
     name: 'iperf3',

@@ -23,7 +23,7 @@ export const vxlan: ScriptWorkload = {
   metrics: [{ name: 'gbits', title: 'through VXLAN', unit: 'Gbit/s', better: 'higher' }],
   baseline: 'unaccelerated',
   seconds: 2,
-  roundsAtMost: 2,
+  rounds: 2,
   needs: { lab: true },
   suits: ({ ownNetwork }) => ownNetwork,
   podmanArgs: ['--cap-add=NET_ADMIN', `--publish=${PORT}:${PORT}/udp`],

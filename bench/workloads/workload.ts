@@ -44,8 +44,8 @@ interface Common {
   readonly baseline: 'host' | 'unaccelerated';
   /** How long a measurement lasts unless the user says otherwise; 0: it takes the time it takes. */
   readonly seconds: number;
-  /** For what takes long: no more rounds than this. */
-  readonly roundsAtMost?: number;
+  /** How many rounds unless the user says otherwise, for what takes long; else DEFAULT_ROUNDS. */
+  readonly rounds?: number;
   readonly needs?: Needs;
   /** On which drivers it makes sense; all, where this is left out. */
   suits?(driver: Driver): boolean;

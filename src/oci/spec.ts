@@ -14,7 +14,9 @@ import { parseSeccomp, printSeccomp, type Seccomp } from './seccomp-types.js';
 const specView = z.object({
   annotations: z.record(z.string(), z.string()).nullish(),
   hostname: z.string().nullish(),
-  mounts: z.array(z.object({ source: z.string().nullish() })).nullish(),
+  mounts: z
+    .array(z.object({ destination: z.string().nullish(), source: z.string().nullish() }))
+    .nullish(),
   linux: z
     .object({
       cgroupsPath: z.string().nullish(),
@@ -138,11 +140,21 @@ function readSeccomp(text: string): Seccomp {
   }
 }
 
-/** Podman's id: the spec has no field for it, but the paths in it hold it. */
+/**
+ * Podman's id: the spec has no field for it, but the paths in it hold it. In a pod they hold the pod's id, and that of
+ * its first container, too: a cgroup's path ends with the container's own, and some files are never shared.
+ */
 function containerId(spec: SpecView): string | undefined {
-  const places = [spec.linux?.cgroupsPath, ...(spec.mounts ?? []).map((mount) => mount.source)];
+  const sourceOf = (destination: string) =>
+    spec.mounts?.find((mount) => mount.destination === destination)?.source;
+  const places = [
+    spec.linux?.cgroupsPath,
+    sourceOf('/run/.containerenv'),
+    sourceOf('/etc/hostname'),
+    ...(spec.mounts ?? []).map((mount) => mount.source),
+  ];
   for (const place of places) {
-    const id = /(?:^|[^0-9a-f])([0-9a-f]{64})(?:[^0-9a-f]|$)/.exec(place ?? '')?.[1];
+    const id = place?.match(/(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])/g)?.at(-1);
     if (id !== undefined) return id;
   }
   return spec.hostname ?? undefined;

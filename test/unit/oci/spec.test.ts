@@ -9,6 +9,7 @@ const OPTIONS = {
   machine: 'x64',
 };
 const ID = '0123456789abcdef'.repeat(4);
+const POD = 'fedcba9876543210'.repeat(4);
 const REST = `"process":{"rlimits":[{"type":"RLIMIT_CORE","hard":18446744073709551615,"soft":1e3}]} , "hostname": "web\\u0021"`;
 const NETWORK = `"namespaces":[{"type":"pid"},{"type":"network","path":"/run/netns/x"}]`;
 
@@ -125,8 +126,22 @@ test.each([
 test.each([
   [`"cgroupsPath":"user.slice:libpod:${ID}"`, ID],
   [`"cgroupsPath":"/libpod_parent/libpod-${ID}"`, ID],
+  [`"cgroupsPath":"user-libpod_pod_${POD}.slice:libpod:${ID}"`, ID],
   [`"cgroupsPath":"/x/${ID}0"`, 'web!'],
   [NETWORK, 'web!'],
 ])('the container is told by %s', (linux, id) => {
   expect(processSpec(spec({ 'sockswitch/x': '' }, linux), OPTIONS).container).toBe(id);
+});
+
+test("the container is told by its own files, not by those of the pod's first one", () => {
+  const file = (destination: string, id: string) => ({
+    destination,
+    source: `/run/overlay-containers/${id}/userdata${destination}`,
+  });
+  const mounts = [file('/etc/hosts', POD), file('/run/.containerenv', ID)];
+  const text = spec({ 'sockswitch/x': '' }, NETWORK).replace(
+    '{',
+    `{"mounts":${JSON.stringify(mounts)},`,
+  );
+  expect(processSpec(text, OPTIONS).container).toBe(ID);
 });

@@ -14,9 +14,16 @@ const CONFIG = '.config/sockswitch/config.toml';
 const CALLS = ['bind', 'close', 'connect', 'setsockopt', 'fcntl', 'exit_group', 'getpeername'];
 
 async function api(method: string, path: string, body?: object) {
+  return send(method, path, body === undefined ? undefined : JSON.stringify(body));
+}
+
+/** Any body. */
+async function send(method: string, path: string, stdin?: string) {
+  const data = stdin === undefined ? '' : '--data-binary @-';
   const { stdout } = await host1.sh(
-    `curl -sS --unix-socket "${SOCKET}" -X "$1" \${3:+--data "$3"} -w '\\n%{http_code}' "http://x$2"`,
-    [method, path, ...(body === undefined ? [] : [JSON.stringify(body)])],
+    `curl -sS --unix-socket "${SOCKET}" -X "$1" ${data} -w '\\n%{http_code}' "http://x$2"`,
+    [method, path],
+    stdin === undefined ? {} : { stdin },
   );
   const lines = stdout.split('\n');
   const status = Number(lines.pop());
@@ -105,10 +112,56 @@ describeOnLab('the API of bypass4netnsd', () => {
     expect((await api('GET', '/v1/bypass')).answer).not.toContainEqual(listed);
   });
 
-  test('what cannot be is said in its form', async () => {
-    const bad = { id: 'x', socketPath: `${runtime}/x.sock`, portMapping: [{ protos: ['tcp'] }] };
-    const { status, answer } = await api('POST', '/v1/bypass', bad);
-    expect(status).toBe(400);
-    expect(answer.message).toContain('portMapping');
+  const port = { protos: ['tcp'], parentPort: 8071, childPort: 80 };
+  const whole = () => ({ id: 'x', socketPath: `${runtime}/x.sock`, portMapping: [port] });
+  test.each<[string, () => string, RegExp]>([
+    ['no body', () => '', /./],
+    ['no JSON', () => '{"id": "x", ', /not JSON/],
+    ['no object', () => '[]', /object/],
+    ['no id', () => JSON.stringify({ ...whole(), id: undefined }), /id/],
+    ['an id that is a path', () => JSON.stringify({ ...whole(), id: '../x' }), /id/],
+    ['no socketPath', () => JSON.stringify({ ...whole(), socketPath: undefined }), /socketPath/],
+    [
+      'a mapping without ports',
+      () => JSON.stringify({ ...whole(), portMapping: [port, { protos: ['tcp'] }] }),
+      /portMapping/,
+    ],
+    [
+      'a protocol that nobody knows',
+      () => JSON.stringify({ ...whole(), portMapping: [port, { ...port, protos: ['sctp'] }] }),
+      /portMapping/,
+    ],
+    ['a port twice', () => JSON.stringify({ ...whole(), portMapping: [port, port] }), /twice/],
+    [
+      'a port that is not to be had',
+      () =>
+        JSON.stringify({
+          ...whole(),
+          portMapping: [port, { ...port, parentPort: 80, childPort: 81 }],
+        }),
+      /below 1024/,
+    ],
+    [
+      'a socketPath that is taken by a directory',
+      () => JSON.stringify({ ...whole(), socketPath: runtime }),
+      /./,
+    ],
+    [
+      'more than anybody needs',
+      () => JSON.stringify({ ...whole(), ignoreSubnets: Array(200_000).fill('10.0.0.0/8') }),
+      /too large/,
+    ],
+  ])('%s is refused in its form, and leaves nothing behind', async (_, body, message) => {
+    const { status, answer } = await send('POST', '/v1/bypass', body());
+    expect([400, 413]).toContain(status);
+    expect(answer).toEqual({ message: expect.stringMatching(message) });
+    expect((await api('GET', '/v1/bypass')).answer).toEqual([]);
+    expect(await canBind(8071), 'the port is free').toBe(true);
+    expect((await host1.sh(`test -L "$1"`, [`${runtime}/x.sock`])).status).toBe(1);
   });
 });
+
+async function canBind(port: number): Promise<boolean> {
+  const script = "import socket, sys; socket.socket().bind(('', int(sys.argv[1])))";
+  return (await host1.run(['python3', '-c', script, String(port)])).status === 0;
+}

@@ -176,6 +176,25 @@ describeOnLab('published ports', () => {
     await container.remove();
   });
 
+  test.each(['0.0.0.0', '::'])('an MPTCP listener on %s', async (address) => {
+    const annotations = publish('8097:97 127.0.0.1:8098:98');
+    const container = await startContainer({ annotations });
+    for (const port of ['97', '98']) {
+      const command = shell(service('tcp', address, port, 'mptcp'));
+      await container.serve(command, 'grep -q listening /tmp/server.log');
+    }
+    expect(await ask(remote, 'tcp', HOST1.v4, 8097)).toMatch(/^10\.77\.0\.1(00)?$/);
+    expect(await ask(host2, 'tcp', HOST1.v4, 8097)).toBe(HOST2.v4);
+    expect(await ask(host1, 'tcp', '127.0.0.1', 8097)).toBe(HOST1.v4);
+    expect(await ask(container, 'tcp', '127.0.0.1', 97)).toBe(HOST1.v4);
+    expect(await ask(host1, 'tcp', '127.0.0.1', 8098), 'relayed').toBe(await addressOf(container));
+    expect((await container.counters())?.reasons).toMatchObject({
+      published: 1,
+      'published-relayed': 1,
+    });
+    await container.remove();
+  });
+
   test('what is not published stays in the container', async () => {
     const container = await startContainer({ annotations: publish('8084:84 8085:85/udp') });
     for (const [kind, address, port] of [
@@ -303,17 +322,24 @@ describeOnLab('a start that cannot have its ports fails, and leaves nothing behi
   test.each([
     ['8080', 'HOSTPORT'],
     ['0:80', '"0" is no host port'],
+    ['65536:80', '"65536" is no host port'],
+    ['8080:0', '"0" is no container port'],
     ['80:65536', '"65536" is no container port'],
     ['8080:80/sctp', '"sctp" is not known'],
     ['8000-8001:80', 'different lengths'],
+    ['8080:80 8080:80', 'container port 80/tcp twice'],
     ['8080:80 8080:81', 'host port 8080/tcp twice'],
     ['8080:80 8081:80', 'container port 80/tcp twice'],
+    ['8000-8010:1-11 8005-8015:21-31', 'host port 8005/tcp twice'],
+    ['8000-8010:1-11 127.0.0.1:8005:99', 'host port 8005/tcp twice'],
     ['10000-14999:10000-14999', 'more than 1000 ports'],
-    ['8090:90 80:80', 'host port 80/tcp is below 1024'],
-    ['8090:90 10.77.0.12:8091:91', '10.77.0.12 is no address of this host'],
-  ])('%s', async (list, message) => {
-    expect(await refused(list)).toContain(message);
-    expect(await hostPortIsFree(8090)).toBe(true);
+    ['80:80', 'host port 80/tcp is below 1024'],
+    ['10.77.0.12:8091:91', '10.77.0.12 is no address of this host'],
+  ])('8090:90 %s', async (list, message) => {
+    const before = await keptDescriptors();
+    expect(await refused(`8090:90 ${list}`)).toContain(message);
+    expect(await reserved(8090)).toBe(false);
+    expect(await keptDescriptors()).toBe(before);
   });
 
   test('a port that a program of the host has, by name', async () => {
@@ -323,7 +349,7 @@ describeOnLab('a start that cannot have its ports fails, and leaves nothing behi
     );
     const message = await refused('8090:90 8092:92');
     expect(message).toMatch(/host port 8092\/tcp is taken by python3 \(pid \d+\)/);
-    expect(await hostPortIsFree(8090)).toBe(true);
+    expect(await reserved(8090)).toBe(false);
     await server.stop();
   });
 
@@ -344,14 +370,49 @@ describeOnLab('a start that cannot have its ports fails, and leaves nothing behi
   });
 
   test('as many as there may be, and all of them are free afterwards', async () => {
-    const held = async () =>
-      Number(await host1.output(['sh', '-c', 'ls /proc/$(pgrep -n sockswitch-keep)/fd | wc -l']));
-    const before = await held();
+    const before = await keptDescriptors();
     const container = await startContainer({ annotations: publish('10000-10999:10000-10999') });
-    expect(await held()).toBeGreaterThanOrEqual(before + 1000);
+    expect(await keptDescriptors()).toBeGreaterThanOrEqual(before + 1000);
     await container.remove();
     await eventually('the keeper to let go', async () =>
-      (await held()) <= before ? true : undefined,
+      (await keptDescriptors()) <= before ? true : undefined,
+    );
+  });
+
+  test.each([
+    ['podman rm -f', 'podman rm -f -t 0 "$1"'],
+    ['podman kill', 'podman kill -s KILL "$1"; podman rm -f -t 0 "$1"'],
+    ['SIGKILL from outside', 'kill -KILL "$(podman inspect --format "{{.State.Pid}}" "$1")"'],
+    ['podman stop', 'podman stop -t 0 "$1"'],
+  ])('a container that ends by %s, while it serves', async (_, end) => {
+    const before = await keptDescriptors();
+    const annotations = publish('8099:99 8099:99/udp');
+    const container = await startContainer({
+      annotations,
+      command: service('tcp', '0.0.0.0', '99'),
+    });
+    await listening(container);
+    expect(await ask(host2, 'tcp', HOST1.v4, 8099)).toBe(HOST2.v4);
+    expect((await host1.sh(end, [container.id])).status).toBe(0);
+    await eventually('the ports to be free', async () =>
+      (await hostPortIsFree(8099)) && !(await reserved(8099)) ? true : undefined,
+    );
+    await eventually('the keeper to let go', async () =>
+      (await keptDescriptors()) <= before ? true : undefined,
+    );
+    await container.remove();
+  });
+
+  test('a container that was made ready and never started', async () => {
+    const annotations = publish('8096:96');
+    const words = Object.entries(annotations).flatMap(([k, v]) => ['--annotation', `${k}=${v}`]);
+    const create = ['podman', 'create', '--network', 'pasta', ...words, 'localhost/tiny', 'true'];
+    const id = (await host1.output(create)).trim();
+    await host1.output(['podman', 'init', id]);
+    expect(await reserved(8096)).toBe(true);
+    await host1.output(['podman', 'rm', '-f', id]);
+    await eventually('the port to be free', async () =>
+      (await reserved(8096)) ? undefined : true,
     );
   });
 
@@ -377,6 +438,12 @@ try:
 except OSError as error:
     print(errno.errorcode[error.errno])
 `;
+
+/** How many descriptors the keeper has: reservations and listeners. */
+async function keptDescriptors(): Promise<number> {
+  const count = 'ls /proc/$(pgrep -n sockswitch-keep)/fd | wc -l';
+  return Number(await host1.output(['sh', '-c', count]));
+}
 
 /** Whether the port cannot be bound. */
 async function reserved(port: number): Promise<boolean> {

@@ -1,13 +1,15 @@
 """A service that tells each client who it is. Arguments: KIND ADDRESS PORT [OPTION...].
 
-KIND: tcp, udp. Options: reuseport (a worker that shares the port), once (ends after one client).
+KIND: tcp, udp. Options: reuseport (a worker that shares the port), once (ends after one client), mptcp (as Go's
+listeners since 1.24).
 Prints "listening", or the name of the error.
 """
 import errno, socket, sys
 
 kind, address, port, *options = sys.argv[1:]
 family = socket.AF_INET6 if ':' in address else socket.AF_INET
-sock = socket.socket(family, socket.SOCK_STREAM if kind == 'tcp' else socket.SOCK_DGRAM)
+protocol = 262 if 'mptcp' in options else 0
+sock = socket.socket(family, socket.SOCK_STREAM if kind == 'tcp' else socket.SOCK_DGRAM, protocol)
 if 'reuseport' in options:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 try:

@@ -71,9 +71,10 @@ inline constexpr std::uint32_t kArchArm = 0x40000028;
 inline constexpr std::int32_t kX32Bit = 0x40000000;  // in `nr` of x32 calls
 
 // --- sockets ---
-inline constexpr int kSoBindToIfindex = 62;  // 5.0
-inline constexpr int kSoNetnsCookie = 71;    // 5.14
-inline constexpr int kSoBufLock = 72;        // 5.14
+inline constexpr int kSoBindToIfindex = 62;      // 5.0
+inline constexpr int kIpBindAddressNoPort = 24;  // 4.2
+inline constexpr int kSoNetnsCookie = 71;        // 5.14
+inline constexpr int kSoBufLock = 72;            // 5.14
 
 // --- pidfd ---
 inline constexpr unsigned kPidfdThread = 0200;  // 6.9 (O_EXCL): a pidfd for a thread, not its group

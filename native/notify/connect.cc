@@ -3,6 +3,7 @@
 //   address is no IPv4/IPv6 one        the kernel's (AF_UNIX, netlink, malformed, unreadable)
 //   not a TCP socket of the container  the kernel's, on the fallback network
 //   a host socket                      one of ours: see `reconnect`
+//   a neighbour's published port       a host socket, connected to the neighbour's on the host
 //   destination judged "fallback"      the kernel's, on the container's own socket
 //   otherwise                          a host socket is made, starts to connect, and takes the
 //   number
@@ -23,6 +24,7 @@
 
 #include "kernel/syscalls.h"
 #include "notify/target.h"
+#include "publish/relay.h"
 #include "switch/host_socket.h"
 #include "switch/replace.h"
 
@@ -76,6 +78,20 @@ Outcome deliver(Context& context, const Target& target, int host_socket, bool bl
   return Outcome::kSwitched;
 }
 
+// A connected host socket for a neighbour's service; its state, for `deliver`, is EINPROGRESS. None
+// if that cannot be: the container's network leads there, too.
+UniqueFd connect_to_neighbour(Context& context, const Target& target, const Shortcut& shortcut) {
+  MadeSocket made = make_host_socket(context, target.socket.get(), target.identity, false,
+                                     shortcut.outlet.device);
+  if (!made.fd) {
+    context.detail = made.detail;
+    return {};
+  }
+  if (shortcut.connect(made.fd.get(), target.identity.domain)) return std::move(made.fd);
+  context.detail = shortcut.text() + " does not answer";
+  return {};
+}
+
 // Gives the call back to the kernel, which executes it on the container's own socket; a call on a
 // host socket ends here with `error`.
 Outcome leave(Context& context, const Target& target, Outcome outcome, int error) {
@@ -83,8 +99,15 @@ Outcome leave(Context& context, const Target& target, Outcome outcome, int error
   return context.notify.fail(target.id, error) ? outcome : Outcome::kCallerGone;
 }
 
+// Where a host socket is to connect to: by `device` to the address that the caller gave, or to a
+// neighbour's service.
+struct Way {
+  int device = 0;
+  const Shortcut* shortcut = nullptr;
+};
+
 Outcome switch_socket(Context& context, Target& target, const SocketAddress& address,
-                      const Destination& to, int device) {
+                      const Destination& to, const Way& way) {
   auto flags = target.caller.flags(target.number);
   if (!flags) return leave(context, target, Outcome::kCallerGone, EBADF);
   bool blocking = !flags->non_blocking;
@@ -99,9 +122,13 @@ Outcome switch_socket(Context& context, Target& target, const SocketAddress& add
     host_socket = std::move(kept.fd);
     state = kept.state;
   }
+  if (!host_socket && way.shortcut) {
+    host_socket = connect_to_neighbour(context, target, *way.shortcut);
+    if (!host_socket) return pass(context, target.id, Outcome::kNeighbourRelayed);
+  }
   if (!host_socket) {
     MadeSocket made = make_host_socket(context, target.socket.get(), target.identity,
-                                       target.of_host(context), device);
+                                       target.of_host(context), way.device);
     if (!made.fd) {
       context.detail = made.detail;
       return leave(context, target, made.outcome, ENETUNREACH);
@@ -157,13 +184,27 @@ Outcome reconnect(Context& context, Target& target, const SocketAddress& address
   }
   RouteDecision decision = judge(*to, context.policy, *context.container.view);
   if (decision.outcome == Outcome::kSwitched) {
-    return switch_socket(context, target, address, *to, decision.device);
+    return switch_socket(context, target, address, *to, {.device = decision.device});
   }
   if (!switch_back(context, target)) {
     context.notify.fail(target.id, ENETUNREACH);
     return Outcome::kInternal;
   }
   return pass(context, target.id, decision.outcome);
+}
+
+// A destination on a Podman network.
+Outcome connect_on_podman_network(Context& context, Target& target, const SocketAddress& address,
+                                  const Destination& to) {
+  auto found = context.host.relay.neighbours().find(to, *context.container.view);
+  if (!found.published) return pass(context, target.id, Outcome::kPodmanNetwork);
+  if (found.shortcut && !target.identity.bound) {
+    Outcome outcome = switch_socket(context, target, address, to, {.shortcut = &*found.shortcut});
+    return outcome == Outcome::kSwitched ? Outcome::kNeighbour : outcome;
+  }
+  context.detail += ": ";
+  context.detail += found.shortcut ? "bound, or used before" : found.why;
+  return pass(context, target.id, Outcome::kNeighbourRelayed);
 }
 
 }  // namespace
@@ -202,6 +243,9 @@ Outcome handle_connect(Context& context, const abi::SeccompNotif& notification,
   }
   if (!to) return pass(context, id, Outcome::kDisconnect);
   RouteDecision decision = judge(*to, context.policy, *context.container.view);
+  if (decision.outcome == Outcome::kPodmanNetwork) {
+    return connect_on_podman_network(context, *target, address, *to);
+  }
   if (decision.outcome != Outcome::kSwitched) return pass(context, id, decision.outcome);
   // A TCP socket without a local port has never connected, nor listened, nor been bound: it is
   // fresh.
@@ -209,7 +253,7 @@ Outcome handle_connect(Context& context, const abi::SeccompNotif& notification,
     bool closed = is_closed(target->socket.get());
     return pass(context, id, closed ? Outcome::kBound : Outcome::kNotFresh);
   }
-  return switch_socket(context, *target, address, *to, decision.device);
+  return switch_socket(context, *target, address, *to, {.device = decision.device});
 }
 
 }  // namespace sockswitch

@@ -90,11 +90,26 @@ RouteDecision Engine::explain(std::uint64_t number, const Destination& to, std::
     return {Outcome::kInternal, 0};
   }
   RouteDecision decision = judge(to, *found.policy(), *network->view, &detail);
+  if (decision.outcome == Outcome::kPodmanNetwork) {
+    decision = explain_neighbour(to, *network->view, detail);
+  }
   char name[IF_NAMESIZE] = "";
   if (decision.device != 0 && ::if_indextoname(static_cast<unsigned>(decision.device), name)) {
     device = name;
   }
   return decision;
+}
+
+RouteDecision Engine::explain_neighbour(const Destination& to, NetworkView& from,
+                                        std::string& detail) const {
+  auto neighbour = relay_.neighbours().find(to, from);
+  if (!neighbour.published) return {Outcome::kPodmanNetwork, 0};
+  if (!neighbour.shortcut) {
+    detail += ", " + neighbour.why;
+    return {Outcome::kNeighbourRelayed, 0};
+  }
+  detail += ", published as " + neighbour.shortcut->text();
+  return {Outcome::kNeighbour, neighbour.shortcut->outlet.device};
 }
 
 Engine::Reservation Engine::reserve(const Mapping& mapping) {

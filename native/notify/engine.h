@@ -61,6 +61,8 @@ class Engine {
   };
   // Throws std::out_of_range naming the number.
   const Listener& listener(std::uint64_t number) const;
+  RouteDecision explain_neighbour(const Destination& to, NetworkView& from,
+                                  std::string& detail) const;
   std::shared_ptr<ContainerState> container(const std::string& key);
   void bury(Entry entry);
 
@@ -71,7 +73,7 @@ class Engine {
   HostNetwork network_;
   NetworkViews views_;
   OptionBaselines fresh_;
-  Relay relay_;
+  mutable Relay relay_;  // `explain` may have it try a way
   Host host_;
 
   // Control calls come from one thread; the lock is for `explain` and `counters` from elsewhere.

@@ -118,6 +118,13 @@ RouteDecision NetworkView::decide(const Address& destination) {
   return decision;
 }
 
+bool NetworkView::is_on_link(const Address& destination) {
+  std::lock_guard lock(mutex_);
+  std::optional<Route> route;
+  control_.run([&] { route = routes_.lookup(destination); });
+  return usable(route) && !route->has_gateway;
+}
+
 RouteDecision NetworkView::explain(const Address& destination, std::string& detail) {
   std::lock_guard lock(mutex_);
   return resolve(destination, &detail);

@@ -69,6 +69,10 @@ class NetworkView {
   NetworkView& operator=(const NetworkView&) = delete;
 
   std::uint64_t cookie() const { return cookie_; }
+  // Another one as soon as routes, rules, links or addresses have changed in it.
+  std::uint64_t generation() const { return generation_.load(std::memory_order_acquire); }
+  // Whether a destination is on one of its links, behind no gateway.
+  bool is_on_link(const Address& destination);
   RouteDecision decide(const Address& destination);
   // The same, not from the cache, with the routes in words.
   RouteDecision explain(const Address& destination, std::string& detail);

@@ -7,6 +7,8 @@ const std::array<OutcomeInfo, kOutcomeCount>& outcome_table() {
   static constexpr std::array<OutcomeInfo, kOutcomeCount> kTable{{
       {Outcome::kSwitched, kSwitched, "switched", "accelerated: a socket of the host"},
       {Outcome::kPublished, kSwitched, "published", "a published port: a socket of the host"},
+      {Outcome::kNeighbour, kSwitched, "neighbour",
+       "a neighbour's published port: a socket of the host"},
       {Outcome::kOtherFamily, kPassed, "other-family",
        "not an IPv4 or IPv6 address (AF_UNIX, ...)"},
       {Outcome::kNotASocket, kPassed, "not-a-socket", "not an IPv4 or IPv6 socket"},
@@ -42,6 +44,8 @@ const std::array<OutcomeInfo, kOutcomeCount>& outcome_table() {
       {Outcome::kHostError, kFallback, "host-error", "the host could not connect"},
       {Outcome::kPublishedRelayed, kFallback, "published-relayed",
        "a published port whose clients are relayed to the container's own socket"},
+      {Outcome::kNeighbourRelayed, kFallback, "neighbour-relayed",
+       "a neighbour's published port, over Podman's network"},
       {Outcome::kPublishedOther, kFallback, "published-other-protocol",
        "the port is published with the other protocol only (tcp, udp): nothing leads to this one"},
       {Outcome::kCallerGone, kPassed, "caller-gone", "the caller went away or was interrupted"},

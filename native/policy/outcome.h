@@ -19,6 +19,7 @@ enum class OutcomeKind : std::uint8_t {
 enum class Outcome : std::uint8_t {
   kSwitched,
   kPublished,
+  kNeighbour,
   kOtherFamily,
   kNotASocket,
   kLoopback,
@@ -45,6 +46,7 @@ enum class Outcome : std::uint8_t {
   kEpoll,
   kHostError,
   kPublishedRelayed,
+  kNeighbourRelayed,
   kPublishedOther,
   kCallerGone,
   kInternal,

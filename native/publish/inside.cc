@@ -7,12 +7,14 @@
 
 namespace sockswitch {
 
+Address outside_address(int domain) {
+  return *Address::parse(domain == AF_INET ? "192.0.2.1" : "2001:db8::1");
+}
+
 Address container_address(const SocketSource& source, int domain) {
-  // Addresses for documentation (RFC 5737, RFC 3849): they take the default route.
-  const char* outside = domain == AF_INET ? "192.0.2.1" : "2001:db8::1";
   constexpr std::uint16_t kDiscard = 9;
   UniqueFd fd = source.open(domain, SOCK_DGRAM, IPPROTO_UDP);
-  SocketName to = SocketName::of(domain, *Address::parse(outside), kDiscard);
+  SocketName to = SocketName::of(domain, outside_address(domain), kDiscard);
   sockaddr_storage raw{};
   socklen_t length = sizeof raw;
   // Nothing is sent: connecting a datagram socket asks the routing table for the source address.

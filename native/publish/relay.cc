@@ -21,7 +21,8 @@ Relay::Relay(ControlThread& control)
                  for (const auto& [id, port] : tcp_) port->resume();
                  for (const auto& [id, port] : udp_) port->expire();
                }),
-      shared_{.reactor = reactor_, .max_connections = connection_limit()} {}
+      shared_{
+          .reactor = reactor_, .neighbours = neighbours_, .max_connections = connection_limit()} {}
 
 Relay::~Relay() {
   reactor_.stop();

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 
+#include "publish/neighbours.h"
 #include "publish/tcp_port.h"
 #include "publish/udp_port.h"
 
@@ -34,10 +35,14 @@ class Relay {
   // See TcpPort::share.
   void share(std::uint64_t id, bool on);
 
+  // Ways to its ports that do not pass it.
+  Neighbours& neighbours() { return neighbours_; }
+
  private:
   void run(const std::function<void()>& work);
 
   ControlThread& control_;
+  Neighbours neighbours_;
   std::map<std::uint64_t, std::unique_ptr<TcpPort>> tcp_;
   std::map<std::uint64_t, std::unique_ptr<UdpPort>> udp_;
   Reactor reactor_;

@@ -28,6 +28,7 @@
 #include <cerrno>
 
 #include "kernel/errno_error.h"
+#include "kernel/linux_abi.h"
 #include "kernel/sock_diag.h"
 #include "kernel/syscalls.h"
 #include "publish/inside.h"
@@ -39,29 +40,12 @@ constexpr int kBacklog = 4096;  // or net.core.somaxconn, if that is less
 constexpr int kAcceptedAtOnce = 64;
 // One container must not take all of the relay.
 constexpr std::size_t kMaxOfPort = 2048;
-constexpr int kIpBindAddressNoPort = 24;  // IP_BIND_ADDRESS_NO_PORT, Linux 4.2
 
 bool is_listening(int fd) { return int_option(fd, SOL_SOCKET, SO_ACCEPTCONN).value_or(0) != 0; }
 
 void switch_on(int fd, int level, int name) {
   int on = 1;
   ::setsockopt(fd, level, name, &on, sizeof on);
-}
-
-// 0, EINPROGRESS or an errno.
-int start_connect(int fd, const SocketName& to) {
-  return ::connect(fd, to.get(), to.length) == 0 ? 0 : errno;
-}
-
-using NameCall = int (*)(int, sockaddr*, socklen_t*);
-
-std::optional<std::pair<Address, std::uint16_t>> endpoint(NameCall call, int fd) {
-  sockaddr_storage raw{};
-  socklen_t length = sizeof raw;
-  if (call(fd, reinterpret_cast<sockaddr*>(&raw), &length) != 0) return {};
-  auto name = destination_of(raw, length);
-  if (!name) return {};
-  return std::pair{name->address, name->port};
 }
 
 }  // namespace
@@ -92,6 +76,7 @@ class TcpPort::Door : public Reactor::Watched {
         return pause();
       }
       if (!client) return;
+      if (owned_ && port_.answer(client.get())) continue;
       std::uint64_t generation = port_.generation_;
       port_.take(std::move(client), target_);
       if (generation != port_.generation_) return;  // the doors were closed
@@ -123,7 +108,7 @@ class TcpPort::Connection : public Reactor::Watched {
   Connection(TcpPort& port, UniqueFd client, UniqueFd service)
       : port_(port),
         generation_(port.generation_),
-        own_end_(endpoint(::getsockname, service.get())),
+        own_end_(own_endpoint(service.get())),
         stream_(std::move(client), std::move(service), port.shared_.pipes),
         key_(port.reactor().watch(*this, {stream_.client(), stream_.service()},
                                   EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)) {
@@ -184,7 +169,10 @@ TcpPort::TcpPort(RelayShared& shared, std::shared_ptr<Publication> publication,
                  UniqueFd reservation)
     : shared_(shared), publication_(std::move(publication)), reservation_(std::move(reservation)) {}
 
-TcpPort::~TcpPort() { shared_.connections -= connections_.size(); }
+TcpPort::~TcpPort() {
+  shared_.neighbours.closed(publication_->id);
+  shared_.connections -= connections_.size();
+}
 
 Reactor& TcpPort::reactor() { return shared_.reactor; }
 
@@ -231,6 +219,7 @@ void TcpPort::serve_direct(const Service& service) {
 void TcpPort::serve_inside(const Service& service) {
   view_ = service.view;
   ++generation_;
+  shared_.neighbours.closed(publication_->id);
   inside_.clear();
   open_reservation({false, service.domain, service.v6_only, service.inside});
 }
@@ -270,9 +259,11 @@ void TcpPort::open_inside(const Service& service) {
   if (::listen(fd.get(), kBacklog) != 0) throw_errno("listen", "in the container");
   Target target{true, service.domain, service.v6_only, {}};
   inside_.emplace(name, std::make_unique<Door>(*this, std::move(fd), target));
+  shared_.neighbours.opened(publication_, service);
 }
 
 void TcpPort::close_doors() {
+  shared_.neighbours.closed(publication_->id);
   // Buried, since one of them may be what is being served.
   if (front_) front_->close();
   for (auto& [name, door] : inside_) door->close();
@@ -288,10 +279,12 @@ void TcpPort::service_gone(std::uint64_t generation) {
   close_doors();
 }
 
+bool TcpPort::answer(int client) { return shared_.neighbours.answer(publication_->id, client); }
+
 void TcpPort::take(UniqueFd client, const Target& target) {
   // So that it will not hold the port when its last packets are on their way (see reserve()).
   switch_on(client.get(), SOL_SOCKET, SO_REUSEADDR);
-  auto peer = endpoint(::getpeername, client.get());
+  auto peer = peer_endpoint(client.get());
   if (target.direct && peer && outgoing_.contains(*peer)) {
     reset_on_close(client.get());
     return service_gone(generation_);
@@ -325,7 +318,7 @@ UniqueFd TcpPort::connect_direct(const Target& target) {
     int domain = outlet_->address.is_v4() ? AF_INET : AF_INET6;
     UniqueFd fd(::socket(domain, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!fd) throw_errno("socket");
-    switch_on(fd.get(), IPPROTO_IP, kIpBindAddressNoPort);
+    switch_on(fd.get(), IPPROTO_IP, abi::kIpBindAddressNoPort);
     SocketName own = SocketName::of(domain, outlet_->address, 0);
     if (::bind(fd.get(), own.get(), own.length) != 0) continue;
     int error =

@@ -5,9 +5,10 @@
 #include <memory>
 #include <optional>
 #include <set>
-#include <utility>
 
 #include "policy/network_view.h"
+#include "publish/endpoint.h"
+#include "publish/neighbours.h"
 #include "publish/publication.h"
 #include "publish/reactor.h"
 #include "publish/stream.h"
@@ -25,6 +26,7 @@ struct Service {
 // What all ports share.
 struct RelayShared {
   Reactor& reactor;
+  Neighbours& neighbours;
   PipePool pipes;
   std::size_t connections = 0;
   std::size_t max_connections = 0;
@@ -55,13 +57,14 @@ class TcpPort {
     bool v6_only = false;
     Address inside;  // as Service has it
   };
-  using Endpoint = std::pair<Address, std::uint16_t>;
 
   void open_reservation(const Target& target);
   void open_inside(const Service& service);
   void close_doors();
   // A service of generation `generation` turned out to be gone.
   void service_gone(std::uint64_t generation);
+  // Whether a client from inside was none (see Neighbours).
+  bool answer(int client);
   void take(UniqueFd client, const Target& target);
   UniqueFd connect_direct(const Target& target);
   UniqueFd connect_inside(const Target& target);

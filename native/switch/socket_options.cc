@@ -33,10 +33,9 @@ constexpr std::uint8_t kInt = sizeof(int);
 
 // Numbers that glibc's headers may lack, with the kernel that brought them.
 constexpr int kIpMinTtl = 21;
-constexpr int kIpBindAddressNoPort = 24;  // 4.2
-constexpr int kIpUnicastIf = 50;          // 3.4
-constexpr int kIpLocalPortRange = 51;     // 6.3
-constexpr int kIpv6MinHopCount = 73;      // 4.? RFC 5082
+constexpr int kIpUnicastIf = 50;       // 3.4
+constexpr int kIpLocalPortRange = 51;  // 6.3
+constexpr int kIpv6MinHopCount = 73;   // 4.? RFC 5082
 constexpr int kIpv6AddrPreferences = 72;
 constexpr int kIpv6Transparent = 75;
 constexpr int kIpv6UnicastIf = 76;
@@ -97,7 +96,7 @@ constexpr Option kCommon[] = {
     {IPPROTO_IP, IP_RECVERR, Carry::kSet, kInt, "IP_RECVERR"},
     {IPPROTO_IP, kIpMinTtl, Carry::kSet, kInt, "IP_MINTTL"},
     {IPPROTO_IP, IP_FREEBIND, Carry::kSet, kInt, "IP_FREEBIND"},
-    {IPPROTO_IP, kIpBindAddressNoPort, Carry::kSet, kInt, "IP_BIND_ADDRESS_NO_PORT"},
+    {IPPROTO_IP, abi::kIpBindAddressNoPort, Carry::kSet, kInt, "IP_BIND_ADDRESS_NO_PORT"},
     {IPPROTO_IP, kIpLocalPortRange, Carry::kSet, kInt, "IP_LOCAL_PORT_RANGE"},
     {IPPROTO_IP, IP_TRANSPARENT, Carry::kRefuse, kInt, "IP_TRANSPARENT"},
     {IPPROTO_IP, kIpUnicastIf, Carry::kRefuse, kInt, "IP_UNICAST_IF"},

@@ -41,7 +41,7 @@ export interface ReservedPort {
   readonly fd: number;
 }
 
-/** What the data plane tells about one destination, without touching it. */
+/** What the data plane tells about one destination, without touching it (but for neighbours' published ports: it tries the way). */
 export interface Verdict {
   readonly outcome: Outcome;
   /** The rule's detail: the matching prefix, the container's or the host's route, a device's name. */

@@ -4,7 +4,7 @@
  *
  * One container makes new connections all the time (wrk, a connection a request, so that kills fall into the
  * middle of calls), has a long download open, and connects by hand to find the longest wait. Another one
- * serves a port that Podman publishes, and is asked all the time, too.
+ * serves a published port, and is asked all the time, too.
  */
 import { expect, test } from 'vitest';
 import { z } from 'zod';
@@ -71,8 +71,8 @@ describeOnLab('under load', () => {
     timeout: 600_000,
   }, async () => {
     const client = await startContainer({ annotations: ENABLED });
-    const args = ['-p', '8090:8080'];
-    const server = await startContainer({ annotations: ENABLED, args });
+    const published = { ...ENABLED, 'sockswitch/publish': '8090:8080' };
+    const server = await startContainer({ annotations: published });
     const serve = `mkdir /tmp/www && printf served >/tmp/www/index.html && cd /tmp/www && exec python3 -m http.server 8080`;
     await server.serve(serve, listens(8080));
 

@@ -56,9 +56,9 @@ export async function stopDaemon(client: ControlClient, keeperToo: boolean): Pro
   if (await serviceIsActive()) await systemctl('stop', 'sockswitch.service');
   else await client.stop();
   const { controlSocket } = runtimePaths();
-  const deadline = Date.now() + PATIENCE_MS;
+  const deadline = performance.now() + PATIENCE_MS;
   while (await isServed(controlSocket)) {
-    if (Date.now() > deadline) {
+    if (performance.now() > deadline) {
       throw new UserError(
         `the daemon is still there after ${PATIENCE_MS / 1000} s: see its log, then end the process that "sockswitch status" names`,
       );

@@ -38,7 +38,7 @@ export interface KeeperOptions {
 export async function connectKeeper(options: KeeperOptions): Promise<KeeperLink> {
   const { program } = options;
   const patience = program === undefined ? EXTERNAL_PATIENCE_MS : PATIENCE_MS;
-  const deadline = Date.now() + patience;
+  const deadline = performance.now() + patience;
   let started: { failure(): string | undefined } | undefined;
   for (;;) {
     try {
@@ -58,7 +58,7 @@ export async function connectKeeper(options: KeeperOptions): Promise<KeeperLink>
           `cannot talk to the keeper at ${quote(options.socket)}: ${messageOf(error)}`,
         );
       }
-      if (Date.now() < deadline) {
+      if (performance.now() < deadline) {
         await sleep(RETRY_MS);
         continue;
       }

@@ -21,3 +21,16 @@ export function codeOf(error: unknown): string | undefined {
     ? error.code
     : undefined;
 }
+
+/** What helps where a file system takes nothing more; undefined where that is not what is wrong. */
+export function remedy(error: unknown): string | undefined {
+  switch (codeOf(error)) {
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return 'make room on that file system';
+    case 'EROFS':
+      return 'make that file system writable';
+    default:
+      return undefined;
+  }
+}

@@ -4,9 +4,13 @@ import { z } from 'zod';
 
 const packageJson = z.object({ version: z.string() });
 
+// Read at the start: an upgrade replaces the files under a daemon that goes on as it is.
+const VERSION = packageJson.parse(
+  JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')),
+).version;
+
 export function version(): string {
-  const path = new URL('../package.json', import.meta.url);
-  return packageJson.parse(JSON.parse(readFileSync(path, 'utf8'))).version;
+  return VERSION;
 }
 
 /** "0123456789ab", with "-dirty" behind it where files had changed; undefined where nobody knows. */

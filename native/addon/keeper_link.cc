@@ -5,8 +5,12 @@
 // daemon is connected" is an error of the call, and the keeper's version and listening socket are
 // there when it returns. The link keeps itself alive until it is closed, from either side; closing
 // is final, and libuv frees the watcher in its own time.
+//
+// A packet's descriptors are lost where the process may not open that many more. So each packet is
+// left in the socket, and JS is told, until there are a few to spare; JS asks again by resume().
 #include "addon/keeper_link.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <uv.h>
@@ -28,6 +32,19 @@ namespace {
 // The longest that the keeper may take to read what we send, or to speak first.
 constexpr int kPatienceMs = 2000;
 
+// To be free before a packet is taken: for what it may bring, and for other threads and clients,
+// who open files meanwhile.
+constexpr std::size_t kSpareDescriptors = 16;
+
+bool has_spare_descriptors(int any) {
+  std::array<UniqueFd, kSpareDescriptors> spare;
+  for (UniqueFd& fd : spare) {
+    fd = UniqueFd(::fcntl(any, F_DUPFD_CLOEXEC, 0));
+    if (!fd) return false;
+  }
+  return true;
+}
+
 class KeeperLink {
  public:
   KeeperLink(Napi::Env env, UniqueFd fd, bool same_version, const Napi::Object& handlers)
@@ -38,6 +55,7 @@ class KeeperLink {
         on_kept_(Napi::Persistent(get_function(handlers, "onKept"))),
         on_refused_(Napi::Persistent(get_function(handlers, "onRefused"))),
         on_ready_(Napi::Persistent(get_function(handlers, "onReady"))),
+        on_shortage_(Napi::Persistent(get_function(handlers, "onShortage"))),
         on_close_(Napi::Persistent(get_function(handlers, "onClose"))) {}
 
   // Starts watching; `self` is given back when the link is closed.
@@ -46,10 +64,16 @@ class KeeperLink {
     napi_get_uv_event_loop(self->env_, &loop);
     uv_poll_init(loop, &self->poll_, self->fd_.get());
     self->poll_.data = self.get();
-    uv_poll_start(&self->poll_, UV_READABLE, [](uv_poll_t* poll, int, int) {
-      static_cast<KeeperLink*>(poll->data)->readable();
-    });
     self->self_ = self;
+    self->watch();
+  }
+
+  // After a shortage of descriptors; false while there still is one.
+  bool resume() {
+    if (!self_) return true;
+    if (!has_spare_descriptors(fd_.get())) return false;
+    watch();
+    return true;
   }
 
   // False if the keeper takes nothing now, or is gone.
@@ -74,8 +98,12 @@ class KeeperLink {
   void close() {
     if (!self_) return;
     uv_poll_stop(&poll_);
-    uv_close(reinterpret_cast<uv_handle_t*>(&poll_),
-             [](uv_handle_t* handle) { static_cast<KeeperLink*>(handle->data)->self_.reset(); });
+    uv_close(reinterpret_cast<uv_handle_t*>(&poll_), [](uv_handle_t* handle) {
+      auto self = std::move(static_cast<KeeperLink*>(handle->data)->self_);
+      // Not when the last function that JS has of this link is collected: until then the
+      // keeper would take the next link for that of another daemon.
+      self->fd_.reset();
+    });
   }
 
   // Handles one packet; false if it says that the link is of no use.
@@ -120,8 +148,18 @@ class KeeperLink {
     }
   }
 
+  void watch() {
+    uv_poll_start(&poll_, UV_READABLE, [](uv_poll_t* poll, int, int) {
+      static_cast<KeeperLink*>(poll->data)->readable();
+    });
+  }
+
   void readable() {
     Napi::HandleScope scope(env_);
+    if (!has_spare_descriptors(fd_.get())) {
+      uv_poll_stop(&poll_);
+      return call(on_shortage_, {});
+    }
     try {
       handle(receive_message(fd_.get(), sizeof(KeeperHeader) + kMaxStateBytes));
     } catch (const ErrnoError& error) {
@@ -172,6 +210,7 @@ class KeeperLink {
   Napi::FunctionReference on_kept_;
   Napi::FunctionReference on_refused_;
   Napi::FunctionReference on_ready_;
+  Napi::FunctionReference on_shortage_;
   Napi::FunctionReference on_close_;
 };
 
@@ -238,6 +277,9 @@ Napi::Value connect_keeper(const Napi::CallbackInfo& info) {
     object.Set("drop", Napi::Function::New(env, [link](const Napi::CallbackInfo& call) {
                  auto id = static_cast<std::uint64_t>(get_integer(call, 0));
                  guarded(call.Env(), [&] { link->send(KeeperMessage::kDrop, id); });
+               }));
+    object.Set("resume", Napi::Function::New(env, [link](const Napi::CallbackInfo& call) {
+                 return Napi::Boolean::New(call.Env(), link->resume());
                }));
     object.Set("close",
                Napi::Function::New(env, [link](const Napi::CallbackInfo&) { link->close(); }));

@@ -306,12 +306,17 @@ class RuntimeDirectory {
   std::vector<std::string> sockets_;
 };
 
-std::size_t raise_descriptor_limit() {
+void raise_descriptor_limit() {
   struct rlimit limit = {};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) throw_errno("getrlimit");
   limit.rlim_cur = limit.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &limit);
-  ::getrlimit(RLIMIT_NOFILE, &limit);
+}
+
+// Not remembered: prlimit(1) may change it while we run.
+std::size_t descriptor_limit() {
+  struct rlimit limit = {};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) throw_errno("getrlimit");
   return limit.rlim_cur;
 }
 
@@ -371,13 +376,13 @@ class Keeper {
   Keeper(const std::string& runtime_directory, UniqueFd listening,
          std::vector<DescriptorStore::Entry> stored)
       : directory_(runtime_directory),
-        descriptor_limit_(raise_descriptor_limit()),
         signals_(termination_signals()),
         runtimes_{
             .socket = directory_.listen(kListenerSocketName, SOCK_STREAM, std::move(listening)),
             .source = Source::kListenerSocket},
         daemons_{.socket = directory_.listen("keeper.sock", SOCK_SEQPACKET),
                  .source = Source::kDaemonSocket} {
+    raise_descriptor_limit();
     poller_.add(signals_.get(), EPOLLIN, tag(Source::kSignals));
     poller_.add(runtimes_.socket.get(), EPOLLIN, tag(runtimes_.source));
     poller_.add(daemons_.socket.get(), EPOLLIN, tag(daemons_.source));
@@ -478,7 +483,7 @@ class Keeper {
   bool has_room_for_peer() const {
     return peers_.size() < kMaxPeers &&
            kOwnDescriptors + 2 * held_.size() + kept_.size() + 3 * (peers_.size() + 1) <=
-               descriptor_limit_;
+               descriptor_limit();
   }
 
   void accept_peers() {
@@ -491,6 +496,10 @@ class Keeper {
       peers_[id].socket = std::move(*socket);
     }
     shut(runtimes_, Clock::now());
+    if (peers_.size() < kMaxPeers) {
+      refusals_.add(
+          "whatever comes next: the keeper can open no more files (RLIMIT_NOFILE), so it waits");
+    }
   }
 
   void hear_peer(std::uint64_t id) {
@@ -795,7 +804,6 @@ class Keeper {
   }
 
   RuntimeDirectory directory_;
-  std::size_t descriptor_limit_;
   UniqueFd signals_;
   Door runtimes_;
   Door daemons_;

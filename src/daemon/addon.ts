@@ -123,6 +123,8 @@ export interface KeeperLink {
   /** Gives it a duplicate of `fd` to keep for the next daemon; `id` is ours, an existing one is replaced. */
   keep(id: number, fd: number, text: string): void;
   drop(id: number): void;
+  /** After onShortage: takes what comes again. False: there is no room yet. */
+  resume(): boolean;
   close(): void;
 }
 
@@ -145,6 +147,11 @@ export interface KeeperHandlers {
   onRefused(reason: string): void;
   /** All listeners that the keeper held when the link began have been handed over. */
   onReady(): void;
+  /**
+   * This process can open hardly any more files, so nothing is taken from the keeper until resume() says that it
+   * is: what a message brings would be lost.
+   */
+  onShortage(): void;
   onClose(reason: string): void;
 }
 

@@ -12,13 +12,25 @@ export const LOG_FORMATS = ['auto', 'json', 'text'] as const;
 export type LogFormat = (typeof LOG_FORMATS)[number];
 export type { Logger };
 
+/** Lines that wait to be written, in bytes. */
+const MAX_WAITING = 65_536;
+
 /** `auto`: text when stderr is a terminal, else JSON. */
 export function createLogger(level: LogLevel, format: LogFormat): Logger {
   const readable = format === 'text' || (format === 'auto' && process.stderr.isTTY);
   const destination: DestinationStream = readable
     ? { write: (line) => void process.stderr.write(`${readableLine(line)}\n`) }
-    : pino.destination({ fd: 2, sync: true });
+    : lossy(pino.destination({ fd: 2, sync: true, maxLength: MAX_WAITING }));
+  process.stderr.on('error', () => {});
   return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination);
+}
+
+/** A log that cannot be written, on a full disk, is no reason to end: lines are lost while it cannot. */
+function lossy<Destination extends ReturnType<typeof pino.destination>>(
+  destination: Destination,
+): Destination {
+  destination.on('error', () => {});
+  return destination;
 }
 
 const record = z.looseObject({ level: z.number(), time: z.string(), msg: z.string().default('') });

@@ -19,7 +19,7 @@ export class MetricsEndpoints {
     this.#onDefect = onDefect;
   }
 
-  /** Rejects with Node's error. */
+  /** Rejects with UserError. */
   async serveSocket(path: string): Promise<void> {
     const server = metricsServer(this.#source, this.#onDefect);
     removeStale(path);

@@ -49,6 +49,7 @@ import { type Addon, type Engine, KEEPER_SHUTDOWN, type KeeperLink, type Policy 
 import { socketsOf, stateName } from './container-sockets.js';
 import type { Container } from './containers.js';
 import { Containers } from './containers.js';
+import { descriptorShortage } from './descriptors.js';
 import { type HookReply, type HookServer, serveHook } from './hook-server.js';
 import { Journal } from './journal.js';
 import { connectKeeper, KeeperBusyError } from './keeper.js';
@@ -59,7 +60,7 @@ import { MetricsEndpoints } from './metrics-endpoints.js';
 import { peerUser } from './peer.js';
 import { lookForContainer, namespaceAt } from './podman-container.js';
 import { Publications } from './publications.js';
-import { isServed, removeStale } from './unix-listen.js';
+import { cannotServe, isServed, removeStale } from './unix-listen.js';
 import { wantsWaitKillable } from './wait-killable.js';
 import { warmUp } from './warm-up.js';
 
@@ -79,6 +80,8 @@ export interface SupervisorOptions {
 
 /** Between two attempts to get a keeper while one is missing. */
 const KEEPER_PAUSE_MS = 1_000;
+/** Between two looks for free descriptors while there are none. */
+const SHORTAGE_PAUSE_MS = 100;
 
 export class Supervisor {
   readonly #options: SupervisorOptions;
@@ -227,8 +230,7 @@ export class Supervisor {
     this.#control = control;
     this.#refuseOthers(control);
     removeStale(runtime.controlSocket);
-    await control.listen({ path: runtime.controlSocket });
-    chmodSync(runtime.controlSocket, 0o600);
+    await listenOn(control, runtime.controlSocket);
     if (this.#nerdctl !== undefined) await this.#serveNerdctl(this.#nerdctl);
     await this.#metrics.serveSocket(runtime.metricsSocket);
     await this.#metrics.servePort(this.#config.metricsPort);
@@ -268,8 +270,7 @@ export class Supervisor {
     this.#nerdctlServer = server;
     this.#refuseOthers(server);
     removeStale(path);
-    await server.listen({ path });
-    chmodSync(path, 0o600);
+    await listenOn(server, path);
   }
 
   async #connectKeeper(): Promise<void> {
@@ -301,6 +302,7 @@ export class Supervisor {
           this.#journal.add({ kind: 'listener', message: `refused: ${reason}` });
         },
         onReady: () => this.#onKeeperReady(),
+        onShortage: () => this.#onShortage(),
         onClose: (reason) => void this.#onKeeperClosed(reason),
       },
     });
@@ -329,6 +331,18 @@ export class Supervisor {
     this.#keeperReplaced = true;
     log.info({ keeperVersion }, 'the keeper is of another version; replacing it');
     this.#keeper.shutdown(KEEPER_SHUTDOWN.replaced);
+  }
+
+  /** Listeners wait in the keeper, and their calls with them, until others have ended. */
+  #onShortage(): void {
+    const problem =
+      'no file descriptors are left (RLIMIT_NOFILE): what starts now in accelerated containers waits at its first connection until something else has ended; raise the limit of the daemon';
+    this.#options.log.error(problem);
+    this.#journal.add({ kind: 'listener', message: problem });
+    const resume = (): void => {
+      if (this.#keeper?.resume() === false) setTimeout(resume, SHORTAGE_PAUSE_MS).unref();
+    };
+    setTimeout(resume, SHORTAGE_PAUSE_MS).unref();
   }
 
   /** Never gives up: this daemon has the listeners still, and its end would be the end of them. */
@@ -361,7 +375,10 @@ export class Supervisor {
 
   #handleSpec(spec: string): HookReply {
     const { log } = this.#options;
-    const { container, result } = processSpec(spec, this.#rewriteOptions());
+    const { container, result } = processSpec(spec, {
+      ...this.#rewriteOptions(),
+      obstacle: () => descriptorShortage(),
+    });
     const known = container === undefined ? {} : { container };
     const refusal =
       result instanceof UserError ? result : this.#reserveBeforeStart(container, result);
@@ -530,4 +547,14 @@ async function alreadyRunning(runtime: RuntimePaths): Promise<string> {
     () => '',
   );
   return `the daemon is already running${who}: use it, or stop it first`;
+}
+
+/** With mode 0600. Rejects with UserError. */
+async function listenOn(server: FastifyInstance, path: string): Promise<void> {
+  try {
+    await server.listen({ path });
+    chmodSync(path, 0o600);
+  } catch (error) {
+    throw cannotServe(path, error);
+  }
 }

@@ -1,6 +1,8 @@
 /** Serving on a Unix socket whose file may be left over from a daemon that was killed. */
 import { chmodSync, rmSync } from 'node:fs';
 import { connect, type Server } from 'node:net';
+import { codeOf, messageOf, remedy, UserError } from '../errors.js';
+import { quote } from '../text.js';
 
 /** Whether somebody answers on the socket. A missing or dead file is nobody. */
 export function isServed(path: string): Promise<boolean> {
@@ -19,12 +21,20 @@ export function removeStale(path: string): void {
   rmSync(path, { force: true });
 }
 
-/** Listens on `path` with mode 0600. Rejects with Node's error. */
+export function cannotServe(path: string, error: unknown): UserError {
+  const help = remedy(error) ?? 'correct what is wrong there, and start the daemon again';
+  return new UserError(
+    `cannot serve ${quote(path)} (${codeOf(error) ?? messageOf(error)}): ${help}`,
+  );
+}
+
+/** Listens on `path` with mode 0600. Rejects with UserError. */
 export function listen(server: Server, path: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once('error', reject);
+    const failed = (error: Error): void => reject(cannotServe(path, error));
+    server.once('error', failed);
     server.listen(path, () => {
-      server.removeListener('error', reject);
+      server.removeListener('error', failed);
       chmodSync(path, 0o600);
       resolve();
     });

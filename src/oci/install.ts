@@ -18,7 +18,7 @@ import {
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { z } from 'zod';
-import { codeOf, messageOf, UserError } from '../errors.js';
+import { codeOf, messageOf, remedy, UserError } from '../errors.js';
 import { quote } from '../text.js';
 import type { InstallFile } from './installation.js';
 
@@ -169,7 +169,7 @@ function touch(path: string, act: () => void): void {
     act();
   } catch (error) {
     throw new UserError(
-      `cannot change ${quote(path)} (${codeOf(error) ?? messageOf(error)}): correct the owner and mode of ${quote(dirname(path))} and run this again`,
+      `cannot change ${quote(path)} (${codeOf(error) ?? messageOf(error)}): ${remedy(error) ?? `correct the owner and mode of ${quote(dirname(path))}`} and run this again`,
     );
   }
 }

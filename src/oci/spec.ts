@@ -45,8 +45,13 @@ export interface SpecAnswer {
   readonly result: SpecResult | UserError;
 }
 
+export interface SpecOptions extends RewriteOptions {
+  /** Asked for a container that wants acceleration: why the daemon cannot give it; undefined when it can. */
+  readonly obstacle?: () => string | undefined;
+}
+
 /** Never throws for what a spec holds: a refusal is a `UserError` in `result`. */
-export function processSpec(text: string, options: RewriteOptions): SpecAnswer {
+export function processSpec(text: string, options: SpecOptions): SpecAnswer {
   let spec: SpecView | undefined;
   try {
     spec = readSpec(text);
@@ -71,7 +76,7 @@ function readSpec(text: string): SpecView {
   throw new UserError(`the hook's input is not an OCI spec: ${firstIssue(spec.error)}`);
 }
 
-function rewriteSpec(text: string, spec: SpecView, options: RewriteOptions): SpecResult {
+function rewriteSpec(text: string, spec: SpecView, options: SpecOptions): SpecResult {
   const request = parseAnnotations(spec.annotations ?? {});
   if (!request.enabled) return { text, accelerated: false, publish: [] };
   const network = spec.linux?.namespaces?.find((namespace) => namespace.type === 'network');
@@ -84,6 +89,8 @@ function rewriteSpec(text: string, spec: SpecView, options: RewriteOptions): Spe
       note: "the container uses the host's network, so there is nothing to accelerate",
     };
   }
+  const obstacle = options.obstacle?.();
+  if (obstacle !== undefined) return unaccelerated(text, request, obstacle);
   try {
     const result = rewriteLinux(text, spec.linux.seccomp, request, options);
     const path = network.path ?? '';

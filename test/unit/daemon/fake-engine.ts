@@ -85,6 +85,9 @@ export class FakeKeeper implements KeeperLink {
   readonly held: number[] = [];
   readonly shutdowns: KeeperShutdown[] = [];
   full = false;
+  /** Descriptors of this process, which resume() asks for. */
+  short = false;
+  resumed = false;
   closed = false;
 
   constructor(sameVersion = true) {
@@ -98,6 +101,11 @@ export class FakeKeeper implements KeeperLink {
   hold(id: number): boolean {
     if (!this.full) this.held.push(id);
     return !this.full;
+  }
+
+  resume(): boolean {
+    this.resumed = !this.short;
+    return this.resumed;
   }
 
   keep(): void {}

@@ -34,6 +34,7 @@ const HANDLERS: KeeperHandlers = {
   onKept: () => {},
   onRefused: () => {},
   onReady: () => {},
+  onShortage: () => {},
   onClose: () => {},
 };
 const LINK: KeeperLink = new FakeKeeper();

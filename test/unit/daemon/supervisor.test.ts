@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { pino } from 'pino';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { ControlClient, NoDaemonError } from '../../../src/api/client.js';
 import { type Addon, KEEPER_SHUTDOWN, type KeeperHandlers } from '../../../src/daemon/addon.js';
 import { Supervisor, type SupervisorOptions } from '../../../src/daemon/supervisor.js';
@@ -126,6 +126,18 @@ test('refusals are remembered', async () => {
     { kind: 'rejected', container: ID, message: expect.stringContaining('"yes"') },
     { kind: 'listener', message: 'refused: two descriptors' },
   ]);
+});
+
+test('without descriptors the keeper waits, and that is told once', async () => {
+  await start();
+  if (link === undefined) throw new Error('no keeper');
+  link.short = true;
+  keeper?.onShortage();
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  expect(link.resumed).toBe(false);
+  link.short = false;
+  await vi.waitFor(() => expect(link?.resumed).toBe(true));
+  expect(lines.filter(({ msg }) => msg.includes('RLIMIT_NOFILE'))).toHaveLength(1);
 });
 
 test('the configuration is read again as a whole or not at all', async () => {

@@ -11,6 +11,7 @@ namespace sockswitch {
 struct Pipe {
   UniqueFd read;
   UniqueFd write;
+  std::size_t room = 0;  // bytes
 };
 
 // Empty pipes that wait for the next connection: making one costs more than a small exchange.
@@ -18,11 +19,13 @@ class PipePool {
  public:
   // Throws ErrnoError.
   Pipe take();
-  // Only empty ones.
-  void give_back(Pipe pipe);
+  // More room, for bulk transfers; leaves the pipe as it is where too many have that.
+  void widen(Pipe& pipe);
+  void give_back(Pipe pipe, bool empty);
 
  private:
   std::vector<Pipe> idle_;
+  std::size_t wide_ = 0;
 };
 
 class Stream {
@@ -52,7 +55,7 @@ class Stream {
     bool ended = false;     // the source has
     bool finished = false;  // and the destination knows
   };
-  static State pump(Flow& flow);
+  State pump(Flow& flow);
 
   PipePool& pool_;
   UniqueFd client_;

@@ -85,6 +85,16 @@ export function nextName(): string {
   return `${NAMES}${serial}`;
 }
 
+/** Below those that kernels give to clients. */
+const FIRST_PORT = 18_000;
+const PORTS = 10_000;
+let portsGiven = 0;
+
+/** Ports that no trial before had, so that none waits for what that has left in TIME_WAIT. */
+export function nextPorts(count: number): number[] {
+  return Array.from({ length: count }, () => FIRST_PORT + (portsGiven++ % PORTS));
+}
+
 /** Removes every container that is left of this run: after an interrupt, one may still have been on its way. */
 export async function removeContainers(place: Place): Promise<void> {
   const list = [...place.podman, 'ps', '--all', '--quiet', `--filter=name=^${NAMES}`];

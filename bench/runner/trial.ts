@@ -16,6 +16,7 @@ import { Interrupted } from './interrupt.js';
 import {
   inBackground,
   nextName,
+  nextPorts,
   podmanRun,
   runSession,
   scriptArgs,
@@ -145,18 +146,19 @@ async function runInbound(
   log: TrialLog,
 ): Promise<Result> {
   const { driver } = log;
-  const published = await log.prepare(place, workload.ports);
-  const server = inBackground(place, driver, published, workload.serve);
+  const ports = nextPorts(workload.ports);
+  const published = await log.prepare(place, ports);
+  const server = inBackground(place, driver, published, workload.serve(ports));
   log.command = server.argv;
   log.later(server.remove);
   await server.start();
-  const addresses =
+  const target =
     workload.from === 'remote'
-      ? { server: place.address, client: place.server }
-      : { server: LOOPBACK, client: LOOPBACK };
-  const metrics = workload.parse(await runClient(workload.client(addresses, settings)));
+      ? { server: place.address, client: place.server, ports }
+      : { server: LOOPBACK, client: LOOPBACK, ports };
+  const metrics = workload.parse(await runClient(workload.client(target, settings)));
   const switched = await switchedIn(place, server.name);
-  checkPath(driver, switched, workload.ports.length);
+  checkPath(driver, switched, workload.ports);
   return { metrics, ...(switched === undefined ? {} : { switched }) };
 }
 
@@ -169,8 +171,10 @@ async function runClient(
 ): Promise<string> {
   if (from === 'remote') {
     if (place.onRemote === undefined) throw new CommandError('needs a second machine');
-    log.note(`on the remote machine: ${script}`);
-    return execute(place.onRemote(['sh', '-c', script]));
+    // As clients that make very many connections have it: else they run out of local ports.
+    const all = `sysctl -q -w net.ipv4.tcp_tw_reuse=1\n${script}`;
+    log.note(`on the remote machine: ${all}`);
+    return execute(place.onRemote(['sh', '-c', all]));
   }
   const options = ['--rm', '-i', `--name=${nextName()}`];
   const argv = [...podmanRun(place, HOST, options), ...scriptArgs(script)];

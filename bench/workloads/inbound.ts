@@ -5,10 +5,8 @@
 import { notTuned } from '../drivers/pasta-tuned.js';
 import { parseWrk } from './connections.js';
 import { iperf3, readTcpReport } from './throughput.js';
-import type { InboundAddresses, InboundWorkload, Metrics, Settings } from './workload.js';
+import type { InboundTarget, InboundWorkload, Metrics, Settings } from './workload.js';
 
-const HTTP_PORT = 18_080;
-const IPERF_PORT = 18_201;
 const PARALLEL = 8;
 const WARM_UP_SECONDS = 1;
 /** Stands between the outputs of a client's programs. */
@@ -21,8 +19,8 @@ const COMMON = {
   rounds: 2,
   needs: { lab: true },
   suits: notTuned,
-  ports: [HTTP_PORT, IPERF_PORT],
-  serve: `iperf3 -s -p ${IPERF_PORT} >/dev/null &
+  ports: 2,
+  serve: ([http, bulk]: readonly number[]) => `iperf3 -s -p ${bulk} >/dev/null &
 cat >/tmp/nginx.conf <<'END'
 daemon off;
 pid /tmp/nginx.pid;
@@ -31,7 +29,7 @@ events { worker_connections 4096; }
 http {
   access_log off;
   server {
-    listen ${HTTP_PORT};
+    listen ${http};
     location / { default_type text/plain; return 200 "$remote_addr\n"; }
   }
 }
@@ -40,10 +38,10 @@ exec nginx -e /dev/stderr -c /tmp/nginx.conf`,
 } as const;
 
 /** Prints the client's address as the service sees it, once the service answers. */
-function firstRequest({ server, client }: InboundAddresses): string {
+function firstRequest({ server, ports: [http], client }: InboundTarget): string {
   return `
       i=0
-      until seen=$(curl -sf -m 1 --interface ${client} http://${server}:${HTTP_PORT}/); do
+      until seen=$(curl -sf -m 1 --interface ${client} http://${server}:${http}/); do
         i=$((i + 1))
         [ $i -lt 50 ] || { echo 'the published port does not answer' >&2; exit 1; }
         sleep 0.1
@@ -51,14 +49,18 @@ function firstRequest({ server, client }: InboundAddresses): string {
       printf '%s\n' "$seen"`;
 }
 
-function connections({ server }: InboundAddresses, { seconds }: Settings): string {
+function connections({ server, ports: [http] }: InboundTarget, { seconds }: Settings): string {
   const wrk = (duration: number) =>
-    `wrk -t 2 -c ${PARALLEL} -d ${duration}s -H 'Connection: close' http://${server}:${HTTP_PORT}/`;
+    `wrk -t 2 -c ${PARALLEL} -d ${duration}s -H 'Connection: close' http://${server}:${http}/`;
   return `${wrk(WARM_UP_SECONDS)} >/dev/null && ${wrk(seconds)}`;
 }
 
-function bulk({ server }: InboundAddresses, { seconds }: Settings, options = ''): string {
-  return iperf3(`-c ${server} -p ${IPERF_PORT} -t ${seconds} -O ${WARM_UP_SECONDS}${options}`);
+function bulk(
+  { server, ports: [, port] }: InboundTarget,
+  { seconds }: Settings,
+  options = '',
+): string {
+  return iperf3(`-c ${server} -p ${port} -t ${seconds} -O ${WARM_UP_SECONDS}${options}`);
 }
 
 function steps(...scripts: readonly string[]): string {
@@ -88,12 +90,12 @@ export const inboundRemote: InboundWorkload = {
     },
   ],
   from: 'remote',
-  client: (addresses, settings) =>
+  client: (target, settings) =>
     steps(
-      `${firstRequest(addresses)}\necho '${addresses.client}'`,
-      connections(addresses, settings),
-      bulk(addresses, settings),
-      bulk(addresses, settings, ' -R'),
+      `${firstRequest(target)}\necho '${target.client}'`,
+      connections(target, settings),
+      bulk(target, settings),
+      bulk(target, settings, ' -R'),
     ),
   parse: (output): Metrics => {
     const [addresses = '', rate = '', into = '', from = ''] = outputs(output);
@@ -117,8 +119,8 @@ export const inboundHost: InboundWorkload = {
     { name: 'per_second', title: 'connections', unit: '1/s', better: 'higher' },
   ],
   from: 'host',
-  client: (addresses, settings) =>
-    steps(firstRequest(addresses), connections(addresses, settings), bulk(addresses, settings)),
+  client: (target, settings) =>
+    steps(firstRequest(target), connections(target, settings), bulk(target, settings)),
   parse: (output): Metrics => {
     const [, rate = '', into = ''] = outputs(output);
     return { gbits: readTcpReport(into).gbits, per_second: parseWrk(rate).per_second };

@@ -71,20 +71,22 @@ export interface ScriptWorkload extends Common {
 /** A container serves ports that are published; what is measured is its clients. */
 export interface InboundWorkload extends Common {
   readonly kind: 'inbound';
-  /** TCP; each has the same number on the host. */
-  readonly ports: readonly number[];
+  /** TCP ports that are published, each under its own number. */
+  readonly ports: number;
   /** A shell script for the container, which runs until the container is removed. */
-  readonly serve: string;
+  serve(ports: readonly number[]): string;
   /** Where the clients are: on the remote machine, or on the host, where they use its loopback address. */
   readonly from: 'remote' | 'host';
   /** A shell script for the clients. Waits for the servers; its warm-up is not part of what it prints. */
-  client(addresses: InboundAddresses, settings: Settings): string;
+  client(target: InboundTarget, settings: Settings): string;
   /** Reads what that printed. Throws with the reason when that is not a result. */
   parse(output: string): Metrics;
 }
 
-export interface InboundAddresses {
+export interface InboundTarget {
   readonly server: string;
+  readonly ports: readonly number[];
+  /** The client's own address. */
   readonly client: string;
 }
 

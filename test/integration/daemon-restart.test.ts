@@ -3,7 +3,7 @@
  * waits for the next daemon, and nothing fails. `podman exec` brings a listener of its own, which comes to
  * the keeper, too. Connections that were switched before are the kernel's and need nobody.
  */
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import {
   daemonPid,
   daemonStatus,
@@ -12,7 +12,7 @@ import {
   startDaemon,
   stopDaemon,
 } from './support/daemon.js';
-import { describeOnLab, eventually, REMOTE } from './support/lab.js';
+import { describeOnLab, eventually, host1, REMOTE } from './support/lab.js';
 import { countersOf } from './support/matrix.js';
 import { RUNTIMES } from './support/places.js';
 import { type Container, ENABLED, eventuallyCounters, startContainer } from './support/podman.js';
@@ -101,6 +101,44 @@ describeOnLab('while a container runs, the daemon', () => {
     }
     expect(await loop).toMatchObject({ status: 0, stderr: '' });
     expect((await loop).stdout.trim()).toBe('400 hello from remote');
+    await container.remove();
+  });
+});
+
+describeOnLab('an upgrade', () => {
+  const NEXT = '/tmp/next-sockswitch';
+  afterAll(async () => {
+    await stopDaemon();
+    await startDaemon();
+    await host1.output(['rm', '-rf', NEXT]);
+  });
+
+  test('to a build of another version, which serves what the keeper of the old one holds', async () => {
+    const container = await startContainer({
+      annotations: ENABLED,
+      command: ['python3', '-c', WORKER, REMOTE.v4],
+    });
+    await logged(container, 'connected');
+    const [keeper, old] = [await keeperPid(), await daemonPid()];
+    const copy = `mkdir "$1" && cd /opt/sockswitch && cp -r dist package.json "$1" && ln -s /opt/sockswitch/node_modules "$1" &&
+mkdir -p "$1/build/Release" && cp build/Release/sockswitch* "$1/build/Release" &&
+sed -i 's/"version": "[^"]*"/"version": "99.0.0"/' "$1/package.json"`;
+    await host1.output(['bash', '-c', copy, 'bash', NEXT]);
+    await stopDaemon();
+    const waiting = container.exec(curl(REMOTE.v4));
+    const next = await host1.serve(['node', `${NEXT}/dist/cli.js`, 'daemon'], 'sockswitch status');
+    expect(await waiting).toMatchObject({ status: 0, stdout: PAGE });
+    expect(await host1.output(['sockswitch', 'status'])).toMatch(/^version +99\.0\.0$/m);
+    expect(await daemonPid()).not.toBe(old);
+    expect(await keeperPid(), 'the old keeper, as it speaks the same protocol').toBe(keeper);
+    await container.output(['touch', '/tmp/echo']);
+    await logged(container, 'echo marco');
+    await eventuallyCounters(container, ({ switched }) => switched === 2);
+    await next.stop();
+    await startDaemon();
+    expect((await container.exec(curl(REMOTE.v4))).stdout).toBe(PAGE);
+    // The count of the first exec has ended with it (docs/operations.md).
+    await eventuallyCounters(container, ({ switched }) => switched === 2);
     await container.remove();
   });
 });

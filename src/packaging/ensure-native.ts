@@ -26,7 +26,7 @@ function problem(): string | undefined {
 const before = problem();
 if (before !== undefined) {
   process.stderr.write(`sockswitch: compiling the native programs (${before})\n`);
-  const { status, error } = spawnSync('node-gyp', ['rebuild', '--loglevel=error'], {
+  const { status, error } = spawnSync('node-gyp', ['rebuild', '--jobs=max', '--loglevel=error'], {
     stdio: 'inherit',
     cwd: new URL('../..', import.meta.url),
   });

@@ -1,6 +1,6 @@
 /**
  * What Podman does to containers in their lives, and whether they are accelerated afterwards as before: ends and
- * restarts of every kind, pods, `podman kube play`, `podman build`, and many starts at the same time. Quadlet units:
+ * restarts of every kind, pods, `podman kube play`, podman-compose, `podman build`, and many starts at the same time. Quadlet units:
  * systemd.test.ts.
  */
 import { afterEach, describe, expect, test } from 'vitest';
@@ -189,6 +189,30 @@ describeOnLab('a pod', () => {
     expect((await play(deployment({}, ENABLED))).status).toBe(0);
     expect((await ps()).containers).toEqual([]);
     await podman(...remove);
+  });
+});
+
+describeOnLab('podman-compose', () => {
+  const PROJECT = 'lifecycle';
+  const file = `/tmp/${PROJECT}-compose.yaml`;
+  const compose = (...words: string[]): Promise<string> =>
+    host1.output(['podman-compose', '--file', file, '--project-name', PROJECT, ...words]);
+  afterEach(async () => {
+    await compose('down', '--timeout', '0');
+    await host1.output(['rm', file]);
+  });
+
+  test('hands on the annotations of a service, and of no other', async () => {
+    const service = { image: 'localhost/lab', command: FETCH_AND_STAY };
+    const services = { accelerated: { ...service, annotations: ENABLED }, plain: service };
+    await host1.sh('cat >"$1"', [file], { stdin: JSON.stringify({ services }) });
+    await compose('up', '--detach');
+    await expectAccelerated(await named(`${PROJECT}_accelerated_1`));
+    const plain = await named(`${PROJECT}_plain_1`);
+    expect((await plain.exec(curl(REMOTE.v4))).stdout).toBe(PAGE);
+    expect((await ps()).containers).toHaveLength(1);
+    await compose('restart', '--timeout', '0', 'accelerated');
+    await expectAccelerated(await named(`${PROJECT}_accelerated_1`));
   });
 });
 

@@ -1,10 +1,10 @@
-/** What is handed out: the Debian package, installed, used and removed; the npm package, without a compiler. */
-import { mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+/** What is handed out: the Debian package, installed, used and removed; the npm package, with and without a compiler. */
+import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { FreshUser } from './support/fresh-user.js';
 import { describeOnLab, host2, REMOTE } from './support/lab.js';
 import { curl } from './support/programs.js';
@@ -67,15 +67,34 @@ dpkg --install /tmp/sockswitch.deb`;
 
 describe('the npm package', () => {
   const directory = mkdtempSync(join(tmpdir(), 'sockswitch-npm-'));
+  const prefix = join(directory, 'prefix');
+  const npm = join(dirname(process.execPath), '../lib/node_modules/npm/bin/npm-cli.js');
+  afterEach(() => rmSync(prefix, { recursive: true, force: true }));
   afterAll(() => rmSync(directory, { recursive: true }));
 
+  /** Path of the tarball that is made of a tree. */
+  async function pack(cwd: string): Promise<string> {
+    const words = ['pack', '--ignore-scripts', '--json', '--pack-destination', directory];
+    const { stdout } = await execa(process.execPath, [npm, ...words], { cwd });
+    return join(directory, /"filename": "([^"]+)"/.exec(stdout)?.[1] ?? '');
+  }
+
+  /** Installs it and returns what was said. */
+  async function install(tarball: string, env: Readonly<Record<string, string>>): Promise<string> {
+    const words = ['install', '--global', '--prefix', prefix, '--prefer-offline', '--no-audit'];
+    const options = ['--no-fund', '--foreground-scripts', tarball];
+    return (await execa(process.execPath, [npm, ...words, ...options], { env, all: true })).all;
+  }
+
+  async function expectInstalled(env: Readonly<Record<string, string>>): Promise<void> {
+    const { stdout } = await execa(join(prefix, 'bin/sockswitch'), ['--version'], { env });
+    expect(`${stdout}\n`).toMatch(VERSION);
+    expect(stdout).not.toContain('cannot load');
+    await execa('test', ['-e', join(prefix, 'share/man/man1/sockswitch.1')]);
+  }
+
   test('installs without a compiler, with the programs that are in it', async () => {
-    const packed = await execa(
-      'npm',
-      ['pack', '--ignore-scripts', '--json', '--pack-destination', directory],
-      { cwd: REPOSITORY },
-    );
-    const name = /"filename": "([^"]+)"/.exec(packed.stdout)?.[1] ?? '';
+    const tarball = await pack(REPOSITORY);
     // A PATH with nothing in it that could compile.
     const bin = join(directory, 'bin');
     await execa('mkdir', [bin]);
@@ -84,17 +103,26 @@ describe('the npm package', () => {
       const path = stdout.startsWith('/') ? stdout : `/usr/bin/${program}`;
       symlinkSync(program === 'node' ? process.execPath : path, join(bin, program));
     }
-    const npm = join(dirname(process.execPath), '../lib/node_modules/npm/bin/npm-cli.js');
-    const prefix = join(directory, 'prefix');
-    const words = ['install', '--global', '--prefix', prefix, '--prefer-offline', '--no-audit'];
-    await execa(process.execPath, [npm, ...words, '--no-fund', join(directory, name)], {
-      env: { PATH: bin },
-    });
-    const { stdout } = await execa(join(prefix, 'bin/sockswitch'), ['--version'], {
-      env: { PATH: bin },
-    });
-    expect(`${stdout}\n`).toMatch(VERSION);
-    expect(stdout).not.toContain('cannot load');
-    await execa('test', ['-e', join(prefix, 'share/man/man1/sockswitch.1')]);
+    const env = { PATH: bin };
+    expect(await install(tarball, env)).not.toContain('compiling');
+    await expectInstalled(env);
+  });
+
+  test('is compiled where the programs that are in it do not run', {
+    timeout: 500_000,
+  }, async () => {
+    const packed = await pack(REPOSITORY);
+    await execa('tar', ['-xzf', packed, '-C', directory]);
+    const tree = join(directory, 'package');
+    writeFileSync(join(tree, 'build/Release/sockswitch.node'), 'of another architecture');
+    const { PATH = '' } = process.env;
+    // Where Node's headers came with Node, node-gyp need not fetch them.
+    const root = join(dirname(process.execPath), '..');
+    const headers = existsSync(join(root, 'include/node/node_api.h'))
+      ? { npm_config_nodedir: root }
+      : {};
+    const said = await install(await pack(tree), { PATH, ...headers });
+    expect(said).toContain('compiling the native programs');
+    await expectInstalled({ PATH });
   });
 });

@@ -6,7 +6,8 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { connectionRate } from '../workloads/connections.js';
-import { type Column, columns } from '../workloads/index.js';
+import { inboundRemote } from '../workloads/inbound.js';
+import { columns, type TableLayout } from '../workloads/index.js';
 import { tcpDown, tcpUp } from '../workloads/throughput.js';
 import { provenance, runMarkdown } from './markdown.js';
 import { type Run, readRun, resultsJsonSchema } from './results.js';
@@ -17,9 +18,12 @@ const RESULTS = 'bench/results';
 const BEGIN = '<!-- bench: begin (written by "npm run bench -- publish") -->';
 const END = '<!-- bench: end -->';
 
-const README_COLUMNS: readonly Column[] = [
-  ...columns([tcpUp, tcpDown], 'gbits'),
-  ...columns([connectionRate], 'per_second'),
+const README_TABLES: readonly TableLayout[] = [
+  {
+    title: 'Outbound',
+    columns: [...columns([tcpUp, tcpDown], 'gbits'), ...columns([connectionRate], 'per_second')],
+  },
+  { title: 'Inbound, to a published port', columns: columns([inboundRemote]) },
 ];
 
 /** With `check`, throws if a file is not up to date. */
@@ -39,10 +43,14 @@ interface StoredRun {
 }
 
 function readmeSection(runs: readonly StoredRun[]): string {
-  const used = runs.filter(({ run }) => measuredColumns(run.trials, README_COLUMNS).length > 0);
+  const shows = ({ run }: StoredRun, { columns: shown }: TableLayout) =>
+    measuredColumns(run.trials, shown).length > 0;
+  const used = runs.filter((stored) => README_TABLES.some((table) => shows(stored, table)));
   const trials = used.flatMap(({ run }) => run.trials);
-  const table = markdown(tableOf(trials, README_COLUMNS));
-  return `${table}\n\n${used.map(({ path, run }) => provenance(run, path)).join('\n\n')}`;
+  const tables = README_TABLES.filter((table) => used.some((stored) => shows(stored, table))).map(
+    ({ title, columns: shown }) => `${title}:\n\n${markdown(tableOf(trials, shown))}`,
+  );
+  return [...tables, ...used.map(({ path, run }) => provenance(run, path))].join('\n\n');
 }
 
 function fullSection(runs: readonly StoredRun[]): string {

@@ -45,7 +45,7 @@ product_start() {
   host_run "$host" lab sh -c '
     setsid env "$@" sockswitch daemon >>"$HOME/sockswitch-daemon.log" 2>&1 </dev/null &
     echo $! >"$XDG_RUNTIME_DIR/lab-daemon.pid"
-    deadline=$(($(date +%s) + 10))
+    deadline=$(($(date +%s) + 60)) # its first start reads everything from the disk
     until sockswitch status >/dev/null 2>&1; do
       kill -0 $! 2>/dev/null && [ "$(date +%s)" -lt "$deadline" ] || exit 1
       sleep 0.1

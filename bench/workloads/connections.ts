@@ -15,20 +15,29 @@ const RATE: readonly Metric[] = [
   { name: 'cpu_per_10k', title: 'CPU, 10,000 connections', unit: 's', better: 'lower' },
 ];
 
+/** What `wrk` runs, for the documentation. */
+export const WRK = `wrk, ${PARALLEL} at a time, \`Connection: close\``;
+
+/** One request a connection: a command that warms up silently, and the one that measures, for `parseWrk`. */
+export function wrk(url: string, seconds: number): readonly [string, string] {
+  const command = (duration: number) =>
+    `wrk -t 2 -c ${PARALLEL} -d ${duration}s -H 'Connection: close' ${url}`;
+  return [`${command(WARM_UP_SECONDS)} >/dev/null`, command(seconds)];
+}
+
 /** wrk, 8 at a time, one request a connection. */
 export const connectionRate: ScriptWorkload = {
   kind: 'script',
   name: 'connection-rate',
   title: 'new connections a second',
-  program: `wrk, ${PARALLEL} at a time, \`Connection: close\``,
+  program: WRK,
   metrics: RATE,
   baseline: 'host',
   seconds: 4,
   needs: { lab: true, server: 'http' },
   script: ({ server, httpPort }, { seconds }) => {
-    const wrk = (duration: number) =>
-      `wrk -t 2 -c ${PARALLEL} -d ${duration}s -H 'Connection: close' http://${server}:${httpPort}/`;
-    return `${wrk(WARM_UP_SECONDS)} >/dev/null && ${withCpu(wrk(seconds))}`;
+    const [warmUp, measured] = wrk(`http://${server}:${httpPort}/`, seconds);
+    return `${warmUp} && ${withCpu(measured)}`;
   },
   parse: (output) => {
     const { text, busySeconds } = splitCpu(output);

@@ -3,17 +3,17 @@
  * address. Over the host's loopback sockswitch cannot use a host socket: it relays, as rootlessport does for every client.
  */
 import { notTuned } from '../drivers/pasta-tuned.js';
-import { parseWrk } from './connections.js';
+import { parseWrk, WRK, wrk } from './connections.js';
 import { iperf3, readTcpReport } from './throughput.js';
 import type { InboundTarget, InboundWorkload, Metrics, Settings } from './workload.js';
 
-const PARALLEL = 8;
 const WARM_UP_SECONDS = 1;
 /** Stands between the outputs of a client's programs. */
 const NEXT = '-- next --';
 
 const COMMON = {
   kind: 'inbound',
+  program: `iperf3; ${WRK}, to nginx`,
   baseline: 'host',
   seconds: 2,
   rounds: 2,
@@ -50,9 +50,7 @@ function firstRequest({ server, ports: [http], client }: InboundTarget): string 
 }
 
 function connections({ server, ports: [http] }: InboundTarget, { seconds }: Settings): string {
-  const wrk = (duration: number) =>
-    `wrk -t 2 -c ${PARALLEL} -d ${duration}s -H 'Connection: close' http://${server}:${http}/`;
-  return `${wrk(WARM_UP_SECONDS)} >/dev/null && ${wrk(seconds)}`;
+  return wrk(`http://${server}:${http}/`, seconds).join(' && ');
 }
 
 function bulk(
@@ -75,7 +73,6 @@ export const inboundRemote: InboundWorkload = {
   ...COMMON,
   name: 'inbound-remote',
   title: 'published ports, from another machine',
-  program: `iperf3; wrk, ${PARALLEL} at a time, \`Connection: close\`, to nginx`,
   metrics: [
     { name: 'in_gbits', title: 'to the container', unit: 'Gbit/s', better: 'higher' },
     { name: 'out_gbits', title: 'from the container', unit: 'Gbit/s', better: 'higher' },
@@ -113,7 +110,6 @@ export const inboundHost: InboundWorkload = {
   ...COMMON,
   name: 'inbound-host',
   title: 'published ports, from the host over its loopback',
-  program: `iperf3; wrk, ${PARALLEL} at a time, \`Connection: close\`, to nginx`,
   metrics: [
     { name: 'gbits', title: 'to the container', unit: 'Gbit/s', better: 'higher' },
     { name: 'per_second', title: 'connections', unit: '1/s', better: 'higher' },

@@ -15,7 +15,7 @@ import { ApiError } from '../api/protocol.js';
 import type { ContainerRequest } from '../oci/annotations.js';
 import type { Engine, Latency, Outcome, OutcomeInfo, Policy } from './addon.js';
 import type { ContainerProcessState } from './container-state.js';
-import { processStart } from './process-start.js';
+import { type Moment, processStart, thisMoment } from './moment.js';
 
 type Kind = OutcomeInfo['kind'];
 
@@ -23,7 +23,7 @@ export interface Container {
   readonly id: string;
   /** Unique to this life of the container. */
   readonly key: string;
-  readonly startedAt: Date;
+  readonly started: Moment;
   readonly pid: number;
   readonly status: ContainerRow['status'];
   readonly annotations: Readonly<Record<string, string>>;
@@ -62,7 +62,7 @@ export class Containers {
     return {
       id: state.id,
       key: `${state.id}#${++this.#lives}`,
-      startedAt: processStart(state.pid) ?? new Date(),
+      started: processStart(state.pid) ?? thisMoment(),
       pid: state.pid,
       status,
       annotations: state.annotations,
@@ -177,7 +177,7 @@ export class Containers {
   ): ContainerRow[] {
     return [...this.#byKey.values()].map((container) => ({
       id: container.id,
-      startedAt: container.startedAt.toISOString(),
+      startedAt: container.started.date.toISOString(),
       pid: container.pid,
       listeners: container.listeners.size,
       status: container.status,

@@ -24,6 +24,7 @@ import { type ContainerProcessState, parseContainerState } from './container-sta
 import type { Container, Containers } from './containers.js';
 import type { Journal } from './journal.js';
 import type { Logger } from './log.js';
+import { secondsSince } from './moment.js';
 
 /** A keeper whose socket is full is given the rest after this time. */
 const REFILL_PAUSE_MS = 10;
@@ -188,7 +189,7 @@ export class Listeners {
     if (counts === undefined) return;
     this.#options.onEnded(container);
     const { switched, fallback, refused } = counts;
-    const seconds = Math.round((Date.now() - container.startedAt.getTime()) / 1000);
+    const seconds = Math.round(secondsSince(container.started));
     log.info(
       { container: container.id, seconds, switched, fallback, refused },
       'container stopped',

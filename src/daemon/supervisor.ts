@@ -57,6 +57,7 @@ import { type KernelFeatures, requireKernel } from './kernel.js';
 import { Listeners } from './listeners.js';
 import type { Logger } from './log.js';
 import { MetricsEndpoints } from './metrics-endpoints.js';
+import { secondsSince, thisMoment } from './moment.js';
 import { peerUser } from './peer.js';
 import { lookForContainer, namespaceAt } from './podman-container.js';
 import { Publications } from './publications.js';
@@ -92,7 +93,7 @@ export class Supervisor {
   readonly #containers: Containers;
   readonly #listeners: Listeners;
   readonly #publications: Publications;
-  readonly #startedAt = new Date();
+  readonly #started = thisMoment();
   #config: Config;
   #keeper: KeeperLink | undefined;
   /** The socket that runtimes connect to, whichever keeper accepts there. */
@@ -469,8 +470,8 @@ export class Supervisor {
     return {
       pid: process.pid,
       version: version(),
-      startedAt: this.#startedAt.toISOString(),
-      uptimeSeconds: Math.round((Date.now() - this.#startedAt.getTime()) / 1000),
+      startedAt: this.#started.date.toISOString(),
+      uptimeSeconds: Math.round(secondsSince(this.#started)),
       kernel: { release: release(), ...this.#kernelInUse() },
       waitKillable: this.#rewriteOptions().waitKillable,
       keeper: { connected: this.#keeper !== undefined, socket: runtime.keeperSocket },

@@ -108,10 +108,7 @@ function judgeNetworks(
   pasta: PodmanInfo['host']['pasta'],
   slirp: PodmanInfo['host']['slirp4netns'],
 ): Finding {
-  const found = [
-    ...(pasta?.executable ? ['pasta'] : []),
-    ...(slirp?.executable ? ['slirp4netns'] : []),
-  ];
+  const found = [named('pasta', pasta), named('slirp4netns', slirp)].filter((text) => text !== '');
   return found.length > 0
     ? note('podman.networks', `fallback networks: ${found.join(', ')}`)
     : problem(
@@ -119,6 +116,13 @@ function judgeNetworks(
         'neither pasta nor slirp4netns is installed',
         'install the package passt (or slirp4netns): containers have no network without',
       );
+}
+
+/** `pasta 2025_05_03.587980c`: the first line of what the program says of itself. Empty where there is none. */
+function named(name: string, found: PodmanInfo['host']['pasta']): string {
+  if (!found?.executable) return '';
+  const [line = ''] = found.version.split('\n');
+  return [name, line.replace(name, '').replace('version', '').trim()].join(' ').trim();
 }
 
 /** Whether a dotted version is not before another. */

@@ -86,6 +86,18 @@ test('Podman', () => {
   ]);
 });
 
+test('versions of the fallback networks', () => {
+  const networks = {
+    pasta: { executable: '/usr/bin/pasta', version: 'pasta 0.0~git2025-2\nCopyright Red Hat\n' },
+    slirp4netns: { executable: '/x', version: 'slirp4netns version 1.2.1\ncommit: y' },
+  };
+  const host = { ...PODMAN.host, ...networks };
+  const found = judgePodman({ ...PODMAN, host }, 'auto').find(({ id }) => id === 'podman.networks');
+  expect(found?.message).toBe('fallback networks: pasta 0.0~git2025-2, slirp4netns 1.2.1');
+  const silent = judgePodman(PODMAN, 'auto').find(({ id }) => id === 'podman.networks');
+  expect(silent?.message).toBe('fallback networks: pasta');
+});
+
 test('files of the installation', () => {
   const file = { path: paths.containersDropIn, content: 'ours' };
   expect(worse(checkFiles([file]))).toEqual(['problem install.sockswitch.conf']);

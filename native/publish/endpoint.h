@@ -1,4 +1,4 @@
-// The two ends of a TCP connection, and starting one.
+// The two ends of a connected socket, and connecting one.
 #pragma once
 
 #include <cstdint>

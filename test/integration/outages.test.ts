@@ -22,7 +22,7 @@ async function signalDaemon(signal: string): Promise<void> {
   await host1.output(['kill', `-${signal}`, String(await daemonPid())]);
 }
 
-describeOnLab('the daemon is away for ten seconds:', () => {
+describeOnLab('the daemon is away:', () => {
   let stopped = '';
   const suspend = async () => {
     stopped = String(await daemonPid());
@@ -31,18 +31,28 @@ describeOnLab('the daemon is away for ten seconds:', () => {
   const go = () => host1.output(['kill', '-CONT', stopped]);
 
   test.each([
-    ['suspended', suspend, go],
-    ['killed', killDaemon, startDaemon],
-  ] as const)('%s', async (_, leave, comeBack) => {
+    ['suspended', 60, suspend, go],
+    ['killed', 10, killDaemon, startDaemon],
+  ] as const)('%s for %i seconds', async (_, seconds, leave, comeBack) => {
     const container = await startContainer({ annotations: ENABLED });
     const other = await startContainer({ annotations: ENABLED });
     await leave();
     // Not bash and not ls: both ask for names, and so connect, to nscd's socket.
-    const words = ['sh', '-c', 'touch /tmp/begun; exec "$@"', 'sh', ...curl(REMOTE.v4)];
+    const words = [
+      'sh',
+      '-c',
+      'touch /tmp/begun; exec curl -sS "$1"',
+      'sh',
+      `http://${REMOTE.v4}/`,
+    ];
     const begun = container.exec(words);
-    await host1.output(['sleep', '10']);
+    await host1.output(['sleep', String(seconds)]);
     // Podman does its work meanwhile; an exec that connects waits.
     await other.output(['test', '-d', '/tmp']);
+    await host1.output(['podman', 'restart', '--time', '0', other.id]);
+    expect((await other.exec(curl(REMOTE.v4))).stdout, 'on its fallback network').toBe(PAGE);
+    await host1.output(['podman', 'stop', '--time', '0', other.id]);
+    await host1.output(['podman', 'start', other.id]);
     await host1.output(['podman', 'stop', '--time', '0', other.id]);
     await other.remove();
     await container.output(['test', '-e', '/tmp/begun']);
@@ -193,6 +203,30 @@ pkill -f -- "--runtime-dir ${RUNTIME}/"`;
       expect(await host1.output(['cat', '/tmp/outages-log'])).toContain('daemon is ready');
     },
   );
+});
+
+describeOnLab('the log', () => {
+  const CONFIG = '/tmp/logrotate.conf';
+  const LOG = '/home/lab/sockswitch-daemon.log';
+  afterAll(() => host1.sh(`rm -f ${CONFIG}* ${LOG}.*`));
+
+  test('is rotated by logrotate, as the documentation says, and goes on in the same file', async () => {
+    await host1.output(['tee', CONFIG], { stdin: `${LOG} {\n  rotate 4\n  copytruncate\n}\n` });
+    const pid = String(await daemonPid());
+    for (let time = 1; time <= 3; time++) {
+      const before = await host1.output(['cat', LOG]);
+      await host1.output([
+        ...'/usr/sbin/logrotate --force --state'.split(' '),
+        `${CONFIG}.state`,
+        CONFIG,
+      ]);
+      expect(await host1.output(['cat', `${LOG}.1`])).toBe(before);
+      expect(await logSize()).toBe(0);
+      await host1.output(['kill', '-HUP', pid]);
+      const after = await eventually('the next line', async () => (await logSince(0)) || undefined);
+      expect(after).toMatch(/^{.*configuration read again.*}\n$/);
+    }
+  });
 });
 
 describeOnLab("the host's network changes", () => {

@@ -4,9 +4,9 @@ import { GO_CLIENT, HAPROXY, NGINX, NODE_CLIENT, PYTHON_CLIENT } from './support
 import { describeOnLab, describeResult, listens, REMOTE, remote } from './support/lab.js';
 import { countersOf } from './support/matrix.js';
 import { type Container, ENABLED, startContainer } from './support/podman.js';
+import { BIG_SHA256 } from './support/programs.js';
 
 const PAGE = 'hello from remote\n';
-const BIG_SHA256 = '59d019013ce42b9fcfea4581650403b2869211ad281fac9eef93a665b969cf2c';
 const LONG = { timeout: 400_000 };
 const PLACES = [
   { network: 'pasta', runtime: 'crun' },

@@ -18,12 +18,10 @@ import {
 } from './support/daemon.js';
 import { describeOnLab, eventually, host1, listens, REMOTE, remote } from './support/lab.js';
 import { type Container, ENABLED, startContainer } from './support/podman.js';
-import { curl } from './support/programs.js';
+import { BIG_SHA256, curl } from './support/programs.js';
 
 const DAEMON_KILLS = 20;
 const KEEPER_KILLS = 5;
-/** SHA-256 of remote's /big (test/lab/README.md). */
-const BIG = '59d019013ce42b9fcfea4581650403b2869211ad281fac9eef93a665b969cf2c';
 
 /** Connects every 20 ms until it is told to stop; prints how often, failures, and the longest wait. */
 const PROBE = `
@@ -114,7 +112,7 @@ describeOnLab('under load', () => {
     const probed = probeResult.parse(JSON.parse((await probe).stdout));
     expect(probed.failures).toEqual([]);
     expect((await asked).stdout).toBe('');
-    expect((await download).stdout).toBe(`${BIG}  -\n`);
+    expect((await download).stdout).toBe(`${BIG_SHA256}  -\n`);
     console.log(
       `${report.match(/\d+ requests in/)?.[0]} wrk; ${probed.count} probes, the longest ${probed.longest.toFixed(2)} s`,
     );

@@ -19,6 +19,7 @@ export async function killDaemon(host: Host = host1): Promise<void> {
 
 const statusSchema = z.object({
   pid: z.int(),
+  uptimeSeconds: z.number(),
   containers: z.int(),
   listeners: z.int(),
   keeper: z.object({ connected: z.boolean() }),

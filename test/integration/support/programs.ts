@@ -90,6 +90,9 @@ for path in (os.path.join(tempfile.mkdtemp(), 's'), '\\0sockswitch-test'):
 `,
 ] as const;
 
+/** Of remote's /big (test/lab/README.md). */
+export const BIG_SHA256 = '59d019013ce42b9fcfea4581650403b2869211ad281fac9eef93a665b969cf2c';
+
 /** curl that prints the body only, over HTTP. */
 export function curl(address: string, path = '/', port = 80): string[] {
   const host = address.includes(':') ? `[${address}]` : address;

@@ -53,6 +53,17 @@ cgroup_delegate() {
   done
 }
 
+# cgroup_freeze PATH 1|0: stops or continues every process in the subtree, and waits until that is done.
+cgroup_freeze() {
+  local tries
+  echo "$2" >"$1/cgroup.freeze"
+  for ((tries = 0; tries < 200; tries++)); do
+    ! grep -q "^frozen $2" "$1/cgroup.events" || return 0
+    sleep 0.05
+  done
+  die "processes in $1 do not get to 'frozen $2'"
+}
+
 # cgroup_remove NAME: kills every process in the subtree, waits until they are gone, removes the groups.
 cgroup_remove() {
   local path tries

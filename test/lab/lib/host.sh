@@ -64,6 +64,18 @@ host_start() {
   )
 }
 
+# host_suspend HOST: as a machine that sleeps is seen by its processes and by others. They stand still, and its cable is
+# dead: only the kernel, which the hosts share, goes on. `lab exec` on it waits until it is resumed.
+host_suspend() {
+  cgroup_freeze "$(<"$RUN_DIR/cgroup")/$1" 1
+  network_cable "$1" down
+}
+
+host_resume() {
+  network_cable "$1" up
+  cgroup_freeze "$(<"$RUN_DIR/cgroup")/$1" 0
+}
+
 # host_wait HOST CGROUP: until the init runs in its own root.
 host_wait() {
   local host=$1 cgroup=$2 tries HOST_PID

@@ -60,6 +60,11 @@ route add default via fd77::1
 IP
 }
 
+# network_cable HOST up|down: the end at the bridge, so that the host sees a lost carrier.
+network_cable() {
+  network_ip remote <<<"link set port${1#host} $2"
+}
+
 # The machine's own ip in the host's network namespace only: a veth's peer is sent to a namespace by a PID that means
 # something out here.
 network_ip() {

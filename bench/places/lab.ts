@@ -29,6 +29,12 @@ const SERVER_START_MS = 60_000;
 const SERVER_STOP_MS = 10_000;
 const POLL_MS = 200;
 
+/**
+ * Remote forgets a connection as soon as it is over. All drivers come from one address, and those of one leave TIME_WAIT behind on the
+ * ports that the next one uses; where the next one's time stamps are older (NAT, another kernel's clock offset), its SYN is dropped.
+ */
+const NO_TIME_WAIT = 'net.ipv4.tcp_max_tw_buckets';
+
 const HOSTS = { host1: '10.77.0.11', host2: '10.77.0.12' } as const;
 type Host = keyof typeof HOSTS;
 
@@ -50,11 +56,13 @@ export async function openLab(options: LabOptions): Promise<Place> {
   const { onLine } = options;
   const env = options.applications ? { LAB_APPLICATIONS: '1' } : {};
   const wasUp = await isUp();
+  let timeWait = '';
   const close = async () => {
     if (!wasUp && !options.keep) {
       await execute([LAB, 'down'], { always: true, onLine });
       return;
     }
+    if (timeWait !== '') await setTimeWait(timeWait, { always: true });
     for (const host of ['host1', 'host2']) {
       const remove = [LAB, 'exec', '--root', host, '--', 'rm', '-rf', SCRATCH];
       await execute(remove, { always: true });
@@ -66,6 +74,8 @@ export async function openLab(options: LabOptions): Promise<Place> {
       if (wasUp) await execute([LAB, 'daemon', 'restart', host], { onLine });
       await execute([LAB, 'exec', host, '--', 'mkdir', '-p', SCRATCH]);
     }
+    timeWait = (await execute(onRemote(['sysctl', '-n', NO_TIME_WAIT]))).trim();
+    await setTimeWait('0');
   } catch (error) {
     await close();
     throw error;
@@ -120,6 +130,10 @@ function rootfulHost(host: Host): Place {
     run: (argv, options) => execute(asRoot(argv), options),
     switched: async () => undefined,
   };
+}
+
+async function setTimeWait(buckets: string, options?: ExecuteOptions): Promise<void> {
+  await execute(onRemote(['sysctl', '-qw', `${NO_TIME_WAIT}=${buckets}`]), options);
 }
 
 function onRemote(argv: readonly string[]): string[] {

@@ -31,7 +31,7 @@ const PROBE = fileURLToPath(new URL('../probe', import.meta.url));
 const IMAGE = 'localhost/sockswitch-bench';
 const IPERF_PORT = 5201;
 const CONNECT_MS = 3_000;
-const DAEMON_START_MS = 10_000;
+const DAEMON_START_MS = 60_000;
 const DAEMON_STOP_MS = 5_000;
 
 /** Programs that the image is made of, besides the probe. */

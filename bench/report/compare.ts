@@ -58,17 +58,23 @@ function compareFigure(
   const paired = old.ratio !== undefined && now.ratio !== undefined;
   const { factor, verdict } =
     paired && old.ratio !== undefined && now.ratio !== undefined
-      ? change(old.ratio, now.ratio, 'higher')
+      ? change(old.ratio, now.ratio, 'higher', Math.max(old.uncertainty, now.uncertainty))
       : change(old.value, now.value, metric.better);
   return [text(metric, old.value), text(metric, now.value), factor.toFixed(2), verdict];
 }
 
-/** Ranges that overlap show no difference. */
-export function change(before: Spread, after: Spread, better: 'higher' | 'lower'): Change {
+/** Ranges that overlap show no difference, nor do medians that differ by no more than the `uncertainty`. */
+export function change(
+  before: Spread,
+  after: Spread,
+  better: 'higher' | 'lower',
+  uncertainty = 0,
+): Change {
   const factor = better === 'higher' ? after.median / before.median : before.median / after.median;
   if (Math.abs(factor - 1) < UNCHANGED) return { factor, verdict: 'same' };
   const apart = before.max < after.min || after.max < before.min;
-  if (!apart) return { factor, verdict: 'within the noise' };
+  if (!apart || Math.abs(Math.log(factor)) <= uncertainty)
+    return { factor, verdict: 'within the noise' };
   return { factor, verdict: factor > 1 ? 'faster' : 'slower' };
 }
 

@@ -41,7 +41,7 @@ export async function runHtml(run: Run): Promise<string> {
 <h1>sockswitch bench</h1>
 <p>${provenanceParts(run).map(escapeHtml).join(', ')}.</p>
 <p>Bars are medians, lines the range of the rounds. Tables also have the speed relative to a baseline in the same round, with its
-range; above 1 is faster, for times and costs, too. ~ marks ratios that vary by more than 20 %.</p>
+range; above 1 is faster, for times and costs, too. ~ marks ratios that may differ by 10 % or more in another run.</p>
 ${sections.join('\n')}
 <h2>To repeat a row</h2>
 ${commands(run)}

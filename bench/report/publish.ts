@@ -32,14 +32,31 @@ export function publish(check: boolean): void {
     .filter((name) => name.endsWith('.json'))
     .sort()
     .map((name) => ({ path: `${RESULTS}/${name}`, run: readRun(join(ROOT, RESULTS, name)) }));
+  const shown = runs
+    .map((stored) => ({ ...stored, run: bestOf(stored.run, runs) }))
+    .filter(({ run }) => run.trials.length > 0);
   replaceFile('bench/schema.json', `${JSON.stringify(resultsJsonSchema(), null, 2)}\n`, check);
-  replaceSection('README.md', readmeSection(runs), check);
-  replaceSection('docs/performance.md', fullSection(runs), check);
+  replaceSection('README.md', readmeSection(shown), check);
+  replaceSection('docs/performance.md', fullSection(shown), check);
 }
 
 interface StoredRun {
   readonly path: string;
   readonly run: Run;
+}
+
+/** Each workload is shown from the run that has most rounds of it; of those with as many, from the latest. */
+function bestOf(run: Run, runs: readonly StoredRun[]): Run {
+  const isBest = (workload: string) =>
+    runs.every(({ run: other }) => {
+      const [ours, theirs] = [roundsOf(run, workload), roundsOf(other, workload)];
+      return ours > theirs || (ours === theirs && run.startedAt >= other.startedAt);
+    });
+  return { ...run, trials: run.trials.filter(({ workload }) => isBest(workload)) };
+}
+
+function roundsOf({ trials }: Run, workload: string): number {
+  return Math.max(0, ...trials.filter((t) => t.workload === workload).map(({ round }) => round));
 }
 
 function readmeSection(runs: readonly StoredRun[]): string {

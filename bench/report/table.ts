@@ -4,7 +4,7 @@ import { DRIVERS } from '../drivers/index.js';
 import type { Column } from '../workloads/index.js';
 import type { Metric } from '../workloads/workload.js';
 import type { Trial } from './results.js';
-import { type Figure, figure, isNoisy, type Spread } from './statistics.js';
+import { type Figure, figure, NOISY, type Spread } from './statistics.js';
 
 export interface TextTable {
   readonly head: readonly string[];
@@ -38,11 +38,14 @@ export function tableOf(trials: readonly Trial[], layout: readonly Column[]): Te
     title,
     ...columns.map(({ workload, metric }) => {
       const result = figure(used, workload, metric, name);
-      for (const failure of result.failures) {
-        footnotes.add(`${name}, ${workload.name}, failed: ${failure}`);
+      const [failure] = result.failures;
+      if (failure !== undefined) {
+        const rounds =
+          result.failures.length === 1 ? 'one round' : `${result.failures.length} rounds`;
+        footnotes.add(`${name}, ${workload.name}, failed in ${rounds}: ${failure}`);
       }
-      if (result.ratio !== undefined && isNoisy(result.ratio)) {
-        footnotes.add(`${NOISY_MARK} noisy: the ratios of the rounds differ by more than 20 %`);
+      if (result.uncertainty >= NOISY) {
+        footnotes.add(`${NOISY_MARK} noisy: another run may differ by ${NOISY * 100} % or more`);
       }
       return cell(metric, result);
     }),
@@ -85,17 +88,18 @@ export function columnHead({ title, unit }: Metric): string {
 }
 
 /** `48.1  0.98 (0.95-1.01)`: the median, and speed relative to the baseline with its range. */
-function cell(metric: Metric, { value, ratio, failures }: Figure): string {
+function cell(metric: Metric, { value, ratio, uncertainty, failures }: Figure): string {
   if (value === undefined) return failures.length > 0 ? 'failed' : '';
   const parts = [valueText(metric, value.median)];
-  if (ratio !== undefined) parts.push(ratioText(ratio));
+  if (ratio !== undefined)
+    parts.push(`${ratioText(ratio)}${uncertainty >= NOISY ? ` ${NOISY_MARK}` : ''}`);
   if (failures.length > 0) parts.push(`${failures.length} failed`);
   return parts.join('  ');
 }
 
 function ratioText(ratio: Spread): string {
   const range = ratio.min === ratio.max ? '' : ` (${fixed(ratio.min)}–${fixed(ratio.max)})`;
-  return `${fixed(ratio.median)}${range}${isNoisy(ratio) ? ` ${NOISY_MARK}` : ''}`;
+  return `${fixed(ratio.median)}${range}`;
 }
 
 /** Small ratios keep two digits that say something. */

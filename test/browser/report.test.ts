@@ -222,7 +222,7 @@ describe.skipIf(CHROMIUM === undefined && !inCi)('report (skipped without chromi
     expect(page.charts[0]?.label).toContain('upload, Gbit/s, median and range.');
     expect(page.charts[0]?.label).toContain('sockswitch over pasta: 39.0 (35.1 to 42.9)');
     expect(page.charts[1]?.label).toContain('slirp4netns: failed');
-    expect(page.text).toContain('slirp4netns, connect-latency, failed: <no> & route');
+    expect(page.text).toContain('slirp4netns, connect-latency, failed in 3 rounds: <no> & route');
     expect(page.text).toContain('tcp-up, host');
   });
 });

@@ -108,7 +108,9 @@ describeOnLab('npm run bench', () => {
       const words = ['postgresql', '--drivers', 'host,pasta', '--rounds', '1'];
       const result = await start([...words, '--json', file('failed.json')]);
       expect(result.exitCode).toBe(1);
-      expect(result.stdout).toMatch(/failed: PostgreSQL cannot start: port 5432 .* is in use/);
+      expect(result.stdout).toMatch(
+        /failed in one round: PostgreSQL cannot start: port 5432 .* is in use/,
+      );
       const { trials } = readRun(file('failed.json'));
       expect(trials).toHaveLength(2);
       for (const { error, metrics } of trials) {

@@ -51,6 +51,12 @@ describe('change', () => {
   });
 });
 
+test('a change that is within the uncertainty is none, although the ranges are apart', () => {
+  const [before, after] = [spread(9.9, 10, 10.1), spread(10.9, 11, 11.1)];
+  expect(change(before, after, 'higher', 0.05).verdict).toBe('faster');
+  expect(change(before, after, 'higher', 0.15).verdict).toBe('within the noise');
+});
+
 describe('compareRuns', () => {
   const before = run([
     ['tcp-up', 'host', 1, { gbits: 10 }],

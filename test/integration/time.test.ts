@@ -23,7 +23,7 @@ import { ask, listening, publish, service } from './support/published.js';
 
 const PAGE = 'hello from remote\n';
 
-/** Fetches the page `$2` times, a new connection each; prints how often it came. */
+/** Fetches the page so many times, a new connection each; prints how often it came. */
 const fetchAgainAndAgain = (container: Container, times: number) =>
   container.sh(
     `for n in $(seq "$1"); do ${curl(REMOTE.v4).join(' ')} || exit; sleep 0.05; done | sort | uniq -c`,
@@ -33,7 +33,7 @@ const fetchAgainAndAgain = (container: Container, times: number) =>
 describeOnLab('the clock is set', () => {
   const CLOCK = '/tmp/faked-clock';
   const FAKED = [
-    'LD_PRELOAD=/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1',
+    'LD_PRELOAD=/usr/$LIB/faketime/libfaketime.so.1',
     `FAKETIME_TIMESTAMP_FILE=${CLOCK}`,
     ...['FAKETIME_NO_CACHE=1', 'DONT_FAKE_MONOTONIC=1', 'NO_FAKE_STAT=1'],
   ];

@@ -6,6 +6,7 @@
 import { execa } from 'execa';
 import type { Place } from '../places/place.js';
 import { CHILD, CommandError, execute, lastLines } from '../runner/execute.js';
+import { TUNNEL } from '../workloads/vxlan.js';
 import type { Driver, Prepared } from './driver.js';
 
 const TRAPPED = [
@@ -22,8 +23,8 @@ const ARCHITECTURES: Readonly<Record<string, readonly string[]>> = {
   x64: ['SCMP_ARCH_X86_64', 'SCMP_ARCH_X86', 'SCMP_ARCH_X32'],
   arm64: ['SCMP_ARCH_AARCH64', 'SCMP_ARCH_ARM'],
 };
-/** "auto" is what the container has when it starts; the tunnel of workloads/vxlan.ts comes later. */
-const IGNORE = '127.0.0.0/8,auto,192.168.42.0/24';
+/** "auto" is what the container has when it starts; a tunnel comes later. */
+const IGNORE = `127.0.0.0/8,auto,${TUNNEL}`;
 const START_MS = 5_000;
 let serial = 0;
 

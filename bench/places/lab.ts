@@ -33,7 +33,7 @@ const POLL_MS = 200;
  * Remote forgets a connection as soon as it is over. All drivers come from one address, and those of one leave TIME_WAIT behind on the
  * ports that the next one uses; where the next one's time stamps are older (NAT, another kernel's clock offset), its SYN is dropped.
  */
-const NO_TIME_WAIT = 'net.ipv4.tcp_max_tw_buckets';
+const MAX_TIME_WAIT = 'net.ipv4.tcp_max_tw_buckets';
 
 const HOSTS = { host1: '10.77.0.11', host2: '10.77.0.12' } as const;
 type Host = keyof typeof HOSTS;
@@ -74,7 +74,7 @@ export async function openLab(options: LabOptions): Promise<Place> {
       if (wasUp) await execute([LAB, 'daemon', 'restart', host], { onLine });
       await execute([LAB, 'exec', host, '--', 'mkdir', '-p', SCRATCH]);
     }
-    timeWait = (await execute(onRemote(['sysctl', '-n', NO_TIME_WAIT]))).trim();
+    timeWait = (await execute(onRemote(['sysctl', '-n', MAX_TIME_WAIT]))).trim();
     await setTimeWait('0');
   } catch (error) {
     await close();
@@ -133,7 +133,7 @@ function rootfulHost(host: Host): Place {
 }
 
 async function setTimeWait(buckets: string, options?: ExecuteOptions): Promise<void> {
-  await execute(onRemote(['sysctl', '-qw', `${NO_TIME_WAIT}=${buckets}`]), options);
+  await execute(onRemote(['sysctl', '-qw', `${MAX_TIME_WAIT}=${buckets}`]), options);
 }
 
 function onRemote(argv: readonly string[]): string[] {

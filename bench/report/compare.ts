@@ -55,9 +55,8 @@ function compareFigure(
     const same = old.value.median === now.value.median;
     return [text(metric, old.value), text(metric, now.value), '', same ? 'same' : 'changed'];
   }
-  const paired = old.ratio !== undefined && now.ratio !== undefined;
   const { factor, verdict } =
-    paired && old.ratio !== undefined && now.ratio !== undefined
+    old.ratio !== undefined && now.ratio !== undefined
       ? change(old.ratio, now.ratio, 'higher', Math.max(old.uncertainty, now.uncertainty))
       : change(old.value, now.value, metric.better);
   return [text(metric, old.value), text(metric, now.value), factor.toFixed(2), verdict];

@@ -4,7 +4,7 @@ import { type Bar, chart, escapeHtml } from './chart.js';
 import { provenanceParts } from './markdown.js';
 import type { Run } from './results.js';
 import { baselineText, type ShownTable, shownTables } from './shown.js';
-import { figure } from './statistics.js';
+import { figure, NOISY } from './statistics.js';
 import { type TextTable, tableOf } from './table.js';
 
 const STYLE = `
@@ -41,7 +41,7 @@ export async function runHtml(run: Run): Promise<string> {
 <h1>sockswitch bench</h1>
 <p>${provenanceParts(run).map(escapeHtml).join(', ')}.</p>
 <p>Bars are medians, lines the range of the rounds. Tables also have the speed relative to a baseline in the same round, with its
-range; above 1 is faster, for times and costs, too. ~ marks ratios that may differ by 10 % or more in another run.</p>
+range; above 1 is faster, for times and costs, too. ~ marks ratios that may differ by ${NOISY * 100} % or more in another run.</p>
 ${sections.join('\n')}
 <h2>To repeat a row</h2>
 ${commands(run)}

@@ -27,6 +27,10 @@ export const NOISY = 0.1;
 /** Standard deviations: nineteen of twenty runs differ by less. */
 const CONFIDENCE = 2;
 
+export function isNoisy({ uncertainty }: Figure): boolean {
+  return uncertainty >= NOISY;
+}
+
 /** Throws on an empty list. */
 export function spread(values: readonly number[]): Spread {
   const sorted = [...values].sort((a, b) => a - b);
@@ -49,12 +53,12 @@ export function figure(
   const own = trials.filter((t) => t.workload === workload.name && t.driver === driver);
   const value = (trial: Trial | undefined) => trial?.metrics?.[metric.name];
   const values = own.map(value).filter((v) => v !== undefined);
-  const ratios = ratiosOf(trials, workload, metric, driver);
-  const all = DRIVERS.map(({ name }) => ratiosOf(trials, workload, metric, name));
+  const all = new Map(DRIVERS.map(({ name }) => [name, ratiosOf(trials, workload, metric, name)]));
+  const ratios = all.get(driver) ?? [];
   return {
     value: values.length === 0 ? undefined : spread(values),
     ratio: ratios.length === 0 ? undefined : spread(ratios),
-    uncertainty: uncertaintyOf(ratios, all),
+    uncertainty: uncertaintyOf(ratios, [...all.values()]),
     failures: own.flatMap(({ error }) => (error === undefined ? [] : [error])),
   };
 }

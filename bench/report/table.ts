@@ -4,7 +4,7 @@ import { DRIVERS } from '../drivers/index.js';
 import type { Column } from '../workloads/index.js';
 import type { Metric } from '../workloads/workload.js';
 import type { Trial } from './results.js';
-import { type Figure, figure, NOISY, type Spread } from './statistics.js';
+import { type Figure, figure, isNoisy, NOISY, type Spread } from './statistics.js';
 
 export interface TextTable {
   readonly head: readonly string[];
@@ -44,7 +44,7 @@ export function tableOf(trials: readonly Trial[], layout: readonly Column[]): Te
           result.failures.length === 1 ? 'one round' : `${result.failures.length} rounds`;
         footnotes.add(`${name}, ${workload.name}, failed in ${rounds}: ${failure}`);
       }
-      if (result.uncertainty >= NOISY) {
+      if (isNoisy(result)) {
         footnotes.add(`${NOISY_MARK} noisy: another run may differ by ${NOISY * 100} % or more`);
       }
       return cell(metric, result);
@@ -88,11 +88,13 @@ export function columnHead({ title, unit }: Metric): string {
 }
 
 /** `48.1  0.98 (0.95-1.01)`: the median, and speed relative to the baseline with its range. */
-function cell(metric: Metric, { value, ratio, uncertainty, failures }: Figure): string {
+function cell(metric: Metric, result: Figure): string {
+  const { value, ratio, failures } = result;
   if (value === undefined) return failures.length > 0 ? 'failed' : '';
   const parts = [valueText(metric, value.median)];
-  if (ratio !== undefined)
-    parts.push(`${ratioText(ratio)}${uncertainty >= NOISY ? ` ${NOISY_MARK}` : ''}`);
+  if (ratio !== undefined) {
+    parts.push(`${ratioText(ratio)}${isNoisy(result) ? ` ${NOISY_MARK}` : ''}`);
+  }
   if (failures.length > 0) parts.push(`${failures.length} failed`);
   return parts.join('  ');
 }

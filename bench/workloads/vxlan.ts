@@ -7,6 +7,8 @@ import { iperf3 } from './throughput.js';
 import type { ScriptWorkload } from './workload.js';
 
 const PORT = 8472;
+/** For drivers that have to be told. */
+export const TUNNEL = '192.168.42.0/24';
 const NEAR = '192.168.42.1';
 const FAR = '192.168.42.2';
 const WARM_UP_SECONDS = 1;

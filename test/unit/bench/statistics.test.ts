@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Trial } from '../../../bench/report/results.js';
-import { figure, NOISY, spread } from '../../../bench/report/statistics.js';
+import { figure, isNoisy, spread } from '../../../bench/report/statistics.js';
 import { number, tableOf } from '../../../bench/report/table.js';
 import { connectLatency } from '../../../bench/workloads/connections.js';
 import { columns } from '../../../bench/workloads/index.js';
@@ -75,7 +75,7 @@ describe('figure', () => {
         values.map((gbits, index) => trial(tcpUp, driver, index + 1, { gbits })),
       );
     const noisy = (trials: readonly Trial[], driver: string) =>
-      figure(trials, tcpUp, metricOf(tcpUp), driver).uncertainty >= NOISY;
+      isNoisy(figure(trials, tcpUp, metricOf(tcpUp), driver));
 
     test('from the scatter of its own rounds', () => {
       const trials = run({

@@ -15,7 +15,7 @@ import {
 import { describeOnLab, eventually, host1, REMOTE } from './support/lab.js';
 import { countersOf } from './support/matrix.js';
 import { RUNTIMES } from './support/places.js';
-import { type Container, ENABLED, eventuallyCounters, startContainer } from './support/podman.js';
+import { ENABLED, eventuallyCounters, logged, startContainer } from './support/podman.js';
 import { curl } from './support/programs.js';
 
 const PAGE = 'hello from remote\n';
@@ -39,12 +39,6 @@ while True:
         print('fetched', page.decode().strip(), flush=True)
     time.sleep(0.05)
 `;
-
-async function logged(container: Container, text: string): Promise<void> {
-  await eventually(`"${text}" in the log of ${container.name}`, async () =>
-    (await container.logs()).stdout.includes(text) ? true : undefined,
-  );
-}
 
 describeOnLab('while a container runs, the daemon', () => {
   afterEach(() => startDaemon());

@@ -6,6 +6,7 @@
  * all its processes are frozen and its cable is dead.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { z } from 'zod';
 import { daemonStatus, keeperPid, logSince, logSize } from './support/daemon.js';
 import {
   describeOnLab,
@@ -17,11 +18,19 @@ import {
   lab,
   REMOTE,
 } from './support/lab.js';
-import { type Container, ENABLED, eventuallyCounters, startContainer } from './support/podman.js';
+import {
+  type Container,
+  ENABLED,
+  eventuallyCounters,
+  logged,
+  startContainer,
+} from './support/podman.js';
 import { BIG_SHA256, curl } from './support/programs.js';
 import { ask, listening, publish, service } from './support/published.js';
 
 const PAGE = 'hello from remote\n';
+/** Of the daemon's log. */
+const stopRecord = z.object({ time: z.string(), seconds: z.number() });
 
 /** Fetches the page so many times, a new connection each; prints how often it came. */
 const fetchAgainAndAgain = (container: Container, times: number) =>
@@ -66,7 +75,7 @@ describeOnLab('the clock is set', () => {
       const line = await eventually('the end in the log', async () =>
         (await logSince(size)).split('\n').find((text) => text.includes('container stopped')),
       );
-      const { time, seconds } = JSON.parse(line) as { time: string; seconds: number };
+      const { time, seconds } = stopRecord.parse(JSON.parse(line));
       expect(Math.abs(Number(time.slice(0, 4)) - thisYear - years)).toBeLessThanOrEqual(1);
       expect(seconds).toBeGreaterThanOrEqual(0);
       expect(seconds).toBeLessThan(300);
@@ -92,10 +101,6 @@ held.sendall(b'marco')
 print('echo', held.recv(5).decode(), flush=True)
 time.sleep(1000)
 `;
-  const logged = (container: Container, text: string) =>
-    eventually(`"${text}" in the log of ${container.name}`, async () =>
-      (await container.logs()).stdout.includes(text) ? true : undefined,
-    );
   const seconds = (count: number) => new Promise((resolve) => setTimeout(resolve, count * 1000));
   afterAll(() => lab(['resume', 'host1']));
 

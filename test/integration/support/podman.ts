@@ -212,6 +212,13 @@ export async function eventuallyCounters(
   });
 }
 
+/** Waits until a container's output has the text. */
+export async function logged(container: Container, text: string): Promise<void> {
+  await eventually(`"${text}" in the log of ${container.name}`, async () =>
+    (await container.logs()).stdout.includes(text) ? true : undefined,
+  );
+}
+
 const DEFAULT_V6 = 'ip -6 route show default | grep -q .';
 const WAIT_FOR_V6 = `for try in $(seq 100); do ${DEFAULT_V6} && exit; sleep 0.1; done; exit 1`;
 

@@ -39,7 +39,7 @@ describe('planTrials', () => {
   test('what takes long has fewer rounds, and only drivers that it suits', () => {
     const planned = planTrials([memory, tcpUp], DRIVERS, undefined);
     const of = (name: string) => planned.filter(({ workload }) => workload.name === name);
-    expect(new Set(of('memory').map(({ round }) => round))).toEqual(new Set([1]));
+    expect(new Set(of('memory').map(({ round }) => round))).toEqual(new Set([1, 2]));
     expect(of('memory').some(({ driver }) => driver.name === 'pasta-tuned')).toBe(false);
     expect(of('tcp-up')).toHaveLength(3 * DRIVERS.length);
     expect(planTrials([memory], three, 2)).toHaveLength(2 * three.length);

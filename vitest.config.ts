@@ -1,13 +1,15 @@
 import { defineConfig } from 'vitest/config';
 
+/** A machine of a CI can be busy with something else for a minute; a defect fails twice. */
+const retry = process.env['CI'] === 'true' ? 1 : 0;
+
 /** One after the other: these tests share one machine's lab, daemon and network. */
 const onRealThings = {
   fileParallelism: false,
   testTimeout: 180_000,
   hookTimeout: 600_000,
   teardownTimeout: 60_000,
-  // A machine of a CI can be busy with something else for a minute; a defect fails twice.
-  retry: process.env['CI'] === 'true' ? 1 : 0,
+  retry,
 };
 
 export default defineConfig({
@@ -15,7 +17,14 @@ export default defineConfig({
     projects: [
       { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 10_000 } },
       { test: { name: 'kernel', include: ['test/kernel/**/*.test.ts'], testTimeout: 60_000 } },
-      { test: { name: 'browser', include: ['test/browser/**/*.test.ts'], testTimeout: 60_000 } },
+      {
+        test: {
+          name: 'browser',
+          include: ['test/browser/**/*.test.ts'],
+          testTimeout: 60_000,
+          retry,
+        },
+      },
       {
         test: {
           name: 'integration',

@@ -257,7 +257,7 @@ class RuntimeDirectory {
     }
     lock_ = UniqueFd(
         ::openat(directory.get(), "keeper.lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
-    if (!lock_) throw_errno("open", path_ + "/keeper.lock");
+    if (!lock_) refuse("keeper.lock", ErrnoError(errno, "open", path_ + "/keeper.lock"));
     if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
       if (errno == EWOULDBLOCK) throw std::runtime_error("another keeper already serves " + path_);
       throw_errno("flock", path_ + "/keeper.lock");
@@ -276,16 +276,40 @@ class RuntimeDirectory {
   // `inherited`: a listening socket of that name that another keeper has left, if there is one.
   UniqueFd listen(const std::string& name, int type, UniqueFd inherited = {}) {
     const std::string path = path_ + "/" + name;
-    UniqueFd fd = serves(inherited.get(), path) ? std::move(inherited)
-                                                : unix_listen(path, type | SOCK_NONBLOCK, kBacklog);
-    sockets_.push_back(path);
-    return fd;
+    try {
+      UniqueFd fd = serves(inherited.get(), path)
+                        ? std::move(inherited)
+                        : unix_listen(path, type | SOCK_NONBLOCK, kBacklog);
+      sockets_.push_back(path);
+      return fd;
+    } catch (const ErrnoError& error) {
+      refuse(name, error);
+    }
   }
 
   // Leaves the sockets' files where they are.
   void leave_sockets() { sockets_.clear(); }
 
  private:
+  // Says what to do about a name that cannot be had; about anything else what the kernel says.
+  [[noreturn]] void refuse(const std::string& name, const ErrnoError& error) const {
+    const std::string path = path_ + "/" + name;
+    switch (error.error()) {
+      case EISDIR:
+      case ELOOP:
+      case ENXIO:
+      case ENOTSOCK:
+      case EACCES:
+        throw std::runtime_error(path + " was not made by sockswitch (" + error.code() +
+                                 "): remove it, and start again");
+      case EADDRINUSE:
+        throw std::runtime_error(path + " is served by another program: end that (\"fuser " + path +
+                                 "\" tells which), and start again");
+      default:
+        throw error;
+    }
+  }
+
   // Whether `fd` listens on `path`, which is still there. Nobody but the holder of the lock
   // replaces sockets, so the name still means this one.
   static bool serves(int fd, const std::string& path) {

@@ -13,7 +13,7 @@ import { lstatSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync
 import { isIPv6 } from 'node:net';
 import fastify, { type FastifyError, type FastifyInstance } from 'fastify';
 import { z } from 'zod';
-import { codeOf, messageOf, UserError } from '../errors.js';
+import { codeOf, messageOf, remedy, UserError } from '../errors.js';
 import type { ContainerRequest } from '../oci/annotations.js';
 import { type Prefix, parsePrefix } from '../policy/prefix.js';
 import { type Mapping, parsePublish } from '../policy/publish.js';
@@ -53,6 +53,8 @@ export interface NerdctlOptions {
   /** Reserves the container's ports. Throws UserError. */
   reserve(container: string, mappings: readonly Mapping[]): void;
   release(container: string): void;
+  /** Told once what became of registrations that cannot be read or kept. */
+  onProblem(problem: string): void;
 }
 
 interface Registration {
@@ -63,11 +65,13 @@ interface Registration {
 export class NerdctlContainers {
   readonly #options: NerdctlOptions;
   readonly #registered = new Map<string, Registration>();
+  /** Whether the file is older than what is registered, which was told. */
+  #unsaved = false;
 
   /** Takes over what an earlier daemon had registered. */
   constructor(options: NerdctlOptions) {
     this.#options = options;
-    for (const spec of readRegistrations(options.file)) {
+    for (const spec of readRegistrations(options)) {
       this.#registered.set(spec.id, { spec, request: requestOf(spec) });
     }
   }
@@ -110,8 +114,18 @@ export class NerdctlContainers {
   #save(): void {
     const { file } = this.#options;
     const specs = [...this.#registered.values()].map(({ spec }) => spec);
-    writeFileSync(`${file}.new`, JSON.stringify(specs), { mode: 0o600 });
-    renameSync(`${file}.new`, file);
+    try {
+      writeFileSync(`${file}.new`, JSON.stringify(specs), { mode: 0o600 });
+      renameSync(`${file}.new`, file);
+    } catch (error) {
+      if (this.#unsaved) return;
+      this.#unsaved = true;
+      this.#options.onProblem(
+        `cannot write ${quote(file)} (${codeOf(error) ?? messageOf(error)}): after a restart of the daemon nerdctl's containers go on without acceleration; ${remedy(error) ?? 'remove it'}`,
+      );
+      return;
+    }
+    this.#unsaved = false;
   }
 }
 
@@ -209,10 +223,19 @@ function isSymbolicLink(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
 }
 
-function readRegistrations(file: string): Bypass[] {
+function readRegistrations({
+  file,
+  onProblem,
+}: Pick<NerdctlOptions, 'file' | 'onProblem'>): Bypass[] {
   try {
     return z.array(bypassSchema).parse(JSON.parse(readFileSync(file, 'utf8')));
-  } catch {
-    return []; // none yet; or of another version, whose containers are then served without switching
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') {
+      const why = error instanceof z.ZodError ? 'not what sockswitch writes' : messageOf(error);
+      onProblem(
+        `cannot read ${quote(file)} (${why}): the containers that nerdctl had registered go on without acceleration`,
+      );
+    }
+    return [];
   }
 }

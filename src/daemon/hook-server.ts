@@ -45,7 +45,7 @@ export interface HookServer {
   close(): Promise<void>;
 }
 
-/** Rejects with Node's error when the socket cannot be served. */
+/** Rejects with UserError when the socket cannot be served. */
 export async function serveHook(options: HookServerOptions): Promise<HookServer> {
   const open = new Set<Socket>();
   // Half-open: the hook's end of writing is not the end of the connection.

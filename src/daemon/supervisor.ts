@@ -119,6 +119,7 @@ export class Supervisor {
     try {
       await supervisor.#serve();
     } catch (error) {
+      if (!options.externalKeeper) supervisor.#keeper?.shutdown(KEEPER_SHUTDOWN.whenIdle);
       await supervisor.stop();
       throw error;
     }
@@ -251,10 +252,14 @@ export class Supervisor {
   }
 
   #nerdctlContainers(): NerdctlContainers {
-    const { runtime } = this.#options;
+    const { runtime, log } = this.#options;
     return new NerdctlContainers({
       listenerSocket: runtime.listenerSocket,
       file: runtime.nerdctlFile,
+      onProblem: (problem) => {
+        log.error(problem);
+        this.#journal.add({ kind: 'listener', message: problem });
+      },
       reserve: (container, mappings) => this.#publications.reserve(container, mappings),
       release: (container) => this.#publications.release(container),
     });

@@ -1,5 +1,5 @@
 /** Serving on a Unix socket whose file may be left over from a daemon that was killed. */
-import { chmodSync, rmSync } from 'node:fs';
+import { chmodSync, lstatSync, rmSync } from 'node:fs';
 import { connect, type Server } from 'node:net';
 import { codeOf, messageOf, remedy, UserError } from '../errors.js';
 import { quote } from '../text.js';
@@ -16,8 +16,18 @@ export function isServed(path: string): Promise<boolean> {
   });
 }
 
-/** Removes what is left of a dead server. The caller must know that none is alive. */
+/**
+ * Removes what is left of a dead server. The caller must know that none is alive. Throws UserError where something
+ * else has that name.
+ */
 export function removeStale(path: string): void {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found === undefined) return;
+  if (!found.isSocket()) {
+    throw new UserError(
+      `${quote(path)} was not made by sockswitch (it is no socket): remove it, and start again`,
+    );
+  }
   rmSync(path, { force: true });
 }
 

@@ -3,6 +3,7 @@
  * The containers are processes under a real seccomp filter: that needs no root, only no_new_privs.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import {
   chmodSync,
   existsSync,
@@ -13,6 +14,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -520,8 +522,23 @@ describe('the runtime directory', () => {
     mkdirSync(join(parent, 'open'));
     chmodSync(join(parent, 'open'), 0o750);
     expect(await fails(join(parent, 'open'))).toContain('is open to other users');
-    writeFileSync(join(parent, 'listener.sock'), 'precious');
-    expect(await fails(parent)).toContain('operation on non-socket');
-    expect(readFileSync(join(parent, 'listener.sock'), 'utf8')).toBe('precious');
+  });
+
+  test('and its names are ours: what else has one is left alone, and told', async () => {
+    const parent = temporaryDirectory();
+    const path = join(parent, 'listener.sock');
+    writeFileSync(path, 'precious');
+    expect(await fails(parent)).toContain(
+      `${path} was not made by sockswitch (ENOTSOCK): remove it, and start again`,
+    );
+    expect(readFileSync(path, 'utf8')).toBe('precious');
+    rmSync(path);
+    const server = createServer().listen(path);
+    await once(server, 'listening');
+    expect(await fails(parent)).toContain(`${path} is served by another program`);
+    await new Promise((closed) => server.close(closed));
+    rmSync(join(parent, 'keeper.lock'));
+    mkdirSync(join(parent, 'keeper.lock'));
+    expect(await fails(parent)).toContain('keeper.lock was not made by sockswitch (EISDIR)');
   });
 });

@@ -1,4 +1,4 @@
-import { lstatSync, mkdtempSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { lstatSync, mkdirSync, mkdtempSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, expect, test } from 'vitest';
@@ -8,25 +8,29 @@ import { type Mapping, mappingText } from '../../../src/policy/publish.js';
 
 const ID = 'a'.repeat(64);
 const directory = mkdtempSync(join(tmpdir(), 'sockswitch-nerdctl-'));
+const file = join(directory, 'nerdctl.json');
 let reserved: Map<string, string[]>;
+let problems: string[];
 let containers: NerdctlContainers;
 
 afterAll(() => rmSync(directory, { recursive: true }));
 beforeEach(() => {
-  rmSync(join(directory, 'nerdctl.json'), { force: true });
+  rmSync(file, { force: true, recursive: true });
   reserved = new Map();
+  problems = [];
   containers = made();
 });
 
 function made(): NerdctlContainers {
   return new NerdctlContainers({
     listenerSocket: '/r/listener.sock',
-    file: join(directory, 'nerdctl.json'),
+    file,
     reserve: (id: string, mappings: readonly Mapping[]) => {
       if (mappings.some(({ hostPort }) => hostPort === 99)) throw new UserError('port 99 is taken');
       reserved.set(id, mappings.map(mappingText));
     },
     release: (id) => void reserved.delete(id),
+    onProblem: (problem) => void problems.push(problem),
   });
 }
 
@@ -88,8 +92,26 @@ test('null means none, and ignoreBind publishes nothing', async () => {
 test('the next daemon knows what was registered', async () => {
   await call('POST', '/v1/bypass', body());
   expect(made().requestOf(ID)).toEqual(containers.requestOf(ID));
-  writeFileSync(join(directory, 'nerdctl.json'), 'rubbish');
-  expect(made().requestOf(ID)).toBeUndefined();
+  expect(problems).toEqual([]);
+});
+
+test.each(['rubbish', '[{"id":"../x"}]'])(
+  'a file that is %s: told, and nothing is registered',
+  (text) => {
+    writeFileSync(file, text);
+    expect(made().list()).toEqual([]);
+    expect(problems).toEqual([expect.stringContaining(`cannot read "${file}"`)]);
+  },
+);
+
+test('a file that cannot be written: told once, and all goes on', async () => {
+  mkdirSync(join(file, 'in-the-way'), { recursive: true });
+  expect(await call('POST', '/v1/bypass', body())).toMatchObject({ status: 201 });
+  await call('POST', '/v1/bypass', body());
+  expect(problems).toEqual([expect.stringMatching(/^cannot write ".*" \(E\w+\): .*remove it$/)]);
+  rmSync(file, { recursive: true });
+  await call('POST', '/v1/bypass', body());
+  expect(made().list()).toHaveLength(1);
 });
 
 test.each([

@@ -1,4 +1,5 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -120,7 +121,14 @@ test('more connections at once than the limit', async () => {
 });
 
 test('a leftover socket file is replaced', async () => {
-  writeFileSync(path, '');
+  const bind = 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])';
+  execFileSync('python3', ['-c', bind, path]);
   await serve((spec) => ({ text: spec }));
   expect(await ask('x')).toBe('OK\nx');
+});
+
+test('any other file is left alone', async () => {
+  writeFileSync(path, 'precious');
+  await expect(serve((spec) => ({ text: spec }))).rejects.toThrow('remove it, and start again');
+  expect(readFileSync(path, 'utf8')).toBe('precious');
 });

@@ -8,7 +8,7 @@ import type { Mapping } from '../policy/publish.js';
 import { quote, shorten } from '../text.js';
 import { type ContainerRequest, parseAnnotations } from './annotations.js';
 import { findMember, setMember } from './json-text.js';
-import { type RewriteOptions, rewriteSeccomp, SeccompError } from './seccomp.js';
+import { type Rewrite, type RewriteOptions, rewriteSeccomp, SeccompError } from './seccomp.js';
 import { parseSeccomp, printSeccomp, type Seccomp } from './seccomp-types.js';
 
 const specView = z.object({
@@ -107,8 +107,10 @@ function rewriteLinux(
   request: ContainerRequest,
   options: RewriteOptions,
 ): SpecResult {
+  const span = findMember(text, ['linux', 'seccomp']);
   const hasSection = present !== undefined && present !== null;
-  const rewrite = rewriteSeccomp(hasSection ? readSeccomp(text) : undefined, options);
+  const section = hasSection ? text.slice(span?.start, span?.end) : undefined;
+  const rewrite = rewriteSection(section, options);
   switch (rewrite.kind) {
     case 'already-ours':
       return { text, accelerated: true, publish: request.publish };
@@ -116,11 +118,39 @@ function rewriteLinux(
       return unaccelerated(text, request, rewrite.reason);
     case 'rewritten':
       return {
-        text: setMember(text, ['linux'], 'seccomp', printSeccomp(rewrite.seccomp)),
+        text: setMember(text, ['linux'], 'seccomp', rewrite.section),
         accelerated: true,
         publish: request.publish,
       };
   }
+}
+
+type SectionRewrite =
+  | Exclude<Rewrite, { kind: 'rewritten' }>
+  | { readonly kind: 'rewritten'; readonly section: string };
+
+/** The last ones, by what they depend on: nearly all containers come with the same profile. */
+const recentRewrites = new Map<string, SectionRewrite>();
+const MAX_RECENT = 8;
+/** Longer ones are not kept; Podman's own profile has a tenth of it. */
+const MAX_RECENT_TEXT = 100_000;
+
+/** `section` is the text of `linux.seccomp`, undefined where there is none. Throws UserError. */
+function rewriteSection(section: string | undefined, options: RewriteOptions): SectionRewrite {
+  const { listenerPath, waitKillable, refuseFastOpen, machine } = options;
+  const key = JSON.stringify([listenerPath, waitKillable, refuseFastOpen, machine, section]);
+  const known = recentRewrites.get(key);
+  if (known !== undefined) return known;
+  const rewrite = rewriteSeccomp(section === undefined ? undefined : readSeccomp(section), options);
+  const result: SectionRewrite =
+    rewrite.kind === 'rewritten'
+      ? { kind: 'rewritten', section: printSeccomp(rewrite.seccomp) }
+      : rewrite;
+  if (key.length > MAX_RECENT_TEXT) return result;
+  const [oldest] = recentRewrites.keys();
+  if (recentRewrites.size >= MAX_RECENT && oldest !== undefined) recentRewrites.delete(oldest);
+  recentRewrites.set(key, result);
+  return result;
 }
 
 function unaccelerated(text: string, request: ContainerRequest, reason: string): SpecResult {
@@ -135,10 +165,9 @@ function unaccelerated(text: string, request: ContainerRequest, reason: string):
   );
 }
 
-function readSeccomp(text: string): Seccomp {
-  const span = findMember(text, ['linux', 'seccomp']);
+function readSeccomp(section: string): Seccomp {
   try {
-    return parseSeccomp(text.slice(span?.start, span?.end));
+    return parseSeccomp(section);
   } catch (error) {
     const reason = error instanceof z.ZodError ? firstIssue(error) : shorten(messageOf(error));
     throw new UserError(

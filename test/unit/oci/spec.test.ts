@@ -60,6 +60,21 @@ test.each([NETWORK, `${NETWORK},"seccomp":null`, `"seccomp":null,${NETWORK}`])(
   },
 );
 
+test('a profile that was seen before comes out the same, and only under the same options', () => {
+  const text = spec(ENABLED, `${NETWORK}, "seccomp": ${PROFILE}`);
+  const first = run(text);
+  expect(run(text)).toEqual(first);
+  const other = processSpec(text, { ...OPTIONS, listenerPath: '/other.sock' }).result;
+  if (other instanceof Error) throw other;
+  expect(other.text).toContain('"/other.sock"');
+  expect(other.text).toBe(first.text.replace(OPTIONS.listenerPath, '/other.sock'));
+  for (let size = 0; size < 20; size++) {
+    const more = PROFILE.replace('"connect"', `"connect","call_${size}"`);
+    expect(run(spec(ENABLED, `${NETWORK}, "seccomp": ${more}`)).text).toContain(`"call_${size}"`);
+  }
+  expect(run(text)).toEqual(first);
+});
+
 test('a second run changes nothing', () => {
   const once = run(spec(ENABLED, `${NETWORK}, "seccomp": ${PROFILE}`)).text;
   expect(run(once)).toMatchObject({ text: once, accelerated: true });

@@ -10,6 +10,8 @@ export interface Limit {
   readonly ratio?: number;
   /** How much more than on --network=host it may be, in the metric's unit: difference of the medians. */
   readonly overHost?: number;
+  /** Least value of the metric itself: the median. */
+  readonly least?: number;
   /** Least speed relative to the best peer: quotient of the medians. */
   readonly peers?: number;
   /** Drivers that are peers here; PEERS, where this is left out. */
@@ -34,6 +36,7 @@ export const LIMITS: readonly Limit[] = [
   { workload: 'request-latency', metric: 'p50_us', ratio: 1 / 1.03 },
   { workload: 'request-latency', metric: 'p99_us', ratio: 1 / 1.03 },
   { workload: 'loopback-rate', metric: 'per_second', ratio: 0.85 },
+  { workload: 'fairness', metric: 'share', least: 50 },
   { workload: 'unix-rate', metric: 'per_second', ratio: 0.85 },
   { workload: 'inbound-remote', metric: 'in_gbits', ratio: 0.97, peers: 1, among: PUBLISHERS },
   { workload: 'inbound-remote', metric: 'out_gbits', ratio: 0.97, peers: 1, among: PUBLISHERS },
@@ -79,6 +82,9 @@ function problem(run: Run, limit: Limit, driver: string): string | undefined {
   const median = (name: string) => figure(run.trials, workload, metric, name).value?.median;
   const { value, ratio } = figure(run.trials, workload, metric, driver);
   if (value === undefined) return `${what}: no result`;
+  if (limit.least !== undefined && value.median < limit.least) {
+    return `${what}: ${value.median.toFixed(1)} ${metric.unit}, must be ${limit.least}`;
+  }
   if (limit.overHost !== undefined) {
     const host = median('host');
     if (host === undefined) return `${what}: no result for host`;

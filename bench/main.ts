@@ -3,7 +3,7 @@
  * says which of the two, and is put there by bench/run and by src/commands/bench.ts.
  */
 import { Command, InvalidArgumentError } from 'commander';
-import { DRIVERS } from './drivers/index.js';
+import { DRIVERS, USUAL_DRIVERS } from './drivers/index.js';
 import { checkLimits } from './limits.js';
 import { openLab } from './places/lab.js';
 import {
@@ -78,7 +78,7 @@ const program = new Command(command)
   .option('--seconds <s>', 'length of each measurement that has one', positive)
   .option(
     '--drivers <list>',
-    `which, separated by commas: ${DRIVERS.map(({ name }) => name).join(', ')} (default: all that can run here)`,
+    `which, separated by commas: ${DRIVERS.map(({ name }) => name).join(', ')} (default: all that can run here, but for floor)`,
   )
   .option('--json <file>', 'write the raw data (bench/README.md describes it)')
   .option('--report <dir>', 'write a report: index.html, report.md, results.json')
@@ -145,7 +145,7 @@ async function bench(asked: readonly string[], options: Options): Promise<void> 
   checkMachine(selected, thisMachine());
   checkWritable(options);
   const drivers = inLab
-    ? (wanted ?? DRIVERS)
+    ? (wanted ?? USUAL_DRIVERS)
     : driversFor(wanted, (name) => which(name) !== undefined);
   const place = await (inLab ? lab(selected, options) : local(selected, options));
   let result: Run | undefined;

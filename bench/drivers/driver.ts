@@ -15,6 +15,8 @@ export interface Driver {
   readonly switches: boolean;
   /** The program without which this driver cannot run. */
   readonly program?: string;
+  /** Runs only where `--drivers` names it. */
+  readonly onRequest?: true;
   /** Needs root: its containers are those of root's Podman, or it changes the machine's settings. */
   readonly needsRoot?: 'podman' | 'settings';
   /** What `podman run` gets to publish TCP ports under their own numbers; `--publish`, where this is left out. */

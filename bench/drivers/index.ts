@@ -1,6 +1,7 @@
 /** All drivers, in the order in which tables show them. */
 import { bypass4netns } from './bypass4netns.js';
 import type { Driver } from './driver.js';
+import { floor } from './floor.js';
 import { pastaTuned } from './pasta-tuned.js';
 import { rootfulBridge } from './rootful-bridge.js';
 
@@ -61,7 +62,13 @@ export const DRIVERS: readonly Driver[] = [
     program: 'slirp4netns',
   },
   rootfulBridge,
+  floor,
 ];
+
+/** Those that run where none are named. */
+export const USUAL_DRIVERS: readonly Driver[] = DRIVERS.filter(
+  ({ onRequest }) => onRequest === undefined,
+);
 
 /** What each `--network` program comes in, on Debian. */
 export const PACKAGES: Readonly<Record<string, string>> = {

@@ -35,7 +35,7 @@ const DAEMON_START_MS = 60_000;
 const DAEMON_STOP_MS = 5_000;
 
 /** Programs that the image is made of, besides the probe. */
-const IN_IMAGE = ['sh', 'cat', 'grep', 'sleep', 'iperf3'];
+const IN_IMAGE = ['sh', 'cat', 'date', 'grep', 'sleep', 'iperf3'];
 
 const NEEDED: Readonly<Record<string, string>> = {
   podman: 'podman',

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import type { Driver } from '../drivers/driver.js';
-import { DRIVERS, PACKAGES } from '../drivers/index.js';
+import { DRIVERS, PACKAGES, USUAL_DRIVERS } from '../drivers/index.js';
 import type { Place } from '../places/place.js';
 import { connectionRateProbe } from '../workloads/connections.js';
 import { QUICK, SUITES, WORKLOADS, workloadsOf } from '../workloads/index.js';
@@ -81,7 +81,7 @@ export function driversFor(
   };
   const problem = wanted?.map(obstacle).find((text) => text !== undefined);
   if (problem !== undefined) throw new CommandError(problem);
-  return wanted ?? DRIVERS.filter((driver) => obstacle(driver) === undefined);
+  return wanted ?? USUAL_DRIVERS.filter((driver) => obstacle(driver) === undefined);
 }
 
 export interface Machine {

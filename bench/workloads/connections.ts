@@ -119,7 +119,7 @@ export function parseWrk(output: string): Metrics & { readonly per_second: numbe
 }
 
 /** Rates of which a part failed say nothing. */
-function complete<Rates extends Metrics>(metrics: Rates): Rates {
+export function complete<Rates extends Metrics>(metrics: Rates): Rates {
   const { requests = 0, failed = 0 } = metrics;
   if (requests === 0) throw new Error('no request was answered');
   if (failed > requests / 100) throw new Error(`${failed} of ${requests + failed} requests failed`);

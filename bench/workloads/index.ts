@@ -7,6 +7,7 @@ import {
   requestLatency,
 } from './connections.js';
 import { memory, start } from './containers.js';
+import { fairness } from './fairness.js';
 import { inboundHost, inboundRemote } from './inbound.js';
 import { calls, loopbackRate, unixRate } from './overhead.js';
 import { tcpDown, tcpDown4, tcpUp, tcpUp4, udp } from './throughput.js';
@@ -64,6 +65,7 @@ export const SUITES: readonly Suite[] = [
       { title: 'Requests at a fixed rate', columns: columns([requestLatency]) },
       { title: 'Connections within the container', columns: columns([loopbackRate, unixRate]) },
       { title: 'Calls that are not reported', columns: columns([calls]) },
+      { title: 'Fairness', columns: columns([fairness]) },
     ],
   },
   {

@@ -6,6 +6,7 @@
 //   probe local tcp|unix SECONDS                 connections to a server in the same container
 //   probe calls                                  cost of calls that have nothing to do with connecting
 //   probe cpu [SINCE]                            seconds that the machine's CPUs were busy, less SINCE
+//   probe floor COMMAND...                       runs the command under the least possible switching: see floor.c
 //
 // Prints one line of JSON (cpu: a number). ADDRESS is numeric IPv4 or IPv6. Exits 1 with a message when something fails.
 #define _GNU_SOURCE // accept4, strcasestr
@@ -25,6 +26,8 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "floor.h"
 
 static void die(const char *format, ...) {
   va_list arguments;
@@ -338,11 +341,13 @@ int main(int count, char **arguments) {
     measure_requests(arguments + 2);
   } else if (strcmp(verb, "calls") == 0 && count == 2) {
     measure_calls();
+  } else if (strcmp(verb, "floor") == 0 && count > 2) {
+    return run_at_floor(arguments + 2);
   } else if (strcmp(verb, "cpu") == 0 && count <= 3) {
     print_cpu(count == 3 ? arguments[2] : NULL);
   } else {
     fprintf(stderr, "usage: probe connect ADDRESS PORT COUNT | rate ADDRESS PORT SECONDS PARALLEL | "
-                    "requests ADDRESS PORT SECONDS RATE | local tcp|unix SECONDS | calls | cpu [SINCE]\n");
+                    "requests ADDRESS PORT SECONDS RATE | local tcp|unix SECONDS | calls | cpu [SINCE] | floor COMMAND...\n");
     return 2;
   }
   return 0;

@@ -143,6 +143,13 @@ describe('limits', () => {
     ]);
   });
 
+  test('of a value by itself', () => {
+    const of = (share: number) =>
+      checkLimits(run([['fairness', 'sockswitch-pasta', 1, { share }]]), drivers).problems;
+    expect(of(50)).toEqual([]);
+    expect(of(40)).toEqual(['sockswitch-pasta, fairness, share: 40.0 %, must be 50']);
+  });
+
   test('a driver that failed has not kept them', () => {
     const failed = run([
       ['tcp-up', 'host', 1, { gbits: 10, cpu_per_gib: 1 }],

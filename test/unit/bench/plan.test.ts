@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { DRIVERS } from '../../../bench/drivers/index.js';
+import { USUAL_DRIVERS } from '../../../bench/drivers/index.js';
 import { planTrials, rotate } from '../../../bench/runner/plan.js';
 import { connectionRate, parseWrk } from '../../../bench/workloads/connections.js';
 import { memory } from '../../../bench/workloads/containers.js';
@@ -7,7 +7,9 @@ import { calls } from '../../../bench/workloads/overhead.js';
 import { tcpDown, tcpUp } from '../../../bench/workloads/throughput.js';
 import { vxlan } from '../../../bench/workloads/vxlan.js';
 
-const three = DRIVERS.filter(({ name }) => ['host', 'pasta', 'sockswitch-pasta'].includes(name));
+const three = USUAL_DRIVERS.filter(({ name }) =>
+  ['host', 'pasta', 'sockswitch-pasta'].includes(name),
+);
 
 describe('planTrials', () => {
   test('every workload on every driver, once a round, in an order that rotates', () => {
@@ -29,7 +31,7 @@ describe('planTrials', () => {
   });
 
   test('overhead needs no driver that has nothing to be compared with', () => {
-    const drivers = new Set(planTrials([calls], DRIVERS, 1).map(({ driver }) => driver.name));
+    const drivers = new Set(planTrials([calls], USUAL_DRIVERS, 1).map(({ driver }) => driver.name));
     expect(drivers.has('host')).toBe(false);
     expect(drivers.has('pasta-tuned')).toBe(false);
     expect(drivers.has('pasta')).toBe(true);
@@ -37,11 +39,11 @@ describe('planTrials', () => {
   });
 
   test('what takes long has fewer rounds, and only drivers that it suits', () => {
-    const planned = planTrials([memory, tcpUp], DRIVERS, undefined);
+    const planned = planTrials([memory, tcpUp], USUAL_DRIVERS, undefined);
     const of = (name: string) => planned.filter(({ workload }) => workload.name === name);
     expect(new Set(of('memory').map(({ round }) => round))).toEqual(new Set([1, 2]));
     expect(of('memory').some(({ driver }) => driver.name === 'pasta-tuned')).toBe(false);
-    expect(of('tcp-up')).toHaveLength(3 * DRIVERS.length);
+    expect(of('tcp-up')).toHaveLength(3 * USUAL_DRIVERS.length);
     expect(planTrials([memory], three, 2)).toHaveLength(2 * three.length);
     expect(planTrials([vxlan], three, 1).map(({ driver }) => driver.name)).not.toContain('host');
   });

@@ -12,8 +12,13 @@ static int disconnected(int family) {
 static int shut_down(int family) {
   int fd = connected(family);
   shutdown(fd, SHUT_RDWR);
-  struct pollfd poll_for = {.fd = fd, .events = POLLIN};
-  poll(&poll_for, 1, 1000);
+  /* Until the other side has closed, too: how long that takes depends on the network. */
+  for (int i = 0; i < 100; i++) {
+    struct tcp_info info = {0};
+    socklen_t length = sizeof info;
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0 || info.tcpi_state == TCP_CLOSE) break;
+    usleep(10000);
+  }
   return fd;
 }
 
@@ -43,8 +48,8 @@ int main(void) {
       detail("%d:bind-%s=%s", maker, *place, outcome(bound));
       if (bound == 0) detail("port=%s", look_at_port(fd, "tcp"));
       int listening = listen(fd, 5);
-      if (maker == 4) {
-        /* The kernel refuses this after a non-blocking connect; a switched socket is a fresh one by now. */
+      if (maker == 2 || maker == 4) {
+        /* The kernel refuses this after a non-blocking connect and after a connection's end; a switched socket is a fresh one by now. */
         note("listen after bind=%s", outcome(listening));
         detail("port=%s", look_at_port(fd, "tcp"));
       } else {
@@ -59,7 +64,11 @@ int main(void) {
     int bound = bind(fd, raw(&own), own.length);
     detail("%d:bind-host=%s", maker, outcome(bound));
     struct address victim = address("127.0.0.1", LOOPBACK_PORT);
-    if (maker > 0) detail("loopback=%s", try_connect(fd, &victim, false));
+    if (maker == 2) {
+      note("connect after bind=%s", try_connect(fd, &victim, false));
+    } else if (maker > 0) {
+      detail("loopback=%s", try_connect(fd, &victim, false));
+    }
     close(fd);
   }
   return finish();

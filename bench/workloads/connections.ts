@@ -81,6 +81,30 @@ export const connectLatency: ScriptWorkload = {
   switchedAtLeast: () => LATENCY_SAMPLES,
 };
 
+/** What a device that a socket is bound to costs; the same for whoever binds it, so only measured on the host's network. */
+export const pin: ScriptWorkload = {
+  kind: 'script',
+  name: 'pin',
+  title: 'cost of a bound device',
+  program: 'probe, with and without SO_BINDTOIFINDEX in turns of 50 ms',
+  metrics: [
+    {
+      name: 'cost_percent',
+      title: 'of the connection rate, for a bound device',
+      unit: '%',
+      better: 'lower',
+      withoutRatio: true,
+    },
+  ],
+  baseline: 'host',
+  seconds: 6,
+  needs: { server: 'http' },
+  suits: ({ name }) => name === 'host',
+  script: ({ server, httpPort }, { seconds }) => `${PROBE} pin ${server} ${httpPort} ${seconds}`,
+  parse: parseJsonLine,
+  switchedAtLeast: () => 0,
+};
+
 /** HTTP requests on a kept connection, on a fixed schedule; each is timed from when it was due, so that a stall counts in full. */
 export const requestLatency: ScriptWorkload = {
   kind: 'script',

@@ -4,6 +4,7 @@ import {
   connectionRate,
   connectionRateProbe,
   connectLatency,
+  pin,
   requestLatency,
 } from './connections.js';
 import { memory, start } from './containers.js';
@@ -66,6 +67,7 @@ export const SUITES: readonly Suite[] = [
       { title: 'Connections within the container', columns: columns([loopbackRate, unixRate]) },
       { title: 'Calls that are not reported', columns: columns([calls]) },
       { title: 'Fairness', columns: columns([fairness]) },
+      { title: 'Pinning', columns: columns([pin]) },
     ],
   },
   {

@@ -3,6 +3,7 @@
 //   probe connect ADDRESS PORT COUNT             time of a blocking connect(2), one after the other
 //   probe rate ADDRESS PORT SECONDS PARALLEL     HTTP requests, a new connection each ("Connection: close")
 //   probe requests ADDRESS PORT SECONDS RATE     HTTP requests on one connection, on a fixed schedule
+//   probe pin ADDRESS PORT SECONDS               HTTP requests with and without a bound device, in turns of 50 ms
 //   probe local tcp|unix SECONDS                 connections to a server in the same container
 //   probe calls                                  cost of calls that have nothing to do with connecting
 //   probe cpu [SINCE]                            seconds that the machine's CPUs were busy, less SINCE
@@ -13,6 +14,8 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
+#include <net/if.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -71,9 +74,13 @@ static struct address parse_address(const char *host, const char *port) {
   return result;
 }
 
+// What new sockets are bound to; 0: nothing.
+static int device;
+
 static int try_connect(const struct address *address) {
   const int fd = socket(address->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) die("socket");
+  if (device != 0 && setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &device, sizeof device) != 0) die("SO_BINDTOIFINDEX");
   if (connect(fd, (const struct sockaddr *)&address->storage, address->length) == 0) return fd;
   const int error = errno;
   close(fd);
@@ -127,6 +134,50 @@ static int request(const struct address *address) {
   while ((got = read(fd, answer, sizeof answer)) > 0) total += (size_t)got;
   close(fd);
   return got == 0 && total > 0;
+}
+
+// The interface that leads to an address.
+static int device_to(const struct address *address) {
+  struct sockaddr_storage own = {0};
+  socklen_t length = sizeof own;
+  const int fd = try_connect(address);
+  if (fd < 0 || getsockname(fd, (struct sockaddr *)&own, &length) != 0) die("connect");
+  close(fd);
+  struct ifaddrs *list = NULL;
+  if (getifaddrs(&list) != 0) die("getifaddrs");
+  int index = 0;
+  for (const struct ifaddrs *one = list; one != NULL && index == 0; one = one->ifa_next) {
+    if (one->ifa_addr == NULL || one->ifa_addr->sa_family != own.ss_family) continue;
+    const int same = own.ss_family == AF_INET
+                         ? ((struct sockaddr_in *)one->ifa_addr)->sin_addr.s_addr == ((struct sockaddr_in *)&own)->sin_addr.s_addr
+                         : memcmp(&((struct sockaddr_in6 *)one->ifa_addr)->sin6_addr, &((struct sockaddr_in6 *)&own)->sin6_addr,
+                                  sizeof(struct in6_addr)) == 0;
+    if (same) index = (int)if_nametoindex(one->ifa_name);
+  }
+  freeifaddrs(list);
+  if (index == 0) die("no interface has the own address");
+  return index;
+}
+
+static void measure_pin(char **arguments) {
+  enum { SLICE_NS = 50000000 };
+  const struct address address = parse_address(arguments[0], arguments[1]);
+  const int egress = device_to(&address);
+  uint64_t done[2] = {0, 0};
+  uint64_t spent[2] = {0, 0};
+  const uint64_t deadline = deadline_in(arguments[2]);
+  for (int turn = 0; now_ns() < deadline; turn = !turn) {
+    device = turn == 1 ? egress : 0;
+    const uint64_t begin = now_ns();
+    while (now_ns() < begin + SLICE_NS) {
+      if (!request(&address)) die("request");
+      done[turn]++;
+    }
+    spent[turn] += now_ns() - begin;
+  }
+  const double plain = (double)done[0] / (double)spent[0];
+  const double pinned = (double)done[1] / (double)spent[1];
+  printf("{\"per_second\": %.0f, \"cost_percent\": %.2f}\n", plain * 1e9, (1 - pinned / plain) * 100);
 }
 
 static void measure_rate(char **arguments) {
@@ -335,6 +386,8 @@ int main(int count, char **arguments) {
     measure_connect(arguments + 2);
   } else if (strcmp(verb, "rate") == 0 && count == 6) {
     measure_rate(arguments + 2);
+  } else if (strcmp(verb, "pin") == 0 && count == 5) {
+    measure_pin(arguments + 2);
   } else if (strcmp(verb, "local") == 0 && count == 4) {
     measure_local(arguments + 2);
   } else if (strcmp(verb, "requests") == 0 && count == 6) {
@@ -347,7 +400,7 @@ int main(int count, char **arguments) {
     print_cpu(count == 3 ? arguments[2] : NULL);
   } else {
     fprintf(stderr, "usage: probe connect ADDRESS PORT COUNT | rate ADDRESS PORT SECONDS PARALLEL | "
-                    "requests ADDRESS PORT SECONDS RATE | local tcp|unix SECONDS | calls | cpu [SINCE] | floor COMMAND...\n");
+                    "requests ADDRESS PORT SECONDS RATE | pin ADDRESS PORT SECONDS | local tcp|unix SECONDS | calls | cpu [SINCE] | floor COMMAND...\n");
     return 2;
   }
   return 0;

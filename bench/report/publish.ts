@@ -5,6 +5,7 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { USUAL_DRIVERS } from '../drivers/index.js';
 import { connectionRate } from '../workloads/connections.js';
 import { inboundRemote } from '../workloads/inbound.js';
 import { columns, type TableLayout } from '../workloads/index.js';
@@ -63,7 +64,8 @@ function readmeSection(runs: readonly StoredRun[]): string {
   const shows = ({ run }: StoredRun, { columns: shown }: TableLayout) =>
     measuredColumns(run.trials, shown).length > 0;
   const used = runs.filter((stored) => README_TABLES.some((table) => shows(stored, table)));
-  const trials = used.flatMap(({ run }) => run.trials);
+  const usual = new Set(USUAL_DRIVERS.map(({ name }) => name));
+  const trials = used.flatMap(({ run }) => run.trials).filter(({ driver }) => usual.has(driver));
   const tables = README_TABLES.filter((table) => used.some((stored) => shows(stored, table))).map(
     ({ title, columns: shown }) => `${title}:\n\n${markdown(tableOf(trials, shown))}`,
   );

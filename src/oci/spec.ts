@@ -1,6 +1,8 @@
 /**
  * What happens to one OCI spec on its way from Podman to the runtime: read the annotations, rewrite
  * `linux.seccomp`, and leave every other byte alone.
+ *
+ * The only state is a memory of the last few rewritten profiles, each under all that its rewriting depends on.
  */
 import { z } from 'zod';
 import { messageOf, UserError } from '../errors.js';

@@ -140,6 +140,18 @@ export async function switchedIn(place: Place, name: string): Promise<number | u
   return place.switched(id.trim());
 }
 
+/** Whether the bytes went the way that the driver's name says; throws the reason when they did not. */
+export function checkPath(driver: Driver, switched: number | undefined, atLeast: number): void {
+  if (!driver.switches) {
+    if (switched !== undefined) throw new Error('sockswitch served a container that did not ask');
+    return;
+  }
+  if (switched === undefined) throw new Error('sockswitch did not serve the container');
+  if (switched < atLeast) {
+    throw new Error(`only ${switched} connections were switched, not ${Math.ceil(atLeast)}`);
+  }
+}
+
 /** Again until Podman has ended: it may be about to create the container, and then there is nothing to remove yet. */
 async function removeContainer(
   place: Place,

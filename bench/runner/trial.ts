@@ -14,6 +14,7 @@ import type {
 import { CommandError, execute } from './execute.js';
 import { Interrupted } from './interrupt.js';
 import {
+  checkPath,
   inBackground,
   nextName,
   nextPorts,
@@ -209,16 +210,4 @@ function placeOf(place: Place, driver: Driver): Place {
   if (place.rootful === undefined)
     throw new CommandError("needs root's Podman: only the lab has it");
   return place.rootful;
-}
-
-/** Whether the bytes went the way that the driver's name says. */
-function checkPath(driver: Driver, switched: number | undefined, atLeast: number): void {
-  if (!driver.switches) {
-    if (switched !== undefined) throw new Error('sockswitch served a container that did not ask');
-    return;
-  }
-  if (switched === undefined) throw new Error('sockswitch did not serve the container');
-  if (switched < atLeast) {
-    throw new Error(`only ${switched} connections were switched, not ${Math.ceil(atLeast)}`);
-  }
 }

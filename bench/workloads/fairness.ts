@@ -1,6 +1,6 @@
 /** What is left for an ordinary container beside others that flood the network with new connections. */
-import { PROBE } from '../runner/session.js';
-import { complete } from './connections.js';
+import { checkPath, PROBE, runSession, scriptArgs } from '../runner/session.js';
+import { complete, connectionRate } from './connections.js';
 import {
   type Metrics,
   type OutsideTrial,
@@ -44,23 +44,28 @@ async function measure(trial: OutsideTrial): Promise<Metrics> {
   const floods = Array.from({ length: FLOODS }, () =>
     run(trial, begin, seconds + 2 * MARGIN_SECONDS, PARALLEL),
   );
+  // All of them, also after a failure: nothing may go on into the next trial.
+  await Promise.allSettled([ordinary, ...floods]);
   const [one, ...others] = await Promise.all([ordinary, ...floods]);
   const fair = [one, ...others].reduce((sum, rate) => sum + rate, 0) / (1 + FLOODS);
   return { share: (100 * one) / fair };
 }
 
-/** How often a second a container connects, from a time on (milliseconds since 1970). Throws when requests failed. */
+/** How often a second a container connects, from a time on (milliseconds since 1970). Throws when requests failed, or went another way. */
 async function run(
-  { place, container, record }: OutsideTrial,
+  { place, driver, container, record }: OutsideTrial,
   from: number,
   seconds: number,
   parallel: number,
 ): Promise<number> {
-  const { argv } = await container(['--rm']);
+  const { argv } = await container(['--rm', '-i']);
   const rate = `${PROBE} rate ${place.server} ${place.httpPort} ${seconds} ${parallel}`;
-  const script = `while [ $(date +%s%3N) -lt ${from} ]; do sleep 0.05; done; exec ${rate}`;
-  const command = [...argv, 'sh', '-c', script];
+  const script = `[ $(date +%s%3N) -lt ${from} ] || { echo 'started too late' >&2; exit 1; }
+    while [ $(date +%s%3N) -lt ${from} ]; do sleep 0.05; done; ${rate}`;
+  const command = [...argv, ...scriptArgs(script)];
   if (parallel === 1) record(command);
-  const { per_second: perSecond = 0 } = complete(parseJsonLine(await place.run(command)));
-  return perSecond;
+  const { output, switched } = await runSession(place, command);
+  const metrics = complete(parseJsonLine(output));
+  checkPath(driver, switched, connectionRate.switchedAtLeast(metrics));
+  return metrics['per_second'] ?? 0;
 }

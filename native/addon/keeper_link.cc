@@ -140,11 +140,17 @@ class KeeperLink {
 
  private:
   // A thousand ports are more than the socket holds. The keeper never waits for us, so waiting for
-  // it ends. Throws ErrnoError (ETIMEDOUT: it hangs).
+  // it ends. One that has gone takes nothing, and its end is told in its turn. Throws ErrnoError
+  // (ETIMEDOUT: it hangs).
   void send_patiently(std::span<const struct iovec> parts, std::span<const int> fds) {
-    while (!send_message(fd_.get(), parts, fds)) {
-      struct pollfd room{.fd = fd_.get(), .events = POLLOUT};
-      if (::poll(&room, 1, kPatienceMs) <= 0) throw ErrnoError(ETIMEDOUT, "send", "to the keeper");
+    try {
+      while (!send_message(fd_.get(), parts, fds)) {
+        struct pollfd room{.fd = fd_.get(), .events = POLLOUT};
+        if (::poll(&room, 1, kPatienceMs) <= 0)
+          throw ErrnoError(ETIMEDOUT, "send", "to the keeper");
+      }
+    } catch (const ErrnoError& error) {
+      if (error.error() != EPIPE) throw;
     }
   }
 

@@ -175,9 +175,10 @@ Message receive_message(int fd, std::size_t max_bytes) {
   header.msg_control = control.bytes.data();
   header.msg_controllen = control.bytes.size();
   ssize_t received = 0;
+  // ECONNRESET is told once, and before what the peer has sent (unix_dgram_recvmsg, Linux 6.18).
   do {
     received = ::recvmsg(fd, &header, MSG_CMSG_CLOEXEC);
-  } while (received < 0 && errno == EINTR);
+  } while (received < 0 && (errno == EINTR || errno == ECONNRESET));
   if (received < 0) throw_errno("recvmsg");
   take_descriptors(header, message.fds);
   message.bytes.resize(static_cast<std::size_t>(received));

@@ -33,7 +33,8 @@ UniqueFd unix_listen(const std::string& path, int type, int backlog);
 // Sends one message. MSG_NOSIGNAL always. Returns false on EAGAIN, with nothing sent. What a stream
 // socket took only in part is completed before it returns, waiting for room where it must.
 bool send_message(int fd, std::span<const struct iovec> parts, std::span<const int> fds = {});
-// Receives one message of at most `max_bytes`. EAGAIN throws like any other error.
+// Receives one message of at most `max_bytes`. EAGAIN throws like any other error. A peer that left
+// with some of ours unread is heard to its end like any other.
 Message receive_message(int fd, std::size_t max_bytes);
 struct ucred peer_credentials(int fd);
 

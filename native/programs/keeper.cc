@@ -628,7 +628,7 @@ class Keeper {
     while (std::optional<UniqueFd> socket = accept_from(daemons_)) {
       if (!is_ours(socket->get(), "keeper.sock")) continue;
       // The end of the former one may stand later in this round's events.
-      if (daemon_ && has_hung_up(daemon_.get())) drop_daemon();
+      if (daemon_ && has_hung_up(daemon_.get())) hear_daemon();
       if (daemon_) {
         turn_away(socket->get());
         continue;
@@ -662,6 +662,7 @@ class Keeper {
     send_again_at_.reset();
   }
 
+  // Takes all that it has said; where it has left, to its last word.
   void hear_daemon() {
     try {
       while (daemon_) {
@@ -746,6 +747,7 @@ class Keeper {
       if (error.error() == ETOOMANYREFS || error.error() == ENOBUFS || error.error() == ENOMEM) {
         send_again_at_ = Clock::now() + kRetryTime;
       } else {
+        hear_daemon();
         drop_daemon();
       }
     }

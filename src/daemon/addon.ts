@@ -117,6 +117,7 @@ export interface KeeperLink {
   readonly sameVersion: boolean;
   /** A duplicate of the socket that runtimes connect to, for another keeper. The receiver's to close. */
   readonly listening: number;
+  // To a keeper that has gone all of these say nothing; onClose follows.
   shutdown(how: KeeperShutdown): void;
   /** Gives a keeper a listener that it has not got. False: it takes nothing now, try again. */
   hold(id: number, fd: number, record: number): boolean;

@@ -449,6 +449,36 @@ describe('the end', () => {
     expect(await keeper.ended).toEqual({ status: 0, stdout: '', stderr: '' });
   });
 
+  test('shutdown by a daemon that leaves before it is greeted', async () => {
+    keeper.process.kill('SIGSTOP');
+    const peer = await connectDaemon();
+    await peers.do('order', { peer, type: SHUTDOWN, id: 0 });
+    await peers.do('hangup', { peer });
+    keeper.process.kill('SIGCONT');
+    expect(await keeper.ended).toEqual({ status: 0, stdout: '', stderr: '' });
+  });
+
+  test('shutdown by a daemon that leaves what it was told unread', async () => {
+    const peer = await connectDaemon();
+    await peers.do('readable', { peer });
+    keeper.process.kill('SIGSTOP');
+    await peers.do('order', { peer, type: SHUTDOWN, id: 0 });
+    await peers.do('hangup', { peer });
+    keeper.process.kill('SIGCONT');
+    expect(await keeper.ended).toEqual({ status: 0, stdout: '', stderr: '' });
+  });
+
+  test('what a daemon has given it is kept though the next one is there already', async () => {
+    const peer = await connectDaemon();
+    await peers.do('readable', { peer });
+    keeper.process.kill('SIGSTOP');
+    const next = await connectDaemon();
+    await peers.do('order', { peer, type: KEEP, id: 7, text: 'port', files: 1 });
+    await peers.do('hangup', { peer });
+    keeper.process.kill('SIGCONT');
+    expect(await receive(next, 2)).toMatchObject([{ type: KEPT, id: 7 }, { type: READY }]);
+  });
+
   test('a new daemon takes a shutdown back', async () => {
     const container = await newContainer();
     const first = await replayed();

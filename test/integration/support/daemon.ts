@@ -35,7 +35,8 @@ export async function daemonPid(host: Host = host1): Promise<number> {
 }
 
 export async function keeperPid(host: Host = host1): Promise<number> {
-  return Number((await host.output(['pgrep', '--newest', 'sockswitch-keep'])).trim());
+  const script = 'pgrep --full -- "--runtime-dir $XDG_RUNTIME_DIR/sockswitch( |$)"';
+  return Number((await host.output(['sh', '-c', script])).trim());
 }
 
 /** How many bytes of log there are, to look at what comes after. */

@@ -16,6 +16,7 @@ an object, with "error" where the command failed. Things that commands make are 
     {"do": "receive", "peer": N, "count": C, "timeout": S}
                                              up to C messages -> {"messages": [{type, id, text, listeners}], "end": bool}
                                              kHello is not among them; the text of a listener is its record's
+    {"do": "readable", "peer": N}            wait until there is something to receive
     {"do": "hello", "peer": N}               what kHello said -> {"version": V, "listening": path}
     {"do": "hold", "peer": N, "from": M, "id": I}    give the keeper the last listener received from M
                                              (with "plain": /dev/null instead)
@@ -231,6 +232,12 @@ def do_receive(command):
             text = record[offset:].decode()
         messages.append({"type": kind, "id": ident, "text": text, "listeners": listeners})
     return {"messages": messages, "end": False}
+
+
+def do_readable(command):
+    if not select.select([things[command["peer"]].socket], [], [], 2)[0]:
+        raise TimeoutError("nothing to receive")
+    return {}
 
 
 def do_answer(command):

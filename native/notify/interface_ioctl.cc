@@ -7,8 +7,7 @@
 //   about the socket itself (SIOCATMARK, ...)  the kernel's, on any descriptor
 //   a known question about interfaces          asked here, on our copy of descriptor and structure;
 //                                              for a host socket, of a socket of the container
-//   any other request                          on a host socket EPERM, else the kernel's, because
-//   it
+//   any other request                          on a host socket EPERM, else the kernel's, as it
 //                                              needs the caller's capabilities
 //
 // Questions are not continued even for sockets of the container, because a second thread could have

@@ -8,8 +8,8 @@
 //   a host socket, not connected  becomes a container socket first
 //   a host socket, connected      EINVAL, as the kernel would say
 //   AF_UNIX                       by the helper program, with the caller's user, groups and pid
-//   namespace,
-//                                 which clients see as SO_PEERCRED. Only the pid is another one.
+//                                 namespace, which clients see as SO_PEERCRED. Only the pid is
+//                                 another one.
 //   any other                     by this thread; the kernel looks at nothing but the socket
 #include <sys/socket.h>
 

@@ -4,36 +4,31 @@
 // So each one is received here first and held until its last process has ended; the daemon works on
 // duplicates.
 //
-// One thread, one epoll set, no blocking call. It serves two sockets in its runtime directory:
+// One thread, one epoll set, no blocking call once it serves. Two sockets in its runtime directory:
 //
 //   listener.sock  SOCK_STREAM: OCI runtimes. A peer sends one ContainerProcessState (a JSON
-//   object) with one
-//                  descriptor. States of a peer:
-//                    silent    connected, nothing sent yet. No time limit: crun connects when it
-//                    creates a
-//                              container and, under no_new_privileges, sends when it is started,
-//                              maybe days later.
-//                    talking   something was sent. The object must be complete within kTalkTime.
-//                    done      complete: becomes a held listener. The peer need not hang up for
-//                    that: crun keeps
-//                              its end open as long as it lives.
-//                  Whatever else a peer does ends in a refusal: its descriptors are closed and the
-//                  daemon is told.
+//                  object) with one descriptor. States of a peer:
+//                    silent   connected, nothing sent yet. No time limit: crun connects when it
+//                             creates a container and, under no_new_privileges, sends when it is
+//                             started, maybe days later.
+//                    talking  something was sent. The object must be complete within kTalkTime.
+//                    done     complete: becomes a held listener. The peer need not hang up for
+//                             that: crun keeps its end open as long as it lives.
+//                  Whatever else a peer does ends in a refusal: its descriptors are closed and
+//                  the daemon is told.
 //   keeper.sock    SOCK_SEQPACKET: the daemon, one at a time; messages in keeper_protocol.h. A
-//   daemon that
-//                  connects is sent kHello, all held listeners in order of arrival, kReady, then
-//                  what comes. Nothing is queued for it: the listeners themselves and a cursor
-//                  (`next_to_send_`) are the queue, so that a slow daemon costs no memory.
+//                  daemon that connects is sent kHello, all held listeners in order of arrival,
+//                  kReady, then what comes. Nothing is queued for it: the listeners themselves and
+//                  a cursor (`next_to_send_`) are the queue, so a slow daemon costs no memory.
 //
 // With each listener goes a record (kernel/listener_record.h), made here: it has the state, and
 // what one daemon leaves to the next. The keeper itself may be replaced, too:
 //
-//   by the daemon    when this one has died, or is of another version: the new one is given the
-//                    listening socket, on which runtimes went on connecting, as an inherited
-//                    descriptor, and the listeners by kHold
-//   by systemd       where it runs as a unit: all of these are in the unit's descriptor store,
-//   under
-//                    the listener's id
+//   by the daemon  when this one has died, or is of another version: the new one is given the
+//                  listening socket, on which runtimes went on connecting, as an inherited
+//                  descriptor, and the listeners by kHold
+//   by systemd     where it runs as a unit: all of these are in the unit's descriptor store, under
+//                  the listener's id
 //
 // A held listener ends with EPOLLHUP (no process has the filter any more) or kForget. Its
 // notifications do not wake the keeper, because epoll is asked for no event but that.
@@ -46,9 +41,9 @@
 // state, kMaxRefusals remembered refusals and as many reported in kRefusalWindow. Peers of another
 // user are refused.
 //
-// One keeper serves a directory: it holds a lock on keeper.lock as long as it lives. Sockets that
-// are found with the lock taken are left-overs and are replaced. The lock file stays: removing it
-// would race.
+// One keeper serves a directory: it holds a lock on keeper.lock as long as it lives, and at its
+// start waits a moment for one that may be ending. Sockets that are found with the lock taken are
+// left-overs and are replaced. The lock file stays: removing it would race.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
@@ -76,6 +71,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -93,6 +89,8 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr seconds kTalkTime{5};
+constexpr milliseconds kLockTime{500};
+constexpr milliseconds kLockPause{10};
 constexpr std::size_t kMaxPeers = 512;
 constexpr std::size_t kMaxRefusals = 32;
 constexpr seconds kRefusalWindow{10};
@@ -258,10 +256,7 @@ class RuntimeDirectory {
     lock_ = UniqueFd(
         ::openat(directory.get(), "keeper.lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (!lock_) refuse("keeper.lock", ErrnoError(errno, "open", path_ + "/keeper.lock"));
-    if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
-      if (errno == EWOULDBLOCK) throw std::runtime_error("another keeper already serves " + path_);
-      throw_errno("flock", path_ + "/keeper.lock");
-    }
+    take_lock();
   }
   RuntimeDirectory(const RuntimeDirectory&) = delete;
   RuntimeDirectory& operator=(const RuntimeDirectory&) = delete;
@@ -291,6 +286,18 @@ class RuntimeDirectory {
   void leave_sockets() { sockets_.clear(); }
 
  private:
+  // One that is ending closes its sockets before it lets go of the lock, and a daemon that sees
+  // them closed starts the next one at once.
+  void take_lock() {
+    const Clock::time_point deadline = Clock::now() + kLockTime;
+    while (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
+      if (errno != EWOULDBLOCK) throw_errno("flock", path_ + "/keeper.lock");
+      if (Clock::now() >= deadline)
+        throw std::runtime_error("another keeper already serves " + path_);
+      std::this_thread::sleep_for(kLockPause);
+    }
+  }
+
   // Says what to do about a name that cannot be had; about anything else what the kernel says.
   [[noreturn]] void refuse(const std::string& name, const ErrnoError& error) const {
     const std::string path = path_ + "/" + name;

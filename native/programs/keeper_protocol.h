@@ -13,9 +13,8 @@
 //                      kReady     everything that was held before this daemon came has been sent
 //                      kBusy      another daemon is connected
 //   daemon -> keeper   kForget    id: this listener's process tree has ended
-//                      kKeep      id, text, one descriptor (SCM_RIGHTS): hold this, and hand it to
-//                      the
-//                                 next daemon, before any listener. `id` is the daemon's
+//                      kKeep      id, text, one descriptor (SCM_RIGHTS): hold this, and hand it
+//                                 to the next daemon, before any listener. `id` is the daemon's
 //                      kDrop      id: of a kKeep
 //                      kHold      id; two descriptors as in kListener: hold this, too. Only after
 //                                 kReady. For what a keeper that has died has held.

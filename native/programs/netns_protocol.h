@@ -12,8 +12,7 @@
 //   port-start                  the sysctl ip_unprivileged_port_start, open for reading
 //
 //   serve                       stays, and answers each SocketRequest with one socket, until the
-//   other
-//                               end of the pair is closed
+//                               other end of the pair is closed
 //
 // With a socket as descriptor 5 and a pid namespace as 6:
 //

@@ -8,10 +8,10 @@
 // Order of events:
 //   1. read the spec to the end of stdin
 //   2. connect to the daemon (SOCK_STREAM, same user), write the spec, shut down the writing side
-//   3. read the answer to its end: "OK\n" and the new spec, or "REJECT <message>\n" (what follows
-//   is ignored)
-//   4. print the new spec, or the old one changed such that the start fails with the message (see
-//   `refuse`)
+//   3. read the answer to its end: "OK\n" and the new spec, or "REJECT <message>\n" (what
+//      follows is ignored)
+//   4. print the new spec, or the old one changed such that the start fails with the message
+//      (see `refuse`)
 // No daemon, or no complete and well-formed answer in time: the container starts on its fallback
 // network with the spec as it came, unless it is annotated `sockswitch/required=true` or
 // `sockswitch/publish`, which refuse. All waiting together is bounded by one deadline.
@@ -22,8 +22,7 @@
 // of it crun shows the path only.)
 //
 //   crun  Error: OCI runtime error: crun: invalid rlimit `sockswitch: MESSAGE`
-//   runc  Error: OCI runtime error: runc: runc create failed: wrong rlimit value: sockswitch:
-//   MESSAGE
+//   runc  Error: OCI runtime error: runc: runc create failed: wrong rlimit value: sockswitch: ...
 //
 // Limits: a spec or an answer of more than 16 MiB, and a spec that is no JSON object where a
 // refusal has to be written into it: exit status 1.

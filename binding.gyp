@@ -63,10 +63,11 @@
         "native/publish/stream.cc",
         "native/publish/tcp_port.cc",
         "native/publish/udp_port.cc",
-        "native/switch/accept_guard.cc",
         "native/switch/epoll_set.cc",
+        "native/switch/guard_program.cc",
         "native/switch/host_socket.cc",
         "native/switch/replace.cc",
+        "native/switch/socket_guard.cc",
         "native/switch/socket_options.cc",
         "native/switch/tcp_socket.cc"
       ]
@@ -94,6 +95,18 @@
       ]
     },
     {
+      "target_name": "sockswitch-guard",
+      "type": "executable",
+      "sources": [
+        "native/programs/guard.cc",
+        "native/switch/guard_program.cc",
+        "native/kernel/unix_socket.cc",
+        "native/kernel/errno_error.cc"
+      ],
+      # A program with a capability looks for no library where it stands.
+      "conditions": [["sanitize==0", {"ldflags": ["-static"]}]]
+    },
+    {
       "target_name": "sockswitch-netns",
       "type": "executable",
       "sources": [
@@ -116,6 +129,7 @@
         "test/unit/native/json_scan_test.cc",
         "test/unit/native/unix_socket_test.cc",
         "test/unit/native/address_test.cc",
+        "test/unit/native/guard_test.cc",
         "test/unit/native/kernel_text_test.cc",
         "test/unit/native/switch_test.cc",
         "native/programs/json_scan.cc",
@@ -133,8 +147,8 @@
         "native/policy/destination.cc",
         "native/policy/network_view.cc",
         "native/policy/outcome.cc",
-        "native/switch/accept_guard.cc",
-        "native/switch/accept_guard.cc",
+        "native/switch/guard_program.cc",
+        "native/switch/socket_guard.cc",
         "native/switch/epoll_set.cc",
         "native/switch/socket_options.cc",
         "native/switch/tcp_socket.cc"

@@ -32,6 +32,8 @@ export interface RuntimePaths {
   readonly nerdctlSocket: string;
   /** Prometheus' text format; the daemon serves it. */
   readonly metricsSocket: string;
+  /** systemd starts sockswitch-guard here, for a daemon whose unit may not. */
+  readonly guardSocket: string;
 }
 
 export interface ConfigPaths {
@@ -46,12 +48,15 @@ export interface ConfigPaths {
   readonly containersDropIn: string;
   readonly systemdUnit: string;
   readonly keeperUnit: string;
+  readonly guardSocketUnit: string;
+  readonly guardUnit: string;
 }
 
 export interface Programs {
   readonly precreate: string;
   readonly keeper: string;
   readonly netns: string;
+  readonly guard: string;
   /** The command itself, for the systemd unit. */
   readonly cli: string;
 }
@@ -88,6 +93,7 @@ export function runtimePaths(environment: Environment = process.env): RuntimePat
     nerdctlFile: join(directory, 'nerdctl.json'),
     nerdctlSocket: join(base, 'bypass4netnsd.sock'),
     metricsSocket: join(directory, 'metrics.sock'),
+    guardSocket: join(directory, 'guard.sock'),
   };
   if (Buffer.byteLength(paths.listenerSocket) > MAX_SOCKET_PATH) {
     throw new UserError(
@@ -137,6 +143,7 @@ export function configPaths(environment: Environment = process.env): ConfigPaths
   const base = baseDirectory(environment, 'XDG_CONFIG_HOME', '.config');
   const directory = join(base, 'sockswitch');
   const hooksDirectory = join(directory, 'hooks.d');
+  const units = join(base, 'systemd', 'user');
   return {
     directory,
     config: join(directory, 'config.toml'),
@@ -144,8 +151,10 @@ export function configPaths(environment: Environment = process.env): ConfigPaths
     hookFile: join(hooksDirectory, 'sockswitch.json'),
     installRecord: join(directory, 'installed.json'),
     containersDropIn: join(base, 'containers', 'containers.conf.d', 'sockswitch.conf'),
-    systemdUnit: join(base, 'systemd', 'user', 'sockswitch.service'),
-    keeperUnit: join(base, 'systemd', 'user', 'sockswitch-keeper.service'),
+    systemdUnit: join(units, 'sockswitch.service'),
+    keeperUnit: join(units, 'sockswitch-keeper.service'),
+    guardSocketUnit: join(units, 'sockswitch-guard.socket'),
+    guardUnit: join(units, 'sockswitch-guard@.service'),
   };
 }
 
@@ -162,6 +171,7 @@ export function programs(): Programs {
     precreate: join(release, 'sockswitch-precreate'),
     keeper: join(release, 'sockswitch-keeper'),
     netns: join(release, 'sockswitch-netns'),
+    guard: join(release, 'sockswitch-guard'),
     cli: fileURLToPath(new URL('../dist/cli.js', import.meta.url)),
   };
 }

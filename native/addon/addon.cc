@@ -9,10 +9,15 @@
 #include "kernel/sock_diag.h"
 #include "kernel/unix_socket.h"
 #include "notify/engine.h"
-#include "switch/accept_guard.h"
+#include "switch/socket_guard.h"
 
 namespace sockswitch::addon {
 namespace {
+
+GuardSource::Paths guard_paths(const Napi::Object& options) {
+  return {.program = get_string(options, "guardProgram"),
+          .socket = get_string(options, "guardSocket")};
+}
 
 // The engine reports to JS through a thread-safe function; it does not keep the process alive.
 class EngineObject {
@@ -21,7 +26,7 @@ class EngineObject {
       : events_(Napi::ThreadSafeFunction::New(options.Env(), get_function(options, "onEvents"),
                                               "sockswitch events", 0, 1)) {
     events_.Unref(options.Env());
-    engine_ = std::make_unique<Engine>(get_string(options, "netnsProgram"),
+    engine_ = std::make_unique<Engine>(get_string(options, "netnsProgram"), guard_paths(options),
                                        [this](ListenerEvent event) { report(std::move(event)); });
   }
 
@@ -129,6 +134,7 @@ Napi::Value create_engine(const Napi::CallbackInfo& info) {
   return guarded(env, [&]() -> Napi::Value {
     auto shared = std::make_shared<EngineObject>(get_object(info, 0));
     auto object = Napi::Object::New(env);
+    object.Set("guardsSockets", shared->engine().guards_sockets());
     method(object, "attach", shared, attach);
     method(object, "explain", shared, explain);
     method(object, "setPolicy", shared, [](const Napi::CallbackInfo& call, EngineObject& self) {
@@ -179,9 +185,15 @@ Napi::Value kernel_features(const Napi::CallbackInfo& info) {
   object.Set("waitKillable", features.wait_killable);
   object.Set("pidfdThread", features.pidfd_thread);
   object.Set("netnsCookie", features.netns_cookie);
-  object.Set("acceptGuard", accept_guard_available());
   object.Set("pinningProblem", features.pinning_problem);
   return object;
+}
+
+Napi::Value can_guard_sockets(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    return Napi::Boolean::New(info.Env(),
+                              GuardSource(guard_paths(get_object(info, 0))).available());
+  });
 }
 
 Napi::Value peer_credentials_of(const Napi::CallbackInfo& info) {
@@ -203,6 +215,7 @@ Napi::Value tcp_sockets(const Napi::CallbackInfo& info) {
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("outcomes", outcomes_to_js(env));
   exports.Set("kernelFeatures", Napi::Function::New(env, kernel_features));
+  exports.Set("canGuardSockets", Napi::Function::New(env, can_guard_sockets));
   exports.Set("createEngine", Napi::Function::New(env, create_engine));
   exports.Set("connectKeeper", Napi::Function::New(env, connect_keeper));
   exports.Set("portHolders", Napi::Function::New(env, port_holders));

@@ -70,8 +70,7 @@ HelperProcess::HelperProcess(const std::string& helper, std::span<const int> fds
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) throw_errno("socketpair");
   channel_ = UniqueFd(pair[0]);
   UniqueFd theirs(pair[1]);
-  struct timeval limit{kHelperSeconds, 0};
-  ::setsockopt(channel_.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  limit_patience(channel_.get());
   child_ = start(helper, theirs.get(), fds, arguments);
 }
 
@@ -82,9 +81,14 @@ HelperProcess::~HelperProcess() {
   }
 }
 
-Message HelperProcess::ask(std::span<const struct iovec> question) const {
-  if (!question.empty()) send_message(channel_.get(), question);
-  return receive_message(channel_.get(), sizeof(int));
+Message ask_helper(int channel, std::span<const struct iovec> question) {
+  if (!question.empty()) send_message(channel, question);
+  return receive_message(channel, sizeof(int));
+}
+
+void limit_patience(int channel) {
+  struct timeval limit{kHelperSeconds, 0};
+  ::setsockopt(channel, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
 }
 
 Message run_helper(const std::string& helper, std::span<const int> fds,

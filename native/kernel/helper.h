@@ -1,4 +1,5 @@
-// Running sockswitch-netns, the helper program, for one question (programs/netns_protocol.h).
+// Running a helper program, for one question or for many: sockswitch-netns
+// (programs/netns_protocol.h), sockswitch-guard.
 #pragma once
 
 #include <span>
@@ -15,6 +16,12 @@ namespace sockswitch {
 Message run_helper(const std::string& helper, std::span<const int> fds,
                    const std::vector<std::string>& arguments);
 
+// Sends `question`, unless it is empty, and waits for the answer as long as the socket says. Throws
+// ErrnoError.
+Message ask_helper(int channel, std::span<const struct iovec> question);
+// Sets how long that is.
+void limit_patience(int channel);
+
 // A helper that stays and answers one message after the other, until it is dropped.
 class HelperProcess {
  public:
@@ -26,7 +33,10 @@ class HelperProcess {
   HelperProcess& operator=(const HelperProcess&) = delete;
 
   // Waits for at most a few seconds. Throws ErrnoError.
-  Message ask(std::span<const struct iovec> question) const;
+  Message ask(std::span<const struct iovec> question) const {
+    return ask_helper(channel_.get(), question);
+  }
+  int channel() const { return channel_.get(); }
 
  private:
   UniqueFd channel_;

@@ -21,6 +21,7 @@
 #include "policy/network_view.h"
 #include "policy/outcome.h"
 #include "switch/epoll_set.h"
+#include "switch/socket_guard.h"
 #include "switch/socket_options.h"
 
 namespace sockswitch {
@@ -99,6 +100,7 @@ struct Host {
   ControlThread& control;
   const OptionBaselines& fresh;
   Relay& relay;
+  GuardSource& guard;
 };
 
 struct Context {
@@ -108,6 +110,7 @@ struct Context {
   Interrupted& interrupted;
   BoundInside& bound;
   PortPrivilege& ports;
+  SocketGuard& guard;
   // Without a view where it could not be looked up: only bind and listen are handled then.
   const ContainerNetwork& container;
   const Policy& policy;

@@ -28,14 +28,15 @@ void raise_descriptor_limit() {
 
 }  // namespace
 
-Engine::Engine(std::string helper, Listener::Sink sink)
+Engine::Engine(std::string helper, GuardSource::Paths guard, Listener::Sink sink)
     : helper_(std::move(helper)),
       sink_(std::move(sink)),
       network_(watcher_),
       views_(helper_, network_, watcher_, control_),
       fresh_(read_host_baselines()),
       relay_(control_),
-      host_{helper_, network_, control_, fresh_, relay_} {
+      guard_(std::move(guard)),
+      host_{helper_, network_, control_, fresh_, relay_, guard_} {
   raise_descriptor_limit();
 }
 

@@ -18,7 +18,7 @@ class Engine {
  public:
   // `helper` is the path of sockswitch-netns. `sink` is called on a thread of its own. Throws
   // ErrnoError.
-  Engine(std::string helper, Listener::Sink sink);
+  Engine(std::string helper, GuardSource::Paths guard, Listener::Sink sink);
   ~Engine();
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
@@ -53,6 +53,7 @@ class Engine {
                         std::string& device) const;
   void forget(std::uint64_t listener);
   void stop();
+  bool guards_sockets() const { return guard_.available(); }
 
  private:
   struct Entry {
@@ -74,6 +75,7 @@ class Engine {
   NetworkViews views_;
   OptionBaselines fresh_;
   mutable Relay relay_;  // `explain` may have it try a way
+  GuardSource guard_;
   Host host_;
 
   // Control calls come from one thread; the lock is for `explain` and `counters` from elsewhere.

@@ -146,7 +146,8 @@ void Listener::run() {
                     {},
                     {},
                     {},
-                    PortPrivilege(host_.helper)};
+                    PortPrivilege(host_.helper),
+                    SocketGuard(host_.guard, host_.control)};
     serve(session);
   } else {
     report(ListenerEvent::Type::kFailed, Outcome::kInternal, "close_range (Linux 5.9)");
@@ -252,15 +253,11 @@ void Listener::handle(Session& session, const abi::SeccompNotif& notification, b
   const auto* container = network(session, static_cast<pid_t>(notification.pid), detail);
   auto policy = this->policy();
   session.interrupted.expire();
-  Context context{session.notify,
-                  host_,
-                  session.callers,
-                  session.interrupted,
-                  session.bound,
-                  session.ports,
-                  container ? *container : kUnknown,
-                  *policy,
-                  session.epoll_generation,
+  Context context{session.notify,  host_,
+                  session.callers, session.interrupted,
+                  session.bound,   session.ports,
+                  session.guard,   container ? *container : kUnknown,
+                  *policy,         session.epoll_generation,
                   detail};
   auto give_up = [&] {
     if (never_continued(arguments.call)) {

@@ -71,6 +71,7 @@ class Listener {
     Interrupted interrupted;
     BoundInside bound;
     PortPrivilege ports;
+    SocketGuard guard;
     std::uint64_t epoll_generation = 1;
     std::chrono::steady_clock::time_point next_lookup;
     bool relay_knows = false;  // the network of the container, for its published ports

@@ -67,7 +67,8 @@ Outcome refuse(Context& context, std::uint64_t id, int error) {
 
 // Pinned before it is bound, so that there never is one that is not. Empty, and why, if it cannot
 // be made.
-UniqueFd make_socket(Context& context, const Target& target, const Outlet& outlet) {
+UniqueFd make_socket(Context& context, const Target& target, const Outlet& outlet,
+                     std::uint16_t host_port) {
   const OptionBaseline* baseline = context.container.fresh.of(target.identity.domain);
   if (!baseline) {
     context.detail = "no fresh socket to compare options with";
@@ -78,6 +79,9 @@ UniqueFd make_socket(Context& context, const Target& target, const Outlet& outle
   context.detail = copy_socket_options(target.socket.get(), fd.get(), *baseline, false);
   if (!context.detail.empty()) return {};
   set_int(fd.get(), abi::kSoBindToIfindex, outlet.device, "SO_BINDTOIFINDEX");
+  if (int error = context.guard.attach(fd.get(), GuardRole::service(host_port)); error != 0) {
+    throw ErrnoError(error, "setsockopt", "the guard of a service's socket");
+  }
   set_int(fd.get(), SO_REUSEPORT, 1, "SO_REUSEPORT");
   // Connections of an earlier service that wait for their end must not keep a later one, nor the
   // next reservation, from the port.
@@ -133,7 +137,7 @@ std::optional<Outcome> bind_published(Context& context, Target& target, const De
   }
   bool shares = int_option(model, SOL_SOCKET, SO_REUSEPORT).value_or(0) != 0;
   if (is_taken(port, domain, v6_only, shares)) return refuse(context, target.id, EADDRINUSE);
-  UniqueFd fd = make_socket(context, target, *outlet);
+  UniqueFd fd = make_socket(context, target, *outlet, port.mapping.host_port);
   if (!fd) return {};
   SocketName name = service_name(port.mapping, domain);
   Sharing sharing(context.host.relay, port.id);

@@ -7,7 +7,6 @@
 
 #include "kernel/errno_error.h"
 #include "kernel/linux_abi.h"
-#include "switch/accept_guard.h"
 
 namespace sockswitch {
 namespace {
@@ -23,7 +22,7 @@ std::string errno_text(const char* syscall) {
 }  // namespace
 
 MadeSocket make_host_socket(const Context& context, int model, const SocketIdentity& identity,
-                            bool model_is_host, int device) {
+                            bool model_is_host, int device, const GuardRole& role) {
   const OptionBaselines& baselines = model_is_host ? context.host.fresh : context.container.fresh;
   const OptionBaseline* baseline = baselines.of(identity.domain);
   if (!baseline) return failed(Outcome::kInternal, "no fresh socket to compare options with");
@@ -35,8 +34,8 @@ MadeSocket make_host_socket(const Context& context, int model, const SocketIdent
   if (::setsockopt(fd.get(), SOL_SOCKET, abi::kSoBindToIfindex, &device, sizeof device) != 0) {
     return failed(Outcome::kHostError, errno_text("setsockopt SO_BINDTOIFINDEX"));
   }
-  if (accept_guard_available() && attach_accept_guard(fd.get()) != 0) {
-    return failed(Outcome::kHostError, errno_text("setsockopt SO_ATTACH_FILTER"));
+  if (int error = context.guard.attach(fd.get(), role); error != 0) {
+    return failed(Outcome::kHostError, std::string("the guard of a socket: ") + ::strerror(error));
   }
   return {std::move(fd), Outcome::kSwitched, {}};
 }

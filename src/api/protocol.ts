@@ -33,7 +33,8 @@ export const statusSchema = z.object({
     syncWakeUp: z.boolean(),
     waitKillable: z.boolean(),
     pidfdThread: z.boolean(),
-    acceptGuard: z.boolean(),
+    /** Host sockets are guarded (docs/threat-model.md). */
+    socketGuard: z.boolean(),
   }),
   /** Whether rewritten specs ask for WAIT_KILLABLE_RECV. */
   waitKillable: z.boolean(),

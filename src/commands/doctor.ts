@@ -8,10 +8,10 @@ import {
   checkRuntimeDirectory,
   dryRun,
 } from '../doctor/installation.js';
-import { checkKernel, checkLimits } from '../doctor/kernel.js';
+import { checkGuard, checkKernel, checkLimits } from '../doctor/kernel.js';
 import { checkPodman } from '../doctor/podman.js';
 import { messageOf } from '../errors.js';
-import { runtimePaths } from '../paths.js';
+import { programs, runtimePaths } from '../paths.js';
 import { loadConfig } from '../policy/config.js';
 import { escapeControl } from '../text.js';
 import { plannedFiles } from './install.js';
@@ -61,6 +61,12 @@ async function examine(): Promise<Finding[]> {
   await check('install', () => checkFiles(files));
   await check('podman.precedence', () => checkPrecedence(paths));
   const runtime = runtimePaths();
+  await check('guard', () =>
+    checkGuard(loadAddon(), {
+      guardProgram: programs().guard,
+      guardSocket: runtime.guardSocket,
+    }),
+  );
   await check('runtime-directory', () => checkRuntimeDirectory(runtime));
   await check('daemon', () => checkDaemon(runtime));
   await check('hook.dry-run', () => dryRun(paths, runtime));

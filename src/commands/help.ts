@@ -197,8 +197,8 @@ export const installDescription = `Installs sockswitch for this user:
 
   - Podman's hook, in a directory of its own
   - a containers.conf.d drop-in that makes Podman read that directory
-  - two systemd user units, daemon and keeper, enabled and started where a
-    systemd user instance runs
+  - systemd user units for daemon, keeper and socket guard, enabled and started
+    where a systemd user instance runs
 
 Prints a line for each file: created, updated or unchanged. Running it again
 is harmless, and needed after sockswitch or Node.js moved. Files that it did
@@ -209,7 +209,8 @@ export const install = `
 Files:
   ~/.config/sockswitch/hooks.d/sockswitch.json
   ~/.config/containers/containers.conf.d/sockswitch.conf
-  ~/.config/systemd/user/sockswitch.service, sockswitch-keeper.service
+  ~/.config/systemd/user/sockswitch.service, sockswitch-keeper.service,
+    sockswitch-guard.socket, sockswitch-guard@.service
   ~/.config/sockswitch/installed.json               what was written, for uninstall
   ($XDG_CONFIG_HOME takes the place of ~/.config where it is set)
 ${EXIT_STATUS}

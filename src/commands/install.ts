@@ -21,7 +21,7 @@ export async function install(options: { readonly dryRun?: boolean }): Promise<v
     print('No systemd user instance runs here. Start the daemon with: sockswitch daemon');
     return;
   }
-  const units = [paths.systemdUnit, paths.keeperUnit];
+  const units = [paths.systemdUnit, paths.keeperUnit, paths.guardSocketUnit, paths.guardUnit];
   const unitChanged = steps.some((s) => units.includes(s.path) && s.action !== 'unchanged');
   if (!dryRun) {
     await systemctl('daemon-reload');

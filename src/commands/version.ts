@@ -21,7 +21,6 @@ function features(): string {
       [found.syncWakeUp, 'synchronous wake-up'],
       [found.waitKillable, 'uninterrupted switching'],
       [found.pidfdThread, 'thread pidfds'],
-      [found.acceptGuard, 'accept guard'],
     ];
     const there = optional.filter(([has]) => has).map(([, name]) => name);
     return there.length === 0 ? 'no optional features' : there.join(', ');

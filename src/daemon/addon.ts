@@ -83,7 +83,15 @@ export interface Latency {
   readonly sum: number;
 }
 
+/** Where sockswitch-guard is to be had; the first that may load programs is used. */
+export interface GuardPaths {
+  readonly guardProgram: string;
+  readonly guardSocket: string;
+}
+
 export interface Engine {
+  /** The kernel keeps host sockets to their job (native/switch/socket_guard.h). */
+  readonly guardsSockets: boolean;
   /** Starts a listener thread; returns the listener's number, never reused. */
   attach(options: ListenerOptions): number;
   setPolicy(listener: number, policy: Policy): void;
@@ -179,16 +187,18 @@ export interface Addon {
     readonly waitKillable: boolean;
     readonly pidfdThread: boolean;
     readonly netnsCookie: boolean;
-    /** Host sockets can be kept from ever accepting (native/switch/accept_guard.h). */
-    readonly acceptGuard: boolean;
     /** A socket pinned to a device cannot reach loopback; "" or the reason why that is not so. */
     readonly pinningProblem: string;
   };
-  createEngine(options: {
-    /** The native helper that enters a container's namespaces. */
-    readonly netnsProgram: string;
-    onEvents(events: readonly DataPlaneEvent[]): void;
-  }): Engine;
+  /** Whether host sockets can be guarded here (native/switch/socket_guard.h). */
+  canGuardSockets(paths: GuardPaths): boolean;
+  createEngine(
+    options: GuardPaths & {
+      /** The native helper that enters a container's namespaces. */
+      readonly netnsProgram: string;
+      onEvents(events: readonly DataPlaneEvent[]): void;
+    },
+  ): Engine;
   /**
    * Connects to the keeper. `EBUSY`: another daemon is connected; `ENOENT`, `ECONNREFUSED`: none runs;
    * `EPROTO`: what runs there is none.

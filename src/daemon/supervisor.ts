@@ -112,10 +112,11 @@ export class Supervisor {
 
   /** Serves when it resolves. Rejects with UserError; nothing is left running then. */
   static async start(options: SupervisorOptions): Promise<Supervisor> {
-    requireKernel(options.addon.kernelFeatures());
+    const features = options.addon.kernelFeatures();
+    requireKernel(features);
     ensureRuntimeDirectory(options.runtime.directory);
     await refuseSecond(options.runtime);
-    const supervisor = new Supervisor(options);
+    const supervisor = new Supervisor(options, features);
     try {
       await supervisor.#serve();
     } catch (error) {
@@ -126,12 +127,14 @@ export class Supervisor {
     return supervisor;
   }
 
-  private constructor(options: SupervisorOptions) {
+  private constructor(options: SupervisorOptions, features: KernelFeatures) {
     this.#options = options;
     this.#config = options.config;
-    this.#features = options.addon.kernelFeatures();
+    this.#features = features;
     this.#engine = options.addon.createEngine({
       netnsProgram: options.programs.netns,
+      guardProgram: options.programs.guard,
+      guardSocket: options.runtime.guardSocket,
       onEvents: (events) => this.#listeners.onEvents(events),
     });
     this.#containers = new Containers(this.#engine, options.addon.outcomes);
@@ -449,8 +452,8 @@ export class Supervisor {
   }
 
   #kernelInUse() {
-    const { syncWakeUp, waitKillable, pidfdThread, acceptGuard } = this.#features;
-    return { syncWakeUp, waitKillable, pidfdThread, acceptGuard };
+    const { syncWakeUp, waitKillable, pidfdThread } = this.#features;
+    return { syncWakeUp, waitKillable, pidfdThread, socketGuard: this.#engine.guardsSockets };
   }
 
   #api() {

@@ -1,6 +1,7 @@
 /** What the kernel can do, by probing it, and settings that stand in the way. None of it needs root. */
 import { readFileSync } from 'node:fs';
 import { release } from 'node:os';
+import type { Addon, GuardPaths } from '../daemon/addon.js';
 import { type KernelFeatures, missingFeatures, settingsProblem } from '../daemon/kernel.js';
 import { type Finding, note, ok, problem, warning } from './finding.js';
 
@@ -51,13 +52,17 @@ function optional(features: KernelFeatures): Finding[] {
       'thread pidfds (Linux 6.9)',
       'programs that keep descriptors in one thread only are not accelerated',
     ),
-    has(
-      'kernel.accept-guard',
-      features.acceptGuard,
-      'the accept guard',
-      'see the threat model for what then remains',
-    ),
   ];
+}
+
+/** Whether the kernel itself keeps sockets to their job; that may take a capability for one program. */
+export function checkGuard(addon: Pick<Addon, 'canGuardSockets'>, paths: GuardPaths): Finding {
+  if (addon.canGuardSockets(paths)) return ok('guard', 'sockets that containers get are guarded');
+  return warning(
+    'guard',
+    `sockets that containers get are not guarded: this kernel wants CAP_BPF for it, which ${paths.guardProgram} does not have (docs/threat-model.md tells what remains)`,
+    `run "sudo setcap cap_bpf=ep ${paths.guardProgram}", and restart the daemon`,
+  );
 }
 
 /** Limits of this user that become narrow with many containers. */

@@ -1,6 +1,7 @@
 /**
- * The two systemd user units: the daemon, and the keeper beside it, whose descriptor store keeps the
- * listeners even when the keeper dies.
+ * The systemd user units: the daemon; the keeper beside it, whose descriptor store keeps the listeners even
+ * when the keeper dies; and a socket at which systemd starts sockswitch-guard for the daemon, whose own
+ * unit's NoNewPrivileges= would take its capability away.
  *
  * Hardened as far as the job permits. What needs a user namespace (ProtectSystem=, PrivateTmp=, ...: in a user
  * instance all of these do) is left out: the daemon's rights over containers come from owning their user
@@ -11,7 +12,7 @@
 import type { Programs } from '../paths.js';
 
 export interface UnitPlan {
-  readonly programs: Pick<Programs, 'keeper' | 'cli'>;
+  readonly programs: Pick<Programs, 'keeper' | 'guard' | 'cli'>;
   /** The Node.js executable. */
   readonly node: string;
   /** XDG_CONFIG_HOME where it is set: the daemon must see the same files. */
@@ -43,8 +44,8 @@ export function daemonUnit(plan: UnitPlan): string[] {
     '[Unit]',
     'Description=Host-speed networking for rootless Podman containers (sockswitch)',
     'Documentation=man:sockswitch(1)',
-    'Wants=sockswitch-keeper.service',
-    'After=sockswitch-keeper.service',
+    'Wants=sockswitch-keeper.service sockswitch-guard.socket',
+    'After=sockswitch-keeper.service sockswitch-guard.socket',
     'StartLimitIntervalSec=0',
     '',
     '[Service]',
@@ -90,6 +91,37 @@ export function keeperUnit(plan: UnitPlan): string[] {
     'RestrictNamespaces=yes',
     'SystemCallFilter=@system-service',
     'SystemCallFilter=~@resources @privileged',
+  ];
+}
+
+export function guardSocketUnit(): string[] {
+  return [
+    '[Unit]',
+    'Description=Where the sockswitch daemon asks for socket filters',
+    'Documentation=man:sockswitch(1)',
+    'PartOf=sockswitch.service',
+    '',
+    '[Socket]',
+    'ListenSequentialPacket=%t/sockswitch/guard.sock',
+    'SocketMode=0600',
+    'DirectoryMode=0700',
+    'Accept=yes',
+  ];
+}
+
+export function guardUnit(plan: UnitPlan): string[] {
+  return [
+    '[Unit]',
+    'Description=Loads socket filters into the kernel (sockswitch)',
+    'Documentation=man:sockswitch(1)',
+    'CollectMode=inactive-or-failed',
+    '',
+    '[Service]',
+    '# Nothing that implies NoNewPrivileges=: the capability of its file would be lost.',
+    `ExecStart=${word(plan.programs.guard)} --stdin`,
+    'StandardInput=socket',
+    'StandardOutput=journal',
+    'UMask=0077',
   ];
 }
 

@@ -9,13 +9,13 @@ import { programs } from '../paths.js';
 
 /** Why what is built does not run here; undefined if it does. */
 function problem(): string | undefined {
-  const { precreate, keeper, netns } = programs();
+  const { precreate, keeper, netns, guard } = programs();
   try {
     loadAddon();
   } catch (error) {
     return messageOf(error);
   }
-  for (const path of [precreate, keeper, netns]) {
+  for (const path of [precreate, keeper, netns, guard]) {
     // Whatever each says to an argument that it does not know: it says it itself.
     const { error, signal } = spawnSync(path, ['--unknown'], { input: '', stdio: 'pipe' });
     if (error !== undefined || signal !== null) return `${path}: ${error?.message ?? signal}`;

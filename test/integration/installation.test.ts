@@ -9,9 +9,12 @@ const FETCH = [...RUN, 'localhost/lab', ...curl(REMOTE.v4)];
 const PAGE = 'hello from remote\n';
 const DROP_IN = '.config/containers/containers.conf.d/sockswitch.conf';
 const HOOK = '.config/sockswitch/hooks.d/sockswitch.json';
-const UNITS = ['sockswitch.service', 'sockswitch-keeper.service'].map(
-  (name) => `.config/systemd/user/${name}`,
-);
+const UNITS = [
+  'sockswitch.service',
+  'sockswitch-keeper.service',
+  'sockswitch-guard.socket',
+  'sockswitch-guard@.service',
+].map((name) => `.config/systemd/user/${name}`);
 const FILES = [DROP_IN, HOOK, ...UNITS];
 const each = (action: string) => FILES.map(() => action);
 

@@ -7,6 +7,8 @@ export interface Attack {
   readonly arguments?: readonly string[];
   /** A loop that races the trapped call; its tries in a system without acceleration are few. */
   readonly race?: boolean;
+  /** Of interest where the network keeps the host's own address from containers. */
+  readonly ownAddress?: boolean;
 }
 
 export const ATTACKS: readonly Attack[] = [
@@ -64,6 +66,7 @@ export const ATTACKS: readonly Attack[] = [
     program: 'race_address',
     arguments: ['own'],
     race: true,
+    ownAddress: true,
   },
   {
     id: 'race-connect',
@@ -74,10 +77,11 @@ export const ATTACKS: readonly Attack[] = [
   },
   {
     id: 'race-connect-own',
-    title: "the same with the host's own address, where the host is closed otherwise",
+    title: "the same with the host's own address, where that is closed otherwise",
     program: 'race_descriptor',
     arguments: ['connect-own'],
     race: true,
+    ownAddress: true,
   },
   {
     id: 'race-disconnect',

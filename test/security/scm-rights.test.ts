@@ -24,7 +24,7 @@ describeOnLab('switched sockets in an unaccelerated container', () => {
   let guarded = false;
   beforeAll(async () => {
     await setStage();
-    guarded = (await daemonStatus()).kernel.acceptGuard;
+    guarded = (await daemonStatus()).kernel.socketGuard;
   });
   afterAll(clearStage);
 

@@ -23,7 +23,7 @@ const statusSchema = z.object({
   containers: z.int(),
   listeners: z.int(),
   keeper: z.object({ connected: z.boolean() }),
-  kernel: z.object({ acceptGuard: z.boolean() }),
+  kernel: z.object({ socketGuard: z.boolean() }),
 });
 
 export async function daemonStatus(host: Host = host1): Promise<z.infer<typeof statusSchema>> {

@@ -85,6 +85,15 @@ NODES
   ln -s fd/2 "$dev/stderr"
 }
 
+# As an administrator would: sockswitch-guard gets its capability. On a copy, since the tree is somebody's.
+bind_guard() {
+  local inside=build/Release/sockswitch-guard copy=/usr/local/lib/sockswitch-guard
+  [[ -e $INSIDE_SOURCE/$inside ]] || return 0
+  install -m 0755 "$INSIDE_SOURCE/$inside" "$root$copy"
+  chroot "$root" setcap cap_bpf=ep "$copy"
+  mount --bind "$root$copy" "$root/opt/sockswitch/$inside"
+}
+
 bind_shared() {
   bind rw "$INSIDE_HOME" "$root/home/lab"
   if [[ -n ${INSIDE_IMAGES-} ]]; then bind "$INSIDE_IMAGES_MODE" "$INSIDE_IMAGES" "$root/var/lib/lab-images"; fi
@@ -93,6 +102,7 @@ bind_shared() {
   if [[ -n ${INSIDE_NODE-} ]]; then bind ro "$INSIDE_NODE" "$root/usr/local/bin/node"; fi
   if [[ -n ${INSIDE_SOURCE-} ]]; then
     bind ro "$INSIDE_SOURCE" "$root/opt/sockswitch"
+    bind_guard
     printf '#!/bin/sh\nexec /usr/local/bin/node /opt/sockswitch/dist/cli.js "$@"\n' |
       install -m 0755 /dev/stdin "$root/usr/local/bin/sockswitch"
   fi

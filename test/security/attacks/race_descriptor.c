@@ -59,6 +59,13 @@ static bool is_connected(int fd) {
   return getpeername(fd, (struct sockaddr *)&name.raw, &name.length) == 0;
 }
 
+/* The race was won, and no answer came: what was sent is answered at once, or never. */
+static bool is_unanswered(int fd) {
+  struct tcp_info info = {0};
+  socklen_t length = sizeof info;
+  return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) == 0 && info.tcpi_state == TCP_SYN_SENT;
+}
+
 static void greeting_of_connected(int fd) {
   /* Any service of the host's: where its LAN addresses are open anyway, they are no target. */
   if (is_connected(fd) && strncmp(greeting(fd), "HOST-", 5) == 0) reached();
@@ -149,7 +156,7 @@ int main(int argc, char **argv) {
   pthread_create(&thread, NULL, swap, NULL);
   struct address victim = own ? address(setting("HOST4"), LAN_PORT) : address("127.0.0.1", LOOPBACK_PORT);
   struct address any = address("0.0.0.0", 0);
-  long wanted = tries(100000), tried = 0, hits = 0;
+  long wanted = tries(100000), tried = 0, hits = 0, unanswered = 0;
   elapsed_ms();
   for (; tried < wanted && elapsed_ms() < 110000 && !is_reached(); tried++) {
     if (own || strcmp(what, "connect") == 0) {
@@ -158,6 +165,9 @@ int main(int argc, char **argv) {
         greeting_of_connected(KEPT);
         greeting_of_connected(NUMBER);
         keep(idle_socket());
+      } else if (is_unanswered(KEPT)) {
+        unanswered++;
+        shutdown(KEPT, SHUT_RDWR); /* idle again */
       }
     } else if (strcmp(what, "listen") == 0) {
       listen(NUMBER, 5);
@@ -175,6 +185,6 @@ int main(int argc, char **argv) {
   }
   ended = true;
   pthread_join(thread, NULL);
-  note("%ld tries, %ld hits", tried, hits);
+  note("%ld tries, %ld hits, %ld unanswered", tried, hits, unanswered);
   return finish();
 }

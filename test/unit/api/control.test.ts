@@ -18,7 +18,7 @@ const STATUS: Status = {
     syncWakeUp: true,
     waitKillable: true,
     pidfdThread: false,
-    acceptGuard: false,
+    socketGuard: false,
   },
   waitKillable: false,
   keeper: { connected: true, socket: '/k' },

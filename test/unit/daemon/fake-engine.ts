@@ -11,6 +11,7 @@ import type { KernelFeatures } from '../../../src/daemon/kernel.js';
 import type { Mapping } from '../../../src/policy/publish.js';
 
 export class FakeEngine implements Engine {
+  readonly guardsSockets = true;
   readonly attached = new Map<number, ListenerOptions>();
   readonly policies = new Map<number, Policy>();
   readonly counts = new Map<number, Record<string, number>>();
@@ -124,7 +125,6 @@ export const FEATURES: KernelFeatures = {
   waitKillable: false,
   pidfdThread: false,
   netnsCookie: true,
-  acceptGuard: true,
   pinningProblem: '',
 };
 

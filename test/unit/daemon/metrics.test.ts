@@ -13,7 +13,7 @@ const STATUS: Status = {
     syncWakeUp: true,
     waitKillable: true,
     pidfdThread: true,
-    acceptGuard: true,
+    socketGuard: true,
   },
   waitKillable: true,
   keeper: { connected: true, socket: '/k' },

@@ -56,6 +56,7 @@ function addon(more: Partial<Addon> = {}): Addon {
   return {
     outcomes: OUTCOMES,
     kernelFeatures: () => ({ ...FEATURES, syncWakeUp: true, pidfdThread: true }),
+    canGuardSockets: () => true,
     createEngine: () => engine,
     connectKeeper: (_path, handlers) => {
       keeper = handlers;
@@ -74,7 +75,7 @@ async function start(more: Partial<SupervisorOptions> = {}): Promise<Supervisor>
     addon: addon(),
     runtime,
     configuration,
-    programs: { precreate: '', keeper: '/nonexistent', netns: '', cli: '' },
+    programs: { precreate: '', keeper: '/nonexistent', netns: '', guard: '', cli: '' },
     graphRoot: join(base, 'storage'),
     config: loadConfig(configuration.config),
     log: pino({ level: 'info' }, { write: (line: string) => void lines.push(JSON.parse(line)) }),

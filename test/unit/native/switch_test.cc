@@ -11,7 +11,7 @@
 #include "kernel/control_thread.h"
 #include "kernel/syscalls.h"
 #include "kernel/unique_fd.h"
-#include "switch/accept_guard.h"
+#include "loopback.h"
 #include "switch/epoll_set.h"
 #include "switch/socket_options.h"
 #include "switch/tcp_socket.h"
@@ -19,31 +19,6 @@
 namespace {
 
 using namespace sockswitch;  // NOLINT(google-build-using-namespace): a test of this namespace
-
-UniqueFd tcp(int domain = AF_INET, int flags = 0) {
-  return UniqueFd(::socket(domain, SOCK_STREAM | SOCK_CLOEXEC | flags, 0));
-}
-
-class Loopback {
- public:
-  Loopback() : listener_(tcp()) {
-    address_.sin_family = AF_INET;
-    address_.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t length = sizeof address_;
-    CHECK_EQ(::bind(listener_.get(), name(), length), 0);
-    CHECK_EQ(::listen(listener_.get(), 8), 0);
-    CHECK_EQ(::getsockname(listener_.get(), const_cast<sockaddr*>(name()), &length), 0);
-  }
-  const sockaddr* name() const { return reinterpret_cast<const sockaddr*>(&address_); }
-  int connect(const UniqueFd& socket) const {
-    return ::connect(socket.get(), name(), sizeof address_) == 0 ? 0 : errno;
-  }
-  void close() { listener_.reset(); }
-
- private:
-  UniqueFd listener_;
-  sockaddr_in address_{};
-};
 
 TEST(a_socket_is_closed_until_it_connects) {
   Loopback server;
@@ -137,37 +112,6 @@ TEST(what_cannot_be_carried_over_is_named) {
   CHECK_EQ(copy_socket_options(from.get(), to.get(), baseline, false),
            std::string("SO_BINDTODEVICE"));
   CHECK_EQ(copy_socket_options(from.get(), to.get(), baseline, true), std::string());
-}
-
-// The answer of a listening socket to one client: 0, or the client's errno after a moment's wait.
-int client_of(const UniqueFd& listener) {
-  sockaddr_in address{};
-  socklen_t length = sizeof address;
-  ::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &length);
-  UniqueFd client = tcp();
-  timeval patience{0, 300'000};
-  ::setsockopt(client.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  return ::connect(client.get(), reinterpret_cast<sockaddr*>(&address), length) == 0 ? 0 : errno;
-}
-
-TEST(a_guarded_socket_connects_but_never_accepts) {
-  if (!accept_guard_available()) return;  // an ordinary user on a newer kernel
-  Loopback server;
-  UniqueFd guarded = tcp();
-  CHECK_EQ(attach_accept_guard(guarded.get()), 0);
-  CHECK_EQ(server.connect(guarded), 0);
-  sockaddr unspec{};
-  CHECK_EQ(::connect(guarded.get(), &unspec, sizeof unspec), 0);
-  CHECK_EQ(::listen(guarded.get(), 1), 0);
-  CHECK_EQ(client_of(guarded), EINPROGRESS);
-  // The same without the guard is answered.
-  UniqueFd plain = tcp();
-  CHECK_EQ(::listen(plain.get(), 1), 0);
-  CHECK_EQ(client_of(plain), 0);
-  int off = 0;
-  CHECK_EQ(::setsockopt(guarded.get(), SOL_SOCKET, SO_DETACH_FILTER, &off, sizeof off), -1);
-  CHECK_EQ(errno, EPERM);
 }
 
 // Adds a listening socket under a number that is taken, and asks epoll what it knows of it.

@@ -25,6 +25,7 @@ function plan(
     programs: {
       precreate: '/opt/sockswitch-precreate',
       keeper: '/opt/sockswitch-keeper',
+      guard: '/opt/sockswitch-guard',
       cli: more.cli ?? '/opt/dist/cli.js',
     },
     node: '/usr/bin/node',

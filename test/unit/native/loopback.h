@@ -1,0 +1,49 @@
+// TCP on this machine's loopback.
+#pragma once
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstdint>
+
+#include "check.h"
+#include "kernel/unique_fd.h"
+
+namespace sockswitch {
+
+inline UniqueFd tcp(int domain = AF_INET, int flags = 0) {
+  return UniqueFd(::socket(domain, SOCK_STREAM | SOCK_CLOEXEC | flags, 0));
+}
+
+// A socket that listens on a port of its own.
+class Loopback {
+ public:
+  Loopback() : Loopback(tcp()) {}
+  explicit Loopback(UniqueFd socket) : listener_(std::move(socket)) {
+    address_.sin_family = AF_INET;
+    address_.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    bind();
+    CHECK_EQ(::listen(listener_.get(), 8), 0);
+  }
+  const sockaddr* name() const { return reinterpret_cast<const sockaddr*>(&address_); }
+  std::uint16_t port() const { return ntohs(address_.sin_port); }
+  // Of a blocking socket without SO_SNDTIMEO: 0 or the errno.
+  int connect(const UniqueFd& socket) const {
+    return ::connect(socket.get(), name(), sizeof address_) == 0 ? 0 : errno;
+  }
+  void close() { listener_.reset(); }
+
+ private:
+  void bind() {
+    socklen_t length = sizeof address_;
+    CHECK_EQ(::bind(listener_.get(), name(), length), 0);
+    CHECK_EQ(::getsockname(listener_.get(), const_cast<sockaddr*>(name()), &length), 0);
+  }
+
+  UniqueFd listener_;
+  sockaddr_in address_{};
+};
+
+}  // namespace sockswitch

@@ -101,6 +101,7 @@
         "native/programs/guard.cc",
         "native/switch/guard_program.cc",
         "native/kernel/unix_socket.cc",
+        "native/policy/address.cc",
         "native/kernel/errno_error.cc"
       ],
       # A program with a capability looks for no library where it stands.

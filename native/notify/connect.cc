@@ -83,7 +83,7 @@ Outcome deliver(Context& context, const Target& target, int host_socket, bool bl
 UniqueFd connect_to_neighbour(Context& context, const Target& target, const Shortcut& shortcut) {
   MadeSocket made =
       make_host_socket(context, target.socket.get(), target.identity, false, shortcut.outlet.device,
-                       GuardRole::neighbour(shortcut.door->publication->mapping.host_port));
+                       shortcut.door->publication->mapping.host_port);
   if (!made.fd) {
     context.detail = made.detail;
     return {};
@@ -129,7 +129,7 @@ Outcome switch_socket(Context& context, Target& target, const SocketAddress& add
   }
   if (!host_socket) {
     MadeSocket made = make_host_socket(context, target.socket.get(), target.identity,
-                                       target.of_host(context), way.device, {});
+                                       target.of_host(context), way.device);
     if (!made.fd) {
       context.detail = made.detail;
       return leave(context, target, made.outcome, ENETUNREACH);

@@ -147,7 +147,7 @@ void Listener::run() {
                     {},
                     {},
                     PortPrivilege(host_.helper),
-                    SocketGuard(host_.guard, host_.control)};
+                    SocketGuard(host_.guard, host_.control, host_.network)};
     serve(session);
   } else {
     report(ListenerEvent::Type::kFailed, Outcome::kInternal, "close_range (Linux 5.9)");

@@ -79,7 +79,7 @@ UniqueFd make_socket(Context& context, const Target& target, const Outlet& outle
   context.detail = copy_socket_options(target.socket.get(), fd.get(), *baseline, false);
   if (!context.detail.empty()) return {};
   set_int(fd.get(), abi::kSoBindToIfindex, outlet.device, "SO_BINDTOIFINDEX");
-  if (int error = context.guard.attach(fd.get(), GuardRole::service(host_port)); error != 0) {
+  if (int error = context.guard.guard_service(fd.get(), host_port); error != 0) {
     throw ErrnoError(error, "setsockopt", "the guard of a service's socket");
   }
   set_int(fd.get(), SO_REUSEPORT, 1, "SO_REUSEPORT");

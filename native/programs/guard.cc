@@ -2,9 +2,9 @@
 //
 // Loading a program into the kernel takes CAP_BPF, attaching a loaded one to one's own socket takes
 // nothing. So this is the one part of sockswitch that may be given a capability, by the
-// administrator ("setcap cap_bpf=ep"), and it does nothing else: the daemon starts it, sends a
-// GuardRole, and gets the loaded program or an errno (four bytes), until it closes its end. Whoever
-// else starts it gets a filter that takes things away from sockets.
+// administrator ("setcap cap_bpf=ep"), and it does nothing else: it answers questions
+// (guard_protocol.h) until the daemon closes its end. Whoever else starts it gets a filter that
+// takes things away from sockets.
 //
 // Its end of the pair is descriptor 3 (kernel/helper.h), or 0 where a service manager starts it.
 #include <linux/bpf.h>
@@ -19,8 +19,8 @@
 
 #include "kernel/errno_error.h"
 #include "kernel/unix_socket.h"
+#include "programs/guard_protocol.h"
 #include "programs/netns_protocol.h"
-#include "switch/guard_program.h"
 
 namespace sockswitch {
 namespace {
@@ -44,10 +44,9 @@ void answer(int channel, const Message& question) {
   struct iovec part{&done, sizeof done};
   UniqueFd loaded;
   try {
-    GuardRole role;
-    if (question.bytes.size() != sizeof role) throw ErrnoError(EINVAL, "receive");
-    std::memcpy(&role, question.bytes.data(), sizeof role);
-    loaded = load(role);
+    const auto role = decode_question(question.bytes);
+    if (!role) throw ErrnoError(EINVAL, "receive");
+    loaded = load(*role);
   } catch (const ErrnoError& failure) {
     error = failure.error();
     part = {&error, sizeof error};
@@ -65,7 +64,7 @@ int main(int count, char** arguments) {
   const int channel = on_stdin ? STDIN_FILENO : kNetnsReplyFd;
   try {
     for (;;) {
-      Message question = receive_message(channel, sizeof(GuardRole));
+      Message question = receive_message(channel, kMaxGuardQuestion);
       if (question.end) return 0;
       answer(channel, question);
     }

@@ -5,161 +5,219 @@
 namespace sockswitch {
 namespace {
 
-// A TCP socket's filter sees the segment from the TCP header on (RFC 9293, section 3.1).
-constexpr std::uint32_t kSourcePortOffset = 0;
-constexpr std::uint32_t kDestinationPortOffset = 2;
-constexpr std::uint32_t kFlagsOffset = 13;
+// A TCP socket's filter sees the segment from the TCP header on (RFC 9293, section 3.1); what lies
+// before it has offsets from SKF_NET_OFF.
+constexpr int kSourcePort = 0;
+constexpr int kDestinationPort = 2;
+constexpr int kFlags = 13;
 constexpr std::uint32_t kSyn = 0x02;
 constexpr std::uint32_t kAck = 0x10;
+constexpr int kVersion = SKF_NET_OFF;  // and the header's length
+constexpr std::uint32_t kVersionBits = 0xF0;
+constexpr std::uint32_t kVersion4 = 0x40;
+constexpr int kSource4 = SKF_NET_OFF + 12;
+constexpr int kSource6 = SKF_NET_OFF + 8;
 constexpr std::uint32_t kLoopback = 1;  // LOOPBACK_IFINDEX, in every network namespace
 constexpr std::uint32_t kWholeSegment = 0xFFFFFFFF;
 
 // One instruction on the accumulator, alike in both languages but for its encoding.
 struct Step {
-  enum class Kind : std::uint8_t { kLoad, kAnd, kLoadDevice, kJump };
-  enum class Test : std::uint8_t { kEqual, kNotEqual };
-  enum class To : std::uint8_t { kTake, kDrop };
+  enum class Kind : std::uint8_t { kLoad, kLoadDevice, kAnd, kJumpIf, kJumpUnless, kJump };
   Kind kind;
-  std::uint32_t value = 0;  // offset, operand
+  std::uint32_t value = 0;  // offset or operand
   std::uint8_t size = BPF_B;
-  Test test = Test::kEqual;
-  To to = To::kDrop;
+  std::size_t to = 0;  // a label
 };
 
-void load_flags(std::vector<Step>& steps) {
-  steps.push_back({.kind = Step::Kind::kLoad, .value = kFlagsOffset});
-  steps.push_back({.kind = Step::Kind::kAnd, .value = kSyn | kAck});
+class Program {
+ public:
+  using Label = std::size_t;
+
+  Label new_label() {
+    places_.push_back(0);
+    return places_.size() - 1;
+  }
+  // The label stands before the next step.
+  void place(Label label) { places_[label] = steps_.size(); }
+
+  void load(int offset, std::uint8_t size = BPF_B) {
+    steps_.push_back(
+        {.kind = Step::Kind::kLoad, .value = static_cast<std::uint32_t>(offset), .size = size});
+  }
+  void load_device() { steps_.push_back({.kind = Step::Kind::kLoadDevice}); }
+  void keep_bits(std::uint32_t bits) {
+    steps_.push_back({.kind = Step::Kind::kAnd, .value = bits});
+  }
+  void jump_if(std::uint32_t value, Label to) {
+    steps_.push_back({.kind = Step::Kind::kJumpIf, .value = value, .to = to});
+  }
+  void jump_unless(std::uint32_t value, Label to) {
+    steps_.push_back({.kind = Step::Kind::kJumpUnless, .value = value, .to = to});
+  }
+  void jump(Label to) { steps_.push_back({.kind = Step::Kind::kJump, .to = to}); }
+
+  const std::vector<Step>& steps() const { return steps_; }
+  // How many steps there are between step `index` and the one that it jumps to.
+  std::size_t distance(std::size_t index) const { return places_[steps_[index].to] - index - 1; }
+
+  // Behind the last step: take comes first, drop follows.
+  static constexpr Label kTake = 0;
+  static constexpr Label kDrop = 1;
+  void finish() {
+    places_[kTake] = steps_.size();
+    places_[kDrop] = steps_.size() + 1;
+  }
+
+ private:
+  std::vector<std::size_t> places_ = std::vector<std::size_t>(2);
+  std::vector<Step> steps_;
+};
+
+std::uint32_t word(const Address& address, std::size_t index) {
+  std::uint32_t value = 0;
+  for (std::size_t i = 0; i < 4; ++i) value = value << 8 | address.bytes.at(4 * index + i);
+  return value;
 }
 
-void load_port(std::vector<Step>& steps, std::uint32_t offset) {
-  steps.push_back({.kind = Step::Kind::kLoad, .value = offset, .size = BPF_H});
-}
-
-void load_device(std::vector<Step>& steps) { steps.push_back({.kind = Step::Kind::kLoadDevice}); }
-
-void drop_if(std::vector<Step>& steps, std::uint32_t value) {
-  steps.push_back({.kind = Step::Kind::kJump, .value = value});
-}
-
-void drop_unless(std::vector<Step>& steps, std::uint32_t value) {
-  steps.push_back({.kind = Step::Kind::kJump, .value = value, .test = Step::Test::kNotEqual});
-}
-
-void take_unless(std::vector<Step>& steps, std::uint32_t value) {
-  steps.push_back({.kind = Step::Kind::kJump,
-                   .value = value,
-                   .test = Step::Test::kNotEqual,
-                   .to = Step::To::kTake});
+void drop_what_comes_from(Program& program, const std::vector<Address>& own) {
+  const auto version6 = program.new_label();
+  program.load(kVersion);
+  program.keep_bits(kVersionBits);
+  program.jump_unless(kVersion4, version6);
+  program.load(kSource4, BPF_W);
+  for (const Address& address : own) {
+    if (address.is_v4()) program.jump_if(address.v4(), Program::kDrop);
+  }
+  program.jump(Program::kTake);
+  program.place(version6);
+  for (const Address& address : own) {
+    if (address.is_v4()) continue;
+    const auto next = program.new_label();
+    for (std::size_t i = 0; i < 4; ++i) {
+      program.load(kSource6 + static_cast<int>(4 * i), BPF_W);
+      program.jump_unless(word(address, i), next);
+    }
+    program.jump(Program::kDrop);
+    program.place(next);
+  }
 }
 
 // What gets to the end is taken.
-std::vector<Step> steps_of(const GuardRole& role) {
-  std::vector<Step> steps;
-  load_flags(steps);
-  switch (role.kind) {
-    case GuardRole::Kind::kClient:
-      drop_if(steps, kSyn);
-      load_device(steps);
-      drop_if(steps, kLoopback);
-      break;
-    case GuardRole::Kind::kNeighbour:
-      drop_if(steps, kSyn);
-      load_device(steps);
-      take_unless(steps, kLoopback);
-      load_port(steps, kSourcePortOffset);
-      drop_unless(steps, role.port);
-      break;
-    case GuardRole::Kind::kService:
-      drop_if(steps, kSyn | kAck);
-      take_unless(steps, kSyn);
-      load_port(steps, kDestinationPortOffset);
-      drop_unless(steps, role.port);
-      break;
+Program program_of(const GuardRole& role) {
+  Program program;
+  program.load(kFlags);
+  program.keep_bits(kSyn | kAck);
+  if (role.kind == GuardRole::Kind::kService) {
+    program.jump_if(kSyn | kAck, Program::kDrop);
+    program.jump_unless(kSyn, Program::kTake);
+    program.load(kDestinationPort, BPF_H);
+    program.jump_unless(role.port, Program::kDrop);
+  } else {
+    program.jump_if(kSyn, Program::kDrop);
+    program.load_device();
+    program.jump_unless(kLoopback, Program::kTake);
+    if (role.kind == GuardRole::Kind::kNeighbour) {
+      program.load(kSourcePort, BPF_H);
+      program.jump_if(role.port, Program::kTake);
+    }
+    if (role.own.size() > kMaxOwnAddresses) {
+      program.jump(Program::kDrop);
+    } else {
+      drop_what_comes_from(program, role.own);
+    }
   }
-  return steps;
+  program.finish();
+  return program;
 }
 
-std::uint16_t opcode(unsigned bits) { return static_cast<std::uint16_t>(bits); }
-
-bpf_insn extended(unsigned code, std::uint8_t to, std::uint8_t from, std::int16_t offset,
-                  std::int32_t value) {
+bpf_insn extended(unsigned code, std::uint8_t to, std::uint8_t from, std::size_t offset,
+                  std::uint32_t value) {
   bpf_insn instruction{};
   instruction.code = static_cast<std::uint8_t>(code);
   instruction.dst_reg = to & 0xFU;
   instruction.src_reg = from & 0xFU;
-  instruction.off = offset;
-  instruction.imm = value;
+  instruction.off = static_cast<std::int16_t>(offset);
+  instruction.imm = static_cast<std::int32_t>(value);
   return instruction;
 }
 
 }  // namespace
 
 std::vector<struct sock_filter> classic_guard(const GuardRole& role) {
-  const std::vector<Step> steps = steps_of(role);
-  std::vector<struct sock_filter> program;
-  for (const Step& step : steps) {
-    // To the two instructions behind the last step: take, drop.
-    const auto distance = static_cast<std::uint8_t>(steps.size() - program.size() - 1 +
-                                                    (step.to == Step::To::kDrop ? 1 : 0));
-    const bool equal = step.test == Step::Test::kEqual;
+  const Program program = program_of(role);
+  std::vector<struct sock_filter> encoded;
+  for (std::size_t index = 0; index < program.steps().size(); ++index) {
+    const Step& step = program.steps()[index];
+    // kMaxOwnAddresses keeps it below 256.
+    const auto distance = [&] { return static_cast<std::uint8_t>(program.distance(index)); };
     switch (step.kind) {
       case Step::Kind::kLoad:
-        program.push_back(BPF_STMT(opcode(BPF_LD | BPF_ABS | step.size), step.value));
-        break;
-      case Step::Kind::kAnd:
-        program.push_back(BPF_STMT(BPF_ALU | BPF_AND | BPF_K, step.value));
+        encoded.push_back(
+            BPF_STMT(static_cast<std::uint16_t>(BPF_LD | BPF_ABS | step.size), step.value));
         break;
       case Step::Kind::kLoadDevice:
-        program.push_back(BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+        encoded.push_back(BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
                                    static_cast<std::uint32_t>(SKF_AD_OFF + SKF_AD_IFINDEX)));
         break;
+      case Step::Kind::kAnd:
+        encoded.push_back(BPF_STMT(BPF_ALU | BPF_AND | BPF_K, step.value));
+        break;
+      case Step::Kind::kJumpIf:
+        encoded.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, step.value, distance(), 0));
+        break;
+      case Step::Kind::kJumpUnless:
+        encoded.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, step.value, 0, distance()));
+        break;
       case Step::Kind::kJump:
-        program.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, step.value,
-                                   equal ? distance : std::uint8_t{0},
-                                   equal ? std::uint8_t{0} : distance));
+        encoded.push_back(BPF_JUMP(BPF_JMP | BPF_JA, distance(), 0, 0));
         break;
     }
   }
-  program.push_back(BPF_STMT(BPF_RET | BPF_K, kWholeSegment));
-  program.push_back(BPF_STMT(BPF_RET | BPF_K, 0));
-  return program;
+  encoded.push_back(BPF_STMT(BPF_RET | BPF_K, kWholeSegment));
+  encoded.push_back(BPF_STMT(BPF_RET | BPF_K, 0));
+  return encoded;
 }
 
 std::vector<struct bpf_insn> extended_guard(const GuardRole& role) {
   constexpr std::uint8_t kResult = BPF_REG_0;
   constexpr std::uint8_t kContext = BPF_REG_6;  // where BPF_ABS looks for it
-  const std::vector<Step> steps = steps_of(role);
-  std::vector<struct bpf_insn> program;
-  program.push_back(extended(BPF_ALU64 | BPF_MOV | BPF_X, kContext, BPF_REG_1, 0, 0));
-  for (const Step& step : steps) {
-    // The first instruction is none of the steps; taking is two instructions.
-    const auto distance = static_cast<std::int16_t>(steps.size() - program.size() +
-                                                    (step.to == Step::To::kDrop ? 2 : 0));
-    const auto value = static_cast<std::int32_t>(step.value);
+  const Program program = program_of(role);
+  std::vector<struct bpf_insn> encoded;
+  encoded.push_back(extended(BPF_ALU64 | BPF_MOV | BPF_X, kContext, BPF_REG_1, 0, 0));
+  for (std::size_t index = 0; index < program.steps().size(); ++index) {
+    const Step& step = program.steps()[index];
+    // To take is one instruction more here.
+    const auto distance = [&] { return program.distance(index) + (step.to == Program::kDrop); };
     switch (step.kind) {
       case Step::Kind::kLoad:
-        program.push_back(extended(BPF_LD | BPF_ABS | step.size, 0, 0, 0, value));
-        break;
-      case Step::Kind::kAnd:
-        program.push_back(extended(BPF_ALU | BPF_AND | BPF_K, kResult, 0, 0, value));
+        encoded.push_back(extended(BPF_LD | BPF_ABS | step.size, 0, 0, 0, step.value));
         break;
       case Step::Kind::kLoadDevice:
-        program.push_back(extended(BPF_LDX | BPF_MEM | BPF_W, kResult, kContext,
+        encoded.push_back(extended(BPF_LDX | BPF_MEM | BPF_W, kResult, kContext,
                                    offsetof(struct __sk_buff, ifindex), 0));
         break;
-      case Step::Kind::kJump: {
-        const unsigned test = step.test == Step::Test::kEqual ? BPF_JEQ : BPF_JNE;
-        program.push_back(extended(BPF_JMP | test | BPF_K, kResult, 0, distance, value));
+      case Step::Kind::kAnd:
+        encoded.push_back(extended(BPF_ALU | BPF_AND | BPF_K, kResult, 0, 0, step.value));
         break;
-      }
+      case Step::Kind::kJumpIf:
+        // Of 32 bits (Linux 5.1): the other one would extend the sign of the operand.
+        encoded.push_back(
+            extended(BPF_JMP32 | BPF_JEQ | BPF_K, kResult, 0, distance(), step.value));
+        break;
+      case Step::Kind::kJumpUnless:
+        encoded.push_back(
+            extended(BPF_JMP32 | BPF_JNE | BPF_K, kResult, 0, distance(), step.value));
+        break;
+      case Step::Kind::kJump:
+        encoded.push_back(extended(BPF_JMP | BPF_JA, 0, 0, distance(), 0));
+        break;
     }
   }
   for (const std::uint32_t result : {kWholeSegment, std::uint32_t{0}}) {
-    program.push_back(
-        extended(BPF_ALU | BPF_MOV | BPF_K, kResult, 0, 0, static_cast<std::int32_t>(result)));
-    program.push_back(extended(BPF_JMP | BPF_EXIT, 0, 0, 0, 0));
+    encoded.push_back(extended(BPF_ALU | BPF_MOV | BPF_K, kResult, 0, 0, result));
+    encoded.push_back(extended(BPF_JMP | BPF_EXIT, 0, 0, 0, 0));
   }
-  return program;
+  return encoded;
 }
 
 }  // namespace sockswitch

@@ -1,11 +1,14 @@
 // What a host socket may receive, as a socket filter: one program for each kind of socket that
 // containers get, in the two languages that the kernel takes.
 //
-//   client      no SYN without ACK: it never accepts. Nothing by the loopback device, by which all
-//               of the host's own addresses are reached: its connections lead elsewhere.
-//   neighbour   the same, but for what comes from one port by the loopback device: the published
-//               port of a neighbour (publish/neighbours.h)
-//   service     no SYN with ACK: it never connects. No SYN to another port than the published one
+//   client      no SYN without ACK: it never accepts. By the loopback device, nothing that comes
+//               from `own`, the host's addresses on the device that the socket is pinned to: it
+//               never connects to the host itself. (What a firewall of the host leads there under
+//               another address comes from that one.)
+//   neighbour   the same, but for what comes from `port`, the published one of a neighbour
+//               (publish/neighbours.h)
+//   service     no SYN with ACK: it never connects. No SYN to another port than `port`, the
+//               published one
 //
 // The kernel runs a listener's filter before it looks at the SYN (tcp_v4_rcv, tcp_v6_rcv), and what
 // a listener accepts has its filter.
@@ -18,17 +21,21 @@
 #include <cstdint>
 #include <vector>
 
+#include "policy/address.h"
+
 namespace sockswitch {
 
 struct GuardRole {
   enum class Kind : std::uint16_t { kClient, kNeighbour, kService };
   Kind kind = Kind::kClient;
-  std::uint16_t port = 0;  // of a neighbour or a service
+  std::uint16_t port = 0;
+  std::vector<Address> own;
 
-  static GuardRole neighbour(std::uint16_t port) { return {Kind::kNeighbour, port}; }
-  static GuardRole service(std::uint16_t port) { return {Kind::kService, port}; }
   auto operator<=>(const GuardRole&) const = default;
 };
+
+// With more addresses of its own, a client hears nothing by the loopback device.
+inline constexpr std::size_t kMaxOwnAddresses = 16;
 
 // For SO_ATTACH_FILTER.
 std::vector<struct sock_filter> classic_guard(const GuardRole& role);

@@ -22,7 +22,7 @@ std::string errno_text(const char* syscall) {
 }  // namespace
 
 MadeSocket make_host_socket(const Context& context, int model, const SocketIdentity& identity,
-                            bool model_is_host, int device, const GuardRole& role) {
+                            bool model_is_host, int device, std::uint16_t neighbours_port) {
   const OptionBaselines& baselines = model_is_host ? context.host.fresh : context.container.fresh;
   const OptionBaseline* baseline = baselines.of(identity.domain);
   if (!baseline) return failed(Outcome::kInternal, "no fresh socket to compare options with");
@@ -34,7 +34,10 @@ MadeSocket make_host_socket(const Context& context, int model, const SocketIdent
   if (::setsockopt(fd.get(), SOL_SOCKET, abi::kSoBindToIfindex, &device, sizeof device) != 0) {
     return failed(Outcome::kHostError, errno_text("setsockopt SO_BINDTOIFINDEX"));
   }
-  if (int error = context.guard.attach(fd.get(), role); error != 0) {
+  int error = neighbours_port == 0
+                  ? context.guard.guard_client(fd.get(), device)
+                  : context.guard.guard_neighbours_client(fd.get(), device, neighbours_port);
+  if (error != 0) {
     return failed(Outcome::kHostError, std::string("the guard of a socket: ") + ::strerror(error));
   }
   return {std::move(fd), Outcome::kSwitched, {}};

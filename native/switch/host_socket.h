@@ -18,11 +18,11 @@ struct MadeSocket {
 // A non-blocking, unconnected TCP socket of the host with the options of `model`, pinned to
 // `device`: from then on loopback is out of its reach (not the host's address on that device),
 // which a holder without CAP_NET_RAW in the host's namespace cannot undo (socket(7),
-// SO_BINDTODEVICE; Linux 5.7). Where there are the means, a guard for `role` keeps it to its job
-// (switch/socket_guard.h). `model` is a container socket, or (`model_is_host`) a host socket whose
-// connect failed.
+// SO_BINDTODEVICE; Linux 5.7). Where there are the means, a guard keeps it to its job
+// (switch/socket_guard.h): to connect elsewhere, or to a neighbour's published port. `model` is a
+// container socket, or (`model_is_host`) a host socket whose connect failed.
 MadeSocket make_host_socket(const Context& context, int model, const SocketIdentity& identity,
-                            bool model_is_host, int device, const GuardRole& role);
+                            bool model_is_host, int device, std::uint16_t neighbours_port = 0);
 
 // A fresh socket of the container with the options of the host socket `model`.
 MadeSocket make_container_socket(const Context& context, int model, const SocketIdentity& identity);

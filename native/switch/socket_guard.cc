@@ -1,19 +1,23 @@
 #include "switch/socket_guard.h"
 
 #include <fcntl.h>
+#include <ifaddrs.h>
+#include <net/if.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
 #include <cerrno>
+#include <vector>
 
 #include "kernel/errno_error.h"
 #include "kernel/unix_socket.h"
+#include "programs/guard_protocol.h"
 
 namespace sockswitch {
 namespace {
 
-// A bound on memory: ports of neighbours that one container's process tree uses.
-constexpr std::size_t kMaxLoaded = 64;
+// A bound on memory: programs for neighbours' ports, and for addresses that the host had.
+constexpr std::size_t kMaxPrograms = 256;
 
 int lock_filter(int fd) {
   int on = 1;
@@ -37,14 +41,31 @@ bool may_attach_classic() {
   return probe && attach_classic(probe.get(), {}) == 0;
 }
 
-UniqueFd load_with(int channel, GuardRole role) {
-  struct iovec question{&role, sizeof role};
-  Message answer = ask_helper(channel, std::span(&question, 1));
-  if (answer.fds.size() != 1) {
-    int error = helper_error(answer);
-    throw ErrnoError(error != 0 ? error : EPROTO, "sockswitch-guard", "bpf");
+UniqueFd duplicate(const UniqueFd& fd) {
+  UniqueFd copy(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
+  if (!copy) throw_errno("fcntl", "F_DUPFD_CLOEXEC");
+  return copy;
+}
+
+// The host's addresses on a device, with zones where they have one (which segments do not name).
+std::vector<Address> addresses_on(int device) {
+  char name[IF_NAMESIZE] = "";
+  std::vector<Address> found;
+  if (::if_indextoname(static_cast<unsigned>(device), name) == nullptr) return found;
+  struct ifaddrs* list = nullptr;
+  if (::getifaddrs(&list) != 0) throw_errno("getifaddrs");
+  const std::unique_ptr<struct ifaddrs, void (*)(struct ifaddrs*)> owner(list, ::freeifaddrs);
+  for (const auto* entry = list; entry; entry = entry->ifa_next) {
+    if (!entry->ifa_addr || std::string_view(entry->ifa_name) != name) continue;
+    if (entry->ifa_addr->sa_family == AF_INET) {
+      const auto* v4 = reinterpret_cast<const sockaddr_in*>(entry->ifa_addr);
+      found.push_back(Address::from_v4(v4->sin_addr));
+    } else if (entry->ifa_addr->sa_family == AF_INET6) {
+      const auto* v6 = reinterpret_cast<const sockaddr_in6*>(entry->ifa_addr);
+      found.push_back(Address::from_v6(v6->sin6_addr));
+    }
   }
-  return std::move(answer.fds.front());
+  return found;
 }
 
 }  // namespace
@@ -59,12 +80,13 @@ GuardSource::GuardSource(Paths paths) : paths_(std::move(paths)) {
 
 bool GuardSource::start() { return run_program() || connect(); }
 
-// Does not do without its capability, as under a unit's NoNewPrivileges=.
+// It can do nothing without its capability, as under a unit's NoNewPrivileges=.
 bool GuardSource::run_program() {
   try {
+    channel_.reset();
     process_ = std::make_unique<HelperProcess>(paths_.program, std::span<const int>(),
                                                std::vector<std::string>());
-    client_ = load_with(process_->channel(), {});
+    ask({});
     return true;
   } catch (const ErrnoError&) {
     process_.reset();
@@ -76,7 +98,7 @@ bool GuardSource::connect() {
   try {
     channel_ = unix_connect(paths_.socket, SOCK_SEQPACKET);
     limit_patience(channel_.get());
-    client_ = load_with(channel_.get(), {});
+    ask({});
     return true;
   } catch (const ErrnoError&) {
     channel_.reset();
@@ -84,37 +106,66 @@ bool GuardSource::connect() {
   }
 }
 
-UniqueFd GuardSource::load(const GuardRole& role) {
-  if (role == GuardRole{}) {
-    UniqueFd copy(::fcntl(client_.get(), F_DUPFD_CLOEXEC, 0));
-    if (!copy) throw_errno("fcntl", "F_DUPFD_CLOEXEC");
-    return copy;
+UniqueFd GuardSource::ask(const GuardRole& role) const {
+  std::string question = encode_question(role);
+  struct iovec part{question.data(), question.size()};
+  Message answer = ask_helper(process_ ? process_->channel() : channel_.get(), std::span(&part, 1));
+  if (answer.fds.size() != 1) {
+    int error = helper_error(answer);
+    throw ErrnoError(error != 0 ? error : EPROTO, "sockswitch-guard", "bpf");
   }
-  const auto ask = [&] { return load_with(process_ ? process_->channel() : channel_.get(), role); };
-  try {
-    return ask();
-  } catch (const ErrnoError&) {
-    if (!start()) throw;  // it has been killed, and cannot come back
-    return ask();
-  }
+  return std::move(answer.fds.front());
 }
 
-int SocketGuard::attach(int fd, const GuardRole& role) {
-  switch (source_.means()) {
+UniqueFd GuardSource::load(const GuardRole& role) {
+  auto found = loaded_.find(role);
+  if (found != loaded_.end()) return duplicate(found->second);
+  UniqueFd program;
+  try {
+    program = ask(role);
+  } catch (const ErrnoError&) {
+    if (!start()) throw;  // it has been killed, and cannot come back
+    program = ask(role);
+  }
+  if (loaded_.size() >= kMaxPrograms) loaded_.clear();
+  return duplicate(loaded_.emplace(role, std::move(program)).first->second);
+}
+
+int attach_guard(int fd, GuardSource::Means means, const GuardRole& role, int program) {
+  switch (means) {
     case GuardSource::Means::kNone:
-      return 0;
+      break;
     case GuardSource::Means::kClassic:
       return attach_classic(fd, role);
     case GuardSource::Means::kLoaded:
-      break;
+      return attach_loaded(fd, program);
   }
-  auto found = loaded_.find(role);
-  if (found == loaded_.end()) {
-    if (loaded_.size() >= kMaxLoaded) loaded_.clear();
-    UniqueFd program = control_.fetch([&] { return source_.load(role); });
-    found = loaded_.emplace(role, std::move(program)).first;
+  return 0;
+}
+
+int SocketGuard::attach(int fd, const Use& use) {
+  if (!source_.available()) return 0;
+  // Read before the addresses are: a change meanwhile makes them one generation too old.
+  const std::uint64_t generation = network_.generation();
+  if (generation != generation_ || ready_.size() >= kMaxPrograms) {
+    ready_.clear();
+    generation_ = generation;
   }
-  return attach_loaded(fd, found->second.get());
+  auto found = ready_.find(use);
+  if (found == ready_.end()) found = ready_.emplace(use, make_ready(use)).first;
+  const Ready& ready = found->second;
+  return attach_guard(fd, source_.means(), ready.role, ready.program.get());
+}
+
+SocketGuard::Ready SocketGuard::make_ready(const Use& use) {
+  Ready ready{{.kind = use.kind, .port = use.port}, {}};
+  if (use.kind != GuardRole::Kind::kService) {
+    control_.run([&] { ready.role.own = addresses_on(use.device); });
+  }
+  if (source_.means() == GuardSource::Means::kLoaded) {
+    ready.program = control_.fetch([&] { return source_.load(ready.role); });
+  }
+  return ready;
 }
 
 }  // namespace sockswitch

@@ -16,8 +16,12 @@
 // The second is used where it can be: it costs 2 us a socket, the other one 10, since the kernel
 // translates that program each time. Where there is neither, what is left are the pin and our
 // checks (docs/threat-model.md).
+//
+// A program names addresses of the host, so sockets that are made after these have changed get
+// another one.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -26,11 +30,12 @@
 #include "kernel/control_thread.h"
 #include "kernel/helper.h"
 #include "kernel/unique_fd.h"
+#include "policy/network_view.h"
 #include "switch/guard_program.h"
 
 namespace sockswitch {
 
-// One for the process.
+// One for the process. Used by one thread at a time.
 class GuardSource {
  public:
   enum class Means : std::uint8_t { kNone, kClassic, kLoaded };
@@ -42,37 +47,64 @@ class GuardSource {
   };
   explicit GuardSource(Paths paths);
 
+  // Does not change: any thread may ask.
   Means means() const { return means_; }
   bool available() const { return means_ != Means::kNone; }
-  // A loaded program; only with kLoaded, and by one thread at a time. Throws ErrnoError.
+  // A loaded program; only with kLoaded. Throws ErrnoError.
   UniqueFd load(const GuardRole& role);
 
  private:
   bool start();
   bool run_program();
   bool connect();
+  UniqueFd ask(const GuardRole& role) const;
 
   Paths paths_;
   std::unique_ptr<HelperProcess> process_;
   UniqueFd channel_;  // to one that we have not started
-  UniqueFd client_;   // what every container needs is loaded once
+  std::map<GuardRole, UniqueFd> loaded_;
   Means means_ = Means::kNone;
 };
 
-// What one thread guards its sockets with; programs are loaded by the control thread and
-// remembered.
+// Attaches and locks the filter of `role`; `program` is a loaded one, with kLoaded. 0 or an errno.
+int attach_guard(int fd, GuardSource::Means means, const GuardRole& role, int program);
+
+// What one thread guards its sockets with. All are 0 where it has been done, or there are no means;
+// or an errno. They throw ErrnoError where a program cannot be loaded any more.
 class SocketGuard {
  public:
-  SocketGuard(GuardSource& source, ControlThread& control) : source_(source), control_(control) {}
+  SocketGuard(GuardSource& source, ControlThread& control, const HostNetwork& network)
+      : source_(source), control_(control), network_(network) {}
 
-  // Attaches and locks the filter, where that is possible here. 0 or an errno. Throws ErrnoError
-  // where a program cannot be loaded any more.
-  int attach(int fd, const GuardRole& role);
+  // For a socket that is pinned to `device`.
+  int guard_client(int fd, int device) { return attach(fd, {GuardRole::Kind::kClient, 0, device}); }
+  // ... and connects to `port` of a neighbour, on the host's address there.
+  int guard_neighbours_client(int fd, int device, std::uint16_t port) {
+    return attach(fd, {GuardRole::Kind::kNeighbour, port, device});
+  }
+  int guard_service(int fd, std::uint16_t port) {
+    return attach(fd, {GuardRole::Kind::kService, port, 0});
+  }
 
  private:
+  struct Use {
+    GuardRole::Kind kind;
+    std::uint16_t port;
+    int device;
+    auto operator<=>(const Use&) const = default;
+  };
+  struct Ready {
+    GuardRole role;
+    UniqueFd program;
+  };
+  int attach(int fd, const Use& use);
+  Ready make_ready(const Use& use);
+
   GuardSource& source_;
   ControlThread& control_;
-  std::map<GuardRole, UniqueFd> loaded_;
+  const HostNetwork& network_;
+  std::uint64_t generation_ = 0;  // of the host's network, when `ready_` was made
+  std::map<Use, Ready> ready_;
 };
 
 }  // namespace sockswitch

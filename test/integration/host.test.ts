@@ -12,6 +12,15 @@ import { record } from './support/results.js';
 const ANY_PORT = 8870;
 const LOOPBACK_PORT = 8871;
 
+/** An address that the host's firewall leads to the host's own, as Kubernetes does with those of services. */
+const TRANSLATED = '10.99.0.1';
+const TRANSLATION = `table ip translation {
+  chain output {
+    type nat hook output priority -100;
+    ip daddr ${TRANSLATED} tcp dport 80 dnat to ${HOST1.v4}:${ANY_PORT}
+  }
+}`;
+
 const status = (url: string) => [
   ...['curl', '-gs', '--max-time', '20', '-o', '/dev/null', '-w', '%{http_code} %{exitcode}', url],
 ];
@@ -49,6 +58,17 @@ describeOnLab('the host', () => {
       if (await hasIpv6(pair)) await reached(`http://[${HOST1.v6}]:${ANY_PORT}/`);
       const verdict = byName ? 'fallback' : 'not-offered';
       record({ behaviour: 'host-internal', ...place, verdict });
+    });
+
+    test('an address that a firewall of the host leads to the host', async () => {
+      await host1.output(['nft', TRANSLATION], { root: true });
+      try {
+        const comparison = await compare(pair, status(`http://${TRANSLATED}/`));
+        expect(comparison.plain.stdout).toBe('200 0');
+        expect(comparison.accelerated.stdout).toBe('200 0');
+      } finally {
+        await host1.output(['nft', 'delete table ip translation'], { root: true });
+      }
     });
 
     test("the host's loopback, by every address that may lead there", async () => {

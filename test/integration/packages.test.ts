@@ -52,6 +52,7 @@ dpkg --install /tmp/sockswitch.deb`;
     const words = [...run, ...enable.split(' '), 'localhost/lab', ...curl(REMOTE.v4)];
     expect(await user.output(words)).toBe(PAGE);
     expect(await user.output([sockswitch, 'events'])).toContain('1 switched');
+    expect(await user.output([sockswitch, 'status'])).toMatch(/socket guard +in use/);
     await user.output([sockswitch, 'uninstall']);
     await daemon.stop();
   });

@@ -7,6 +7,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { daemonStatus } from './support/daemon.js';
 import { describeOnLab, eventually, host2, lab, REMOTE } from './support/lab.js';
 import { ENABLED, startContainer } from './support/podman.js';
 import { curl } from './support/programs.js';
@@ -56,6 +57,7 @@ describeOnLab('under systemd', () => {
     expect((await container.exec(curl(REMOTE.v4))).stdout).toBe(PAGE);
     expect(await container.counters()).toMatchObject({ switched: 1 });
     expect(await property('sockswitch', 'NoNewPrivileges')).toBe('yes');
+    expect((await daemonStatus(host2)).kernel.socketGuard, 'by its own unit').toBe(true);
     await container.remove();
   });
 

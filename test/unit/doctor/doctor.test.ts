@@ -5,7 +5,7 @@ import { beforeEach, expect, test } from 'vitest';
 import { requireKernel, settingsProblem } from '../../../src/daemon/kernel.js';
 import type { Finding } from '../../../src/doctor/finding.js';
 import { checkFiles, checkPrecedence } from '../../../src/doctor/installation.js';
-import { checkKernel, checkLimits } from '../../../src/doctor/kernel.js';
+import { checkGuard, checkKernel, checkLimits } from '../../../src/doctor/kernel.js';
 import { atLeast, judgePodman, type PodmanInfo } from '../../../src/doctor/podman.js';
 import { type ConfigPaths, configPaths } from '../../../src/paths.js';
 import { FEATURES } from '../daemon/fake-engine.js';
@@ -50,6 +50,14 @@ test('a setting with which nothing can be fetched from containers is refused by 
     throw new Error('ENOENT');
   };
   expect(settingsProblem(absent)).toBeUndefined();
+});
+
+test('the socket guard', () => {
+  const paths = { guardProgram: '/opt/guard', guardSocket: '/run/guard.sock' };
+  expect(checkGuard({ canGuardSockets: () => true }, paths).severity).toBe('ok');
+  const without = checkGuard({ canGuardSockets: () => false }, paths);
+  expect(without.severity).toBe('warning');
+  expect(without.remedy).toContain('setcap cap_bpf=ep /opt/guard');
 });
 
 test('limits', () => {

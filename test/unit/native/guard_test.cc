@@ -7,10 +7,12 @@
 
 #include <array>
 #include <cstdio>
+#include <cstring>
+#include <filesystem>
 #include <string>
+#include <vector>
 
 #include "check.h"
-#include "kernel/control_thread.h"
 #include "kernel/unique_fd.h"
 #include "loopback.h"
 #include "switch/socket_guard.h"
@@ -20,19 +22,15 @@ namespace {
 using namespace sockswitch;  // NOLINT(google-build-using-namespace): a test of this namespace
 
 // What waits in vain says EINPROGRESS soon.
-UniqueFd impatient() {
-  UniqueFd fd = tcp();
+UniqueFd impatient(int domain = AF_INET) {
+  UniqueFd fd = tcp(domain);
   timeval patience{0, 300'000};
   ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   return fd;
 }
 
 std::string beside_this_program(const char* name) {
-  std::array<char, 4096> path{};
-  const ssize_t length = ::readlink("/proc/self/exe", path.data(), path.size());
-  CHECK(length > 0);
-  const std::string self(path.data(), static_cast<std::size_t>(length));
-  return self.substr(0, self.rfind('/') + 1) + name;
+  return std::filesystem::read_symlink("/proc/self/exe").parent_path() / name;
 }
 
 void disconnect(const UniqueFd& socket) {
@@ -42,11 +40,13 @@ void disconnect(const UniqueFd& socket) {
 
 class Guarding {
  public:
-  explicit Guarding(GuardSource& source) : guard_(source, control_) {}
+  explicit Guarding(GuardSource& source) : source_(source) {}
 
-  UniqueFd socket(const GuardRole& role) {
-    UniqueFd fd = impatient();
-    CHECK_EQ(guard_.attach(fd.get(), role), 0);
+  UniqueFd socket(const GuardRole& role, int domain = AF_INET) {
+    UniqueFd fd = impatient(domain);
+    UniqueFd program;
+    if (source_.means() == GuardSource::Means::kLoaded) program = source_.load(role);
+    CHECK_EQ(attach_guard(fd.get(), source_.means(), role, program.get()), 0);
     int off = 0;
     CHECK_EQ(::setsockopt(fd.get(), SOL_SOCKET, SO_DETACH_FILTER, &off, sizeof off), -1);
     CHECK_EQ(errno, EPERM);
@@ -54,33 +54,79 @@ class Guarding {
   }
 
  private:
-  ControlThread control_;
-  SocketGuard guard_;
+  GuardSource& source_;
 };
+
+// This machine's, as if a socket were pinned to the loopback device.
+const std::vector<Address> kOwn{*Address::parse("127.0.0.1"), *Address::parse("::1"),
+                                *Address::parse("fd00::1")};
+const GuardRole kClient{.own = kOwn};
+
+GuardRole neighbours_client(std::uint16_t port) {
+  return {.kind = GuardRole::Kind::kNeighbour, .port = port, .own = kOwn};
+}
+
+GuardRole service_on(std::uint16_t port) {
+  return {.kind = GuardRole::Kind::kService, .port = port};
+}
 
 void a_client_reaches_and_serves_nothing_on_this_machine(Guarding& guarding) {
   Loopback server;
-  UniqueFd client = guarding.socket({});
+  UniqueFd client = guarding.socket(kClient);
   CHECK_EQ(server.connect(client), EINPROGRESS);
-  Loopback turned(guarding.socket({}));
+  Loopback turned(guarding.socket(kClient));
   CHECK_EQ(turned.connect(impatient()), EINPROGRESS);
+}
+
+// As a firewall does that leads them to this machine.
+void a_client_hears_addresses_that_are_not_this_machines(Guarding& guarding) {
+  Loopback server("127.0.0.2");
+  CHECK_EQ(server.connect(guarding.socket(kClient)), 0);
+  GuardRole many = kClient;
+  many.own.resize(kMaxOwnAddresses + 1);
+  CHECK_EQ(server.connect(guarding.socket(many)), EINPROGRESS);
+}
+
+void a_client_is_guarded_in_ipv6_too(Guarding& guarding) {
+  UniqueFd listener = tcp(AF_INET6);
+  sockaddr_in6 name{};
+  name.sin6_family = AF_INET6;
+  name.sin6_addr = in6addr_loopback;
+  socklen_t length = sizeof name;
+  auto* raw = reinterpret_cast<sockaddr*>(&name);
+  if (::bind(listener.get(), raw, length) != 0) return;  // no IPv6 here
+  CHECK_EQ(::listen(listener.get(), 1), 0);
+  CHECK_EQ(::getsockname(listener.get(), raw, &length), 0);
+  CHECK_EQ(::connect(guarding.socket(kClient, AF_INET6).get(), raw, length), -1);
+  CHECK_EQ(errno, EINPROGRESS);
+  GuardRole another{.own = {*Address::parse("::2"), *Address::parse("fd00::1")}};
+  CHECK_EQ(::connect(guarding.socket(another, AF_INET6).get(), raw, length), 0);
+  // IPv4 by an IPv6 socket.
+  Loopback server;
+  in6_addr mapped{};
+  const Address loopback4 = *Address::parse("127.0.0.1");
+  std::memcpy(&mapped, loopback4.bytes.data(), sizeof mapped);
+  name.sin6_addr = mapped;
+  name.sin6_port = htons(server.port());
+  CHECK_EQ(::connect(guarding.socket(kClient, AF_INET6).get(), raw, length), -1);
+  CHECK_EQ(errno, EINPROGRESS);
 }
 
 void a_neighbours_client_reaches_one_port(Guarding& guarding) {
   Loopback neighbour;
   Loopback another;
-  UniqueFd client = guarding.socket(GuardRole::neighbour(neighbour.port()));
+  UniqueFd client = guarding.socket(neighbours_client(neighbour.port()));
   CHECK_EQ(neighbour.connect(client), 0);
   disconnect(client);
   CHECK_EQ(another.connect(client), EINPROGRESS);
-  Loopback turned(guarding.socket(GuardRole::neighbour(neighbour.port())));
+  Loopback turned(guarding.socket(neighbours_client(neighbour.port())));
   CHECK_EQ(turned.connect(impatient()), EINPROGRESS);
 }
 
 void a_service_serves_one_port_and_reaches_nothing(Guarding& guarding) {
   std::uint16_t port = Loopback().port();  // free again
   Loopback another;
-  UniqueFd socket = guarding.socket(GuardRole::service(port));
+  UniqueFd socket = guarding.socket(service_on(port));
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -103,13 +149,15 @@ void a_service_serves_one_port_and_reaches_nothing(Guarding& guarding) {
   CHECK_EQ(::shutdown(socket.get(), SHUT_RDWR), 0);
   CHECK_EQ(another.connect(socket), EINPROGRESS);
   // On a port that is not the published one.
-  Loopback turned(guarding.socket(GuardRole::service(port)));
+  Loopback turned(guarding.socket(service_on(port)));
   CHECK_EQ(turned.connect(impatient()), EINPROGRESS);
 }
 
 void guards_with(GuardSource& source) {
   Guarding guarding(source);
   a_client_reaches_and_serves_nothing_on_this_machine(guarding);
+  a_client_hears_addresses_that_are_not_this_machines(guarding);
+  a_client_is_guarded_in_ipv6_too(guarding);
   a_neighbours_client_reaches_one_port(guarding);
   a_service_serves_one_port_and_reaches_nothing(guarding);
 }

@@ -21,9 +21,11 @@ inline UniqueFd tcp(int domain = AF_INET, int flags = 0) {
 class Loopback {
  public:
   Loopback() : Loopback(tcp()) {}
-  explicit Loopback(UniqueFd socket) : listener_(std::move(socket)) {
+  explicit Loopback(const char* address) : Loopback(tcp(), address) {}
+  explicit Loopback(UniqueFd socket, const char* address = "127.0.0.1")
+      : listener_(std::move(socket)) {
     address_.sin_family = AF_INET;
-    address_.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    CHECK_EQ(::inet_pton(AF_INET, address, &address_.sin_addr), 1);
     bind();
     CHECK_EQ(::listen(listener_.get(), 8), 0);
   }

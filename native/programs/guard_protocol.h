@@ -2,6 +2,7 @@
 // The answer is one byte and the loaded program, or an errno (four bytes).
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <optional>
@@ -33,7 +34,7 @@ inline std::string encode_question(const GuardRole& role) {
 
 // No value if it is none.
 inline std::optional<GuardRole> decode_question(std::string_view text) {
-  GuardQuestion header;
+  GuardQuestion header{};
   if (text.size() < sizeof header) return {};
   std::memcpy(&header, text.data(), sizeof header);
   if (header.kind > static_cast<std::uint16_t>(GuardRole::Kind::kService) ||

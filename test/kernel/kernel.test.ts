@@ -1,6 +1,6 @@
 /**
  * Each program in this directory shows a kernel behaviour that sockswitch rests on, and says in its first
- * lines who rests on it. They need no root, but user namespaces; what cannot be tried is skipped with the reason.
+ * lines who rests on it. They need user namespaces, and hardly any root; what cannot be tried is skipped with the reason.
  */
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

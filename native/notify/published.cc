@@ -80,7 +80,8 @@ UniqueFd make_socket(Context& context, const Target& target, const Outlet& outle
   if (!context.detail.empty()) return {};
   set_int(fd.get(), abi::kSoBindToIfindex, outlet.device, "SO_BINDTOIFINDEX");
   if (int error = context.guard.guard_service(fd.get(), host_port); error != 0) {
-    throw ErrnoError(error, "setsockopt", "the guard of a service's socket");
+    context.detail = std::string("the guard of its socket: ") + ::strerror(error);
+    return {};
   }
   set_int(fd.get(), SO_REUSEPORT, 1, "SO_REUSEPORT");
   // Connections of an earlier service that wait for their end must not keep a later one, nor the

@@ -152,7 +152,11 @@ int SocketGuard::attach(int fd, const Use& use) {
     generation_ = generation;
   }
   auto found = ready_.find(use);
-  if (found == ready_.end()) found = ready_.emplace(use, make_ready(use)).first;
+  try {
+    if (found == ready_.end()) found = ready_.emplace(use, make_ready(use)).first;
+  } catch (const ErrnoError& error) {
+    return error.error();
+  }
   const Ready& ready = found->second;
   return attach_guard(fd, source_.means(), ready.role, ready.program.get());
 }

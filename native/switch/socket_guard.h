@@ -70,7 +70,7 @@ class GuardSource {
 int attach_guard(int fd, GuardSource::Means means, const GuardRole& role, int program);
 
 // What one thread guards its sockets with. All are 0 where it has been done, or there are no means;
-// or an errno. They throw ErrnoError where a program cannot be loaded any more.
+// else an errno: the socket is not to be given out.
 class SocketGuard {
  public:
   SocketGuard(GuardSource& source, ControlThread& control, const HostNetwork& network)

@@ -1,14 +1,12 @@
 #include "publish/publication.h"
 
-#include <ifaddrs.h>
-#include <net/if.h>
 #include <sys/socket.h>
 
 #include <cerrno>
 #include <cstring>
-#include <memory>
 
 #include "kernel/errno_error.h"
+#include "kernel/interfaces.h"
 
 namespace sockswitch {
 namespace {
@@ -39,48 +37,24 @@ UniqueFd open_reservation(const Mapping& mapping, int domain) {
   return fd;
 }
 
-using Interfaces = std::unique_ptr<ifaddrs, void (*)(ifaddrs*)>;
-
-Interfaces interfaces() {
-  ifaddrs* list = nullptr;
-  if (::getifaddrs(&list) != 0) throw_errno("getifaddrs");
-  return {list, ::freeifaddrs};
-}
-
-std::optional<Address> address_of(const sockaddr* raw) {
-  if (!raw) return {};
-  if (raw->sa_family == AF_INET) {
-    return Address::from_v4(reinterpret_cast<const sockaddr_in*>(raw)->sin_addr);
-  }
-  if (raw->sa_family == AF_INET6) {
-    return Address::from_v6(reinterpret_cast<const sockaddr_in6*>(raw)->sin6_addr);
-  }
-  return {};
-}
-
 bool is_link_local(const Address& address) {
   return !address.is_v4() && address.bytes[0] == 0xfe && (address.bytes[1] & 0xc0U) == 0x80U;
 }
 
 std::optional<Outlet> outlet_of_address(const Address& host) {
-  Interfaces list = interfaces();
-  for (const ifaddrs* entry = list.get(); entry; entry = entry->ifa_next) {
-    auto address = address_of(entry->ifa_addr);
-    if (!address || *address != host || (entry->ifa_flags & IFF_LOOPBACK) != 0) continue;
-    return Outlet{static_cast<int>(::if_nametoindex(entry->ifa_name)), host};
+  for (const InterfaceAddress& entry : interface_addresses()) {
+    if (entry.address == host && !entry.loopback) return Outlet{entry.device, host};
   }
   return {};
 }
 
 std::optional<Outlet> outlet_of_route(const std::vector<Route>& defaults, bool v4) {
-  Interfaces list = interfaces();
+  const auto addresses = interface_addresses();
   for (const Route& route : defaults) {
-    for (const ifaddrs* entry = list.get(); entry; entry = entry->ifa_next) {
-      auto address = address_of(entry->ifa_addr);
-      if (!address || address->is_v4() != v4 || is_link_local(*address)) continue;
-      if (route.has_gateway && route.gateway.is_v4() != v4) continue;
-      auto index = static_cast<int>(::if_nametoindex(entry->ifa_name));
-      if (index == route.device) return Outlet{index, *address};
+    if (route.has_gateway && route.gateway.is_v4() != v4) continue;
+    for (const InterfaceAddress& entry : addresses) {
+      if (entry.address.is_v4() != v4 || is_link_local(entry.address)) continue;
+      if (entry.device == route.device) return Outlet{entry.device, entry.address};
     }
   }
   return {};

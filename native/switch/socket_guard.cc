@@ -1,8 +1,6 @@
 #include "switch/socket_guard.h"
 
 #include <fcntl.h>
-#include <ifaddrs.h>
-#include <net/if.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -10,6 +8,7 @@
 #include <vector>
 
 #include "kernel/errno_error.h"
+#include "kernel/interfaces.h"
 #include "kernel/unix_socket.h"
 #include "programs/guard_protocol.h"
 
@@ -47,23 +46,10 @@ UniqueFd duplicate(const UniqueFd& fd) {
   return copy;
 }
 
-// The host's addresses on a device, with zones where they have one (which segments do not name).
 std::vector<Address> addresses_on(int device) {
-  char name[IF_NAMESIZE] = "";
   std::vector<Address> found;
-  if (::if_indextoname(static_cast<unsigned>(device), name) == nullptr) return found;
-  struct ifaddrs* list = nullptr;
-  if (::getifaddrs(&list) != 0) throw_errno("getifaddrs");
-  const std::unique_ptr<struct ifaddrs, void (*)(struct ifaddrs*)> owner(list, ::freeifaddrs);
-  for (const auto* entry = list; entry; entry = entry->ifa_next) {
-    if (!entry->ifa_addr || std::string_view(entry->ifa_name) != name) continue;
-    if (entry->ifa_addr->sa_family == AF_INET) {
-      const auto* v4 = reinterpret_cast<const sockaddr_in*>(entry->ifa_addr);
-      found.push_back(Address::from_v4(v4->sin_addr));
-    } else if (entry->ifa_addr->sa_family == AF_INET6) {
-      const auto* v6 = reinterpret_cast<const sockaddr_in6*>(entry->ifa_addr);
-      found.push_back(Address::from_v6(v6->sin6_addr));
-    }
+  for (const InterfaceAddress& entry : interface_addresses()) {
+    if (entry.device == device) found.push_back(entry.address);
   }
   return found;
 }

@@ -218,7 +218,12 @@ export class Supervisor {
   }
 
   async #serve(): Promise<void> {
-    const { runtime, addon, log } = this.#options;
+    const { runtime, addon, log, programs } = this.#options;
+    if (this.#config.requireGuard && !this.#engine.guardsSockets) {
+      throw new UserError(
+        `sockets cannot be guarded here, which require_guard asks for: run "sudo setcap cap_bpf=ep ${programs.guard}", or leave out require_guard; containers run on their fallback network meanwhile`,
+      );
+    }
     if (this.#config.nerdctlApi) this.#nerdctl = this.#nerdctlContainers();
     await this.#connectKeeper();
     void this.#findGraphRoot();

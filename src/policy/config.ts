@@ -22,6 +22,8 @@ export interface Config {
   readonly waitKillable: WaitKillable;
   /** Serve bypass4netnsd's API. */
   readonly nerdctlApi: boolean;
+  /** Run only where sockets are guarded. */
+  readonly requireGuard: boolean;
   /** Port on 127.0.0.1 that serves metrics, beside the Unix socket; undefined: none. */
   readonly metricsPort: number | undefined;
 }
@@ -43,6 +45,7 @@ const schema = z.strictObject({
   ignore: z.array(prefix).max(MAX_PREFIXES).default([]),
   log_level: z.enum(LOG_LEVELS).default('info'),
   nerdctl_api: z.boolean().default(false),
+  require_guard: z.boolean().default(false),
   seccomp: z
     .strictObject({ wait_killable: z.enum(['auto', 'always', 'never']).default('auto') })
     .prefault({}),
@@ -51,7 +54,7 @@ const schema = z.strictObject({
 
 /** Every key that the file may hold, for suggestions; by the table that holds it. */
 const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
-  '': ['ignore', 'log_level', 'nerdctl_api', 'seccomp', 'metrics'],
+  '': ['ignore', 'log_level', 'nerdctl_api', 'require_guard', 'seccomp', 'metrics'],
   seccomp: ['wait_killable'],
   metrics: ['port'],
 };
@@ -93,6 +96,7 @@ export function parseConfig(text: string, path: string): Config {
     logLevel: data.log_level,
     waitKillable: data.seccomp.wait_killable,
     nerdctlApi: data.nerdctl_api,
+    requireGuard: data.require_guard,
     metricsPort: data.metrics.port,
   };
 }

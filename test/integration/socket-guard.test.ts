@@ -66,4 +66,16 @@ describeOnLab('the socket guard', () => {
     expect(await client.output(curl(REMOTE.v4))).toBe(PAGE);
     expect((await client.counters())?.switched, 'by this daemon').toBe(1);
   });
+
+  test('that is required and not there keeps the daemon from running', async () => {
+    const directory = '/tmp/guard-required';
+    const config = `mkdir -p -m 700 ${directory}/sockswitch && echo 'require_guard = true' >${directory}/sockswitch/config.toml`;
+    await host1.output(['sh', '-c', config]);
+    const env = { XDG_CONFIG_HOME: directory, XDG_RUNTIME_DIR: directory };
+    const result = await host1.run(['timeout', '60', 'sockswitch', 'daemon'], { env });
+    expect(result.status).toBe(1);
+    expect(result.stderr).toContain(`sudo setcap cap_bpf=ep ${PROGRAM}`);
+    expect(result.stderr).toContain('require_guard');
+    await host1.output(['rm', '-r', directory]);
+  });
 });

@@ -6,7 +6,13 @@ import { UserError } from '../../../src/errors.js';
 import { loadConfig, parseConfig } from '../../../src/policy/config.js';
 
 const parse = (text: string) => parseConfig(text, '/c/config.toml');
-const DEFAULTS = { ignore: [], logLevel: 'info', waitKillable: 'auto', nerdctlApi: false };
+const DEFAULTS = {
+  ignore: [],
+  logLevel: 'info',
+  waitKillable: 'auto',
+  nerdctlApi: false,
+  requireGuard: false,
+};
 
 test('nothing is required', () => {
   expect(parse('')).toEqual(DEFAULTS);
@@ -19,6 +25,7 @@ test('everything is read, prefixes canonically', () => {
     ignore = ["10.1.2.3/8", "fd00::/8", "192.0.2.1"]
     log_level = "debug"
     nerdctl_api = true
+    require_guard = true
     [seccomp]
     wait_killable = "never"`;
   expect(parse(text)).toEqual({
@@ -26,13 +33,14 @@ test('everything is read, prefixes canonically', () => {
     logLevel: 'debug',
     waitKillable: 'never',
     nerdctlApi: true,
+    requireGuard: true,
   });
 });
 
 test.each([
   ['ingore = []', ['/c/config.toml', '"ingore"', 'did you mean "ignore"?']],
   ['[seccomp]\nwait_kilable = "auto"', ['"seccomp.wait_kilable"', '"wait_killable"']],
-  ['zzz = 1', ['"zzz"', 'remove it', 'ignore, log_level, nerdctl_api, seccomp']],
+  ['zzz = 1', ['"zzz"', 'remove it', 'ignore, log_level, nerdctl_api, require_guard, seccomp']],
   ['ignore = "10.0.0.0/8"', ['ignore is "10.0.0.0/8"', 'array of strings']],
   ['ignore = ["10.0.0.0/8", "10.0.0.0/99"]', ['ignore[1] is "10.0.0.0/99"', 'prefix such as']],
   ['ignore = [7]', ['ignore[0] is 7', 'a string']],

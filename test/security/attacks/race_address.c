@@ -40,7 +40,7 @@ int main(int argc, char **argv) {
   long wanted = tries(100000), tried = 0;
   int reused = -1;
   elapsed_ms();
-  for (; tried < wanted && elapsed_ms() < 110000 && !is_reached(); tried++) {
+  for (; tried < wanted && elapsed_ms() < 150000 && !is_reached(); tried++) {
     /* Every other try goes on with a socket that has been out before. */
     if (tried % 64 == 0) {
       if (reused >= 0) close(reused);

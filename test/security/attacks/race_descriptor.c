@@ -158,7 +158,7 @@ int main(int argc, char **argv) {
   struct address any = address("0.0.0.0", 0);
   long wanted = tries(100000), tried = 0, hits = 0, unanswered = 0;
   elapsed_ms();
-  for (; tried < wanted && elapsed_ms() < 110000 && !is_reached(); tried++) {
+  for (; tried < wanted && elapsed_ms() < 150000 && !is_reached(); tried++) {
     if (own || strcmp(what, "connect") == 0) {
       if (connect(NUMBER, raw(&victim), victim.length) == 0 || is_connected(KEPT)) {
         hits++;

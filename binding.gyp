@@ -105,8 +105,15 @@
         "native/policy/address.cc",
         "native/kernel/errno_error.cc"
       ],
-      # A program with a capability looks for no library where it stands.
-      "conditions": [["sanitize==0", {"ldflags": ["-static"]}]]
+      # A program with a capability looks for no library where it stands; sanitizers are libraries.
+      "ldflags": ["-static"],
+      "conditions": [
+        ["sanitize==1", {
+          "cflags!": ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
+          "ldflags!": ["-fsanitize=address,undefined", "-Wl,-rpath,'$$ORIGIN'"],
+          "sources!": ["test/sanitize_options.cc"]
+        }]
+      ]
     },
     {
       "target_name": "sockswitch-netns",

@@ -24,7 +24,13 @@ import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { CHILD, CommandError, execute, lastLines } from '../runner/execute.js';
-import { type AcceleratedContainers, memoryOfProduct, type Place, switchedOf } from './place.js';
+import {
+  type AcceleratedContainers,
+  daemonStatus,
+  memoryOfProduct,
+  type Place,
+  switchedOf,
+} from './place.js';
 
 const CLI = fileURLToPath(new URL('../../../dist/cli.js', import.meta.url));
 const PROBE = fileURLToPath(new URL('../probe', import.meta.url));
@@ -129,6 +135,8 @@ async function build(
   const env = productEnvironment(scratch);
   const sockswitch = (...args: readonly string[]) => [process.execPath, CLI, ...args];
   await execute(sockswitch('install'), { env });
+  // Its containers are ours. The user's own daemon is more careful.
+  writeFileSync(join(env.XDG_CONFIG_HOME, 'sockswitch', 'config.toml'), 'require_guard = false\n');
   const daemon = execa(process.execPath, [CLI, 'daemon'], {
     ...CHILD,
     env,
@@ -144,6 +152,13 @@ async function build(
     clearTimeout(timer);
   });
   await waitForDaemon(daemon, () => execute(sockswitch('status'), { env }));
+  const status = await execute(sockswitch('status', '--json'), { env });
+  const { kernel } = daemonStatus.parse(JSON.parse(status));
+  if (!kernel.socketGuard) {
+    onLine(
+      'note: sockets cannot be guarded here ("sockswitch doctor" tells why); measuring without',
+    );
+  }
 
   return {
     kind: 'local',
@@ -207,7 +222,7 @@ function runtimeBase(): string {
 }
 
 /** Our own directories for sockswitch; the user's own for the Podman that sockswitch asks. */
-function productEnvironment(scratch: string): Record<string, string> {
+function productEnvironment(scratch: string) {
   const directories = {
     run: join(scratch, 'run'),
     config: join(scratch, 'config'),

@@ -70,7 +70,10 @@ export function switchedOf(list: AcceleratedContainers, id: string): number | un
 }
 
 /** What `sockswitch status --json` says that is needed here. */
-const daemonStatus = z.object({ pid: z.int() });
+export const daemonStatus = z.object({
+  pid: z.int(),
+  kernel: z.object({ socketGuard: z.boolean() }),
+});
 
 /** productMemory from the text of `sockswitch status --json`: the daemon's, and its user's keepers'. */
 export async function memoryOfProduct(status: string, run: Place['run']): Promise<number> {

@@ -26,7 +26,8 @@ class EngineObject {
       : events_(Napi::ThreadSafeFunction::New(options.Env(), get_function(options, "onEvents"),
                                               "sockswitch events", 0, 1)) {
     events_.Unref(options.Env());
-    engine_ = std::make_unique<Engine>(get_string(options, "netnsProgram"), guard_paths(options),
+    GuardSource guard(guard_paths(options), get_bool(options, "requireGuard"));
+    engine_ = std::make_unique<Engine>(get_string(options, "netnsProgram"), std::move(guard),
                                        [this](ListenerEvent event) { report(std::move(event)); });
   }
 

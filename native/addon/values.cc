@@ -81,6 +81,12 @@ int get_int(const Napi::Object& object, const char* key) {
   return value.As<Napi::Number>().Int32Value();
 }
 
+bool get_bool(const Napi::Object& object, const char* key) {
+  Napi::Value value = object.Get(key);
+  if (!value.IsBoolean()) wrong(object.Env(), key, "a boolean");
+  return value.As<Napi::Boolean>().Value();
+}
+
 Napi::Function get_function(const Napi::Object& object, const char* key) {
   Napi::Value value = object.Get(key);
   if (!value.IsFunction()) wrong(object.Env(), key, "a function");
@@ -121,7 +127,7 @@ Policy get_policy(const Napi::Value& value, const Engine& engine) {
   auto object = value.As<Napi::Object>();
   Policy policy =
       Policy::compile(get_strings(object, "ignore"), get_strings(object, "podmanNetworks"));
-  policy.listen_unseen = object.Get("listenUnseen").ToBoolean();
+  policy.listen_unseen = get_bool(object, "listenUnseen");
   policy.published = engine.published(get_numbers(object, "publish"));
   return policy;
 }

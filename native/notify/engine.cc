@@ -28,7 +28,7 @@ void raise_descriptor_limit() {
 
 }  // namespace
 
-Engine::Engine(std::string helper, GuardSource::Paths guard, Listener::Sink sink)
+Engine::Engine(std::string helper, GuardSource guard, Listener::Sink sink)
     : helper_(std::move(helper)),
       sink_(std::move(sink)),
       network_(watcher_),
@@ -93,6 +93,10 @@ RouteDecision Engine::explain(std::uint64_t number, const Destination& to, std::
   RouteDecision decision = judge(to, *found.policy(), *network->view, &detail);
   if (decision.outcome == Outcome::kPodmanNetwork) {
     decision = explain_neighbour(to, *network->view, detail);
+  }
+  if (decision.device != 0 && guard_.missing()) {
+    bool switched = decision.outcome == Outcome::kSwitched;
+    decision = {switched ? Outcome::kUnguarded : Outcome::kNeighbourRelayed, 0};
   }
   char name[IF_NAMESIZE] = "";
   if (decision.device != 0 && ::if_indextoname(static_cast<unsigned>(decision.device), name)) {

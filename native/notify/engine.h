@@ -18,7 +18,7 @@ class Engine {
  public:
   // `helper` is the path of sockswitch-netns. `sink` is called on a thread of its own. Throws
   // ErrnoError.
-  Engine(std::string helper, GuardSource::Paths guard, Listener::Sink sink);
+  Engine(std::string helper, GuardSource guard, Listener::Sink sink);
   ~Engine();
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;

@@ -41,6 +41,8 @@ const std::array<OutcomeInfo, kOutcomeCount>& outcome_table() {
       {Outcome::kSocketOption, kFallback, "socket-option",
        "has a socket option that cannot be carried over"},
       {Outcome::kEpoll, kFallback, "epoll", "its epoll registration could not be carried over"},
+      {Outcome::kUnguarded, kFallback, "unguarded",
+       "sockets cannot be guarded here, which require_guard asks for"},
       {Outcome::kHostError, kFallback, "host-error", "the host could not connect"},
       {Outcome::kPublishedRelayed, kFallback, "published-relayed",
        "a published port whose clients are relayed to the container's own socket"},

@@ -44,6 +44,7 @@ enum class Outcome : std::uint8_t {
   kBound,
   kSocketOption,
   kEpoll,
+  kUnguarded,
   kHostError,
   kPublishedRelayed,
   kNeighbourRelayed,

@@ -38,7 +38,8 @@ MadeSocket make_host_socket(const Context& context, int model, const SocketIdent
                   ? context.guard.guard_client(fd.get(), device)
                   : context.guard.guard_neighbours_client(fd.get(), device, neighbours_port);
   if (error != 0) {
-    return failed(Outcome::kHostError, std::string("the guard of a socket: ") + ::strerror(error));
+    return failed(context.guard.missing() ? Outcome::kUnguarded : Outcome::kHostError,
+                  std::string("the guard of a socket: ") + ::strerror(error));
   }
   return {std::move(fd), Outcome::kSwitched, {}};
 }

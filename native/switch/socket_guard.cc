@@ -56,7 +56,8 @@ std::vector<Address> addresses_on(int device) {
 
 }  // namespace
 
-GuardSource::GuardSource(Paths paths) : paths_(std::move(paths)) {
+GuardSource::GuardSource(Paths paths, bool required)
+    : paths_(std::move(paths)), required_(required) {
   if (start()) {
     means_ = Means::kLoaded;
   } else if (may_attach_classic()) {
@@ -130,7 +131,7 @@ int attach_guard(int fd, GuardSource::Means means, const GuardRole& role, int pr
 }
 
 int SocketGuard::attach(int fd, const Use& use) {
-  if (!source_.available()) return 0;
+  if (!source_.available()) return source_.missing() ? EPERM : 0;
   // Read before the addresses are: a change meanwhile makes them one generation too old.
   const std::uint64_t generation = network_.generation();
   if (generation != generation_ || ready_.size() >= kMaxPrograms) {

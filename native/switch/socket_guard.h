@@ -14,8 +14,8 @@
 //                     administrator gave it, loads programs, and hands them to us.
 //
 // The second is used where it can be: it costs 2 us a socket, the other one 10, since the kernel
-// translates that program each time. Where there is neither, what is left are the pin and our
-// checks (docs/threat-model.md).
+// translates that program each time. Where there is neither, no host socket is given out, or, where
+// the user asks for that, one that only the pin and our checks confine (docs/threat-model.md).
 //
 // A program names addresses of the host, so sockets that are made after these have changed get
 // another one.
@@ -45,11 +45,14 @@ class GuardSource {
     std::string program;  // sockswitch-guard
     std::string socket;   // where a service manager starts it for whoever connects
   };
-  explicit GuardSource(Paths paths);
+  // `required`: without a guard there is to be no host socket.
+  explicit GuardSource(Paths paths, bool required = true);
 
   // Does not change: any thread may ask.
   Means means() const { return means_; }
   bool available() const { return means_ != Means::kNone; }
+  // Required, and there is none.
+  bool missing() const { return required_ && !available(); }
   // A loaded program; only with kLoaded. Throws ErrnoError.
   UniqueFd load(const GuardRole& role);
 
@@ -60,6 +63,7 @@ class GuardSource {
   UniqueFd ask(const GuardRole& role) const;
 
   Paths paths_;
+  bool required_;
   std::unique_ptr<HelperProcess> process_;
   UniqueFd channel_;  // to one that we have not started
   std::map<GuardRole, UniqueFd> loaded_;
@@ -69,8 +73,8 @@ class GuardSource {
 // Attaches and locks the filter of `role`; `program` is a loaded one, with kLoaded. 0 or an errno.
 int attach_guard(int fd, GuardSource::Means means, const GuardRole& role, int program);
 
-// What one thread guards its sockets with. All are 0 where it has been done, or there are no means;
-// else an errno: the socket is not to be given out.
+// What one thread guards its sockets with. All are 0 where it has been done, or there are no means
+// and none are required; else an errno: the socket is not to be given out.
 class SocketGuard {
  public:
   SocketGuard(GuardSource& source, ControlThread& control, const HostNetwork& network)
@@ -85,6 +89,8 @@ class SocketGuard {
   int guard_service(int fd, std::uint16_t port) {
     return attach(fd, {GuardRole::Kind::kService, port, 0});
   }
+  // Required, and there is none: all of these fail.
+  bool missing() const { return source_.missing(); }
 
  private:
   struct Use {

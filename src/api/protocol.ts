@@ -36,6 +36,8 @@ export const statusSchema = z.object({
     /** Host sockets are guarded (docs/threat-model.md). */
     socketGuard: z.boolean(),
   }),
+  /** Why nothing is accelerated; absent where it can be. */
+  unaccelerated: z.string().optional(),
   /** Whether rewritten specs ask for WAIT_KILLABLE_RECV. */
   waitKillable: z.boolean(),
   keeper: z.object({ connected: z.boolean(), socket: z.string() }),
@@ -121,7 +123,8 @@ export const eventSchema = z.object({
   /**
    * `container-started`, `container-taken-over` (by a new daemon), `container-stopped`; `rejected`,
    * `unaccelerated`, `listener`: as for incidents; `first-fallback`, `first-refusal`: of one outcome in one
-   * container; `keeper-lost`, `keeper-back`; `configuration-read`, `configuration-refused`.
+   * container; `keeper-lost`, `keeper-back`; `configuration-read`, `configuration-refused`;
+   * `unguarded`.
    */
   type: z.string(),
   container: z.string().optional(),

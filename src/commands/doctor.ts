@@ -12,7 +12,7 @@ import { checkGuard, checkKernel, checkLimits } from '../doctor/kernel.js';
 import { checkPodman } from '../doctor/podman.js';
 import { messageOf } from '../errors.js';
 import { programs, runtimePaths } from '../paths.js';
-import { loadConfig } from '../policy/config.js';
+import { loadConfig, parseConfig } from '../policy/config.js';
 import { escapeControl } from '../text.js';
 import { plannedFiles } from './install.js';
 import { EXIT, print, printJson } from './output.js';
@@ -52,9 +52,9 @@ async function examine(): Promise<Finding[]> {
   await check('kernel', () => checkKernel(loadAddon().kernelFeatures()));
   await check('limits', () => checkLimits());
   const { files, paths } = await plannedFiles();
-  let waitKillable = 'auto' as ReturnType<typeof loadConfig>['waitKillable'];
+  let { waitKillable, requireGuard } = parseConfig('', paths.config);
   await check('config', () => {
-    ({ waitKillable } = loadConfig(paths.config));
+    ({ waitKillable, requireGuard } = loadConfig(paths.config));
     return ok('config', `${paths.config} is understood, or not there`);
   });
   await check('podman', () => checkPodman(waitKillable));
@@ -62,10 +62,11 @@ async function examine(): Promise<Finding[]> {
   await check('podman.precedence', () => checkPrecedence(paths));
   const runtime = runtimePaths();
   await check('guard', () =>
-    checkGuard(loadAddon(), {
-      guardProgram: programs().guard,
-      guardSocket: runtime.guardSocket,
-    }),
+    checkGuard(
+      loadAddon(),
+      { guardProgram: programs().guard, guardSocket: runtime.guardSocket },
+      requireGuard,
+    ),
   );
   await check('runtime-directory', () => checkRuntimeDirectory(runtime));
   await check('daemon', () => checkDaemon(runtime));

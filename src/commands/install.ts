@@ -1,6 +1,8 @@
 /** `sockswitch install` and the plan that `uninstall` shares. */
 import { accessSync, constants } from 'node:fs';
 import { execa } from 'execa';
+import { loadAddon } from '../daemon/addon.js';
+import { guardProblem } from '../daemon/kernel.js';
 import { UserError } from '../errors.js';
 import { installAll } from '../oci/install.js';
 import { type InstallFile, installFiles } from '../oci/installation.js';
@@ -19,6 +21,7 @@ export async function install(options: { readonly dryRun?: boolean }): Promise<v
   for (const { path, action } of steps) print(`${action.padEnd(9)} ${path}`);
   if (!(await systemdRuns())) {
     print('No systemd user instance runs here. Start the daemon with: sockswitch daemon');
+    tellGuard();
     return;
   }
   const units = [paths.systemdUnit, paths.keeperUnit, paths.guardSocketUnit, paths.guardUnit];
@@ -29,6 +32,16 @@ export async function install(options: { readonly dryRun?: boolean }): Promise<v
     if (unitChanged) await systemctl('try-restart', 'sockswitch.service');
   }
   print('enabled   sockswitch.service (systemd user unit), and started');
+  tellGuard();
+}
+
+/** What only an administrator can add to the installation, where it takes that. */
+function tellGuard(): void {
+  const guardProgram = programs().guard;
+  if (loadAddon().canGuardSockets({ guardProgram, guardSocket: runtimePaths().guardSocket }))
+    return;
+  const { message, remedy } = guardProblem(guardProgram);
+  print(`\nNothing is accelerated yet: ${message}.\n-> ${remedy}`);
 }
 
 /** The files of this installation for this user. */

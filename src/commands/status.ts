@@ -22,8 +22,11 @@ export async function status(options: { readonly json?: boolean }): Promise<void
 /** A line each: what, and its value. */
 export function describe(current: Status): string {
   const { kernel, keeper, config } = current;
-  const lines: readonly [string, string][] = [
+  const lines: readonly (readonly [string, string])[] = [
     ['daemon', `running, pid ${current.pid}, up ${duration(current.uptimeSeconds)}`],
+    ...(current.unaccelerated === undefined
+      ? []
+      : [['acceleration', `none: ${current.unaccelerated}`] as const]),
     ['version', current.version],
     ['kernel', kernel.release],
     ['  synchronous wake-up', kernel.syncWakeUp ? 'in use' : 'not there (Linux 6.6 has it)'],

@@ -196,6 +196,8 @@ export interface Addon {
     options: GuardPaths & {
       /** The native helper that enters a container's namespaces. */
       readonly netnsProgram: string;
+      /** Give out no host socket where none can be guarded. */
+      readonly requireGuard: boolean;
       onEvents(events: readonly DataPlaneEvent[]): void;
     },
   ): Engine;

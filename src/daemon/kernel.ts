@@ -37,6 +37,17 @@ export function settingsProblem(
   };
 }
 
+/** What stands in the way where sockets cannot be guarded (native/switch/socket_guard.h). */
+export function guardProblem(guardProgram: string): {
+  readonly message: string;
+  readonly remedy: string;
+} {
+  return {
+    message: `sockets that containers get cannot be guarded: this kernel wants CAP_BPF for it, which ${guardProgram} does not have`,
+    remedy: `run "sudo setcap cap_bpf=ep ${guardProgram}", and restart the daemon`,
+  };
+}
+
 /** Throws UserError that names everything that is missing. */
 export function requireKernel(features: KernelFeatures, settings = settingsProblem()): void {
   const missing = missingFeatures(features);

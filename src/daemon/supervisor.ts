@@ -30,6 +30,7 @@ import {
 } from '../api/protocol.js';
 import { controlServer } from '../api/server.js';
 import { messageOf, UserError } from '../errors.js';
+import type { ContainerRequest } from '../oci/annotations.js';
 import type { RewriteOptions } from '../oci/seccomp.js';
 import { processSpec, type SpecResult } from '../oci/spec.js';
 import {
@@ -53,7 +54,7 @@ import { descriptorShortage } from './descriptors.js';
 import { type HookReply, type HookServer, serveHook } from './hook-server.js';
 import { Journal } from './journal.js';
 import { connectKeeper, KeeperBusyError } from './keeper.js';
-import { type KernelFeatures, requireKernel } from './kernel.js';
+import { guardProblem, type KernelFeatures, requireKernel } from './kernel.js';
 import { Listeners } from './listeners.js';
 import type { Logger } from './log.js';
 import { MetricsEndpoints } from './metrics-endpoints.js';
@@ -135,6 +136,7 @@ export class Supervisor {
       netnsProgram: options.programs.netns,
       guardProgram: options.programs.guard,
       guardSocket: options.runtime.guardSocket,
+      requireGuard: options.config.requireGuard,
       onEvents: (events) => this.#listeners.onEvents(events),
     });
     this.#containers = new Containers(this.#engine, options.addon.outcomes);
@@ -218,12 +220,7 @@ export class Supervisor {
   }
 
   async #serve(): Promise<void> {
-    const { runtime, addon, log, programs } = this.#options;
-    if (this.#config.requireGuard && !this.#engine.guardsSockets) {
-      throw new UserError(
-        `sockets cannot be guarded here, which require_guard asks for: run "sudo setcap cap_bpf=ep ${programs.guard}", or leave out require_guard; containers run on their fallback network meanwhile`,
-      );
-    }
+    const { runtime, addon, log } = this.#options;
     if (this.#config.nerdctlApi) this.#nerdctl = this.#nerdctlContainers();
     await this.#connectKeeper();
     void this.#findGraphRoot();
@@ -249,6 +246,10 @@ export class Supervisor {
       { pid: process.pid, version: version(), kernel: release(), ...this.#kernelInUse() },
       'sockswitch daemon is ready',
     );
+    if (this.#unguarded !== undefined) {
+      log.error(`nothing is accelerated: ${this.#unguarded}`);
+      this.#journal.event({ type: 'unguarded', message: this.#unguarded });
+    }
     setImmediate(() => warmUp(this.#rewriteOptions()));
   }
 
@@ -391,7 +392,7 @@ export class Supervisor {
     const { log } = this.#options;
     const { container, result } = processSpec(spec, {
       ...this.#rewriteOptions(),
-      obstacle: () => descriptorShortage(),
+      obstacle: (request) => this.#obstacleTo(request) ?? descriptorShortage(),
     });
     const known = container === undefined ? {} : { container };
     const refusal =
@@ -407,6 +408,11 @@ export class Supervisor {
       this.#journal.add({ kind: 'unaccelerated', ...known, message: result.note });
     }
     return { text: result.text };
+  }
+
+  /** A service of a container that may go without acceleration is relayed. */
+  #obstacleTo({ publish, required }: ContainerRequest): string | undefined {
+    return publish.length === 0 || required ? this.#unguarded : undefined;
   }
 
   /** Returns why the container must not start, undefined when its ports are its own. */
@@ -456,6 +462,14 @@ export class Supervisor {
     this.#containers.setPolicies((container) => this.#listeners.policyOf(container));
   }
 
+  /** Why nothing is accelerated; the containers of an earlier daemon are served all the same, or their calls would wait. */
+  get #unguarded(): string | undefined {
+    const { config, programs } = this.#options;
+    if (this.#engine.guardsSockets || !config.requireGuard) return undefined;
+    const { message, remedy } = guardProblem(programs.guard);
+    return `${message}: ${remedy}; or accept what is left without it (docs/threat-model.md) by require_guard = false`;
+  }
+
   #kernelInUse() {
     const { syncWakeUp, waitKillable, pidfdThread } = this.#features;
     return { syncWakeUp, waitKillable, pidfdThread, socketGuard: this.#engine.guardsSockets };
@@ -486,6 +500,7 @@ export class Supervisor {
       startedAt: this.#started.date.toISOString(),
       uptimeSeconds: Math.round(secondsSince(this.#started)),
       kernel: { release: release(), ...this.#kernelInUse() },
+      ...(this.#unguarded === undefined ? {} : { unaccelerated: this.#unguarded }),
       waitKillable: this.#rewriteOptions().waitKillable,
       keeper: { connected: this.#keeper !== undefined, socket: runtime.keeperSocket },
       config: { path: configuration.config, present: existsSync(configuration.config) },

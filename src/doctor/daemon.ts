@@ -19,6 +19,15 @@ export async function checkDaemon(runtime: RuntimePaths): Promise<Finding[]> {
       status.keeper.connected
         ? ok('keeper', 'the keeper is connected')
         : problem('keeper', 'the keeper is not connected', 'see the daemon’s log'),
+      ...(status.unaccelerated === undefined
+        ? []
+        : [
+            problem(
+              'daemon.guard',
+              'the daemon accelerates nothing: it could guard no sockets when it started',
+              'restart it once sockets can be guarded: containers and connections stay',
+            ),
+          ]),
     ];
   } catch (error) {
     const remedy =

@@ -2,7 +2,12 @@
 import { readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import type { Addon, GuardPaths } from '../daemon/addon.js';
-import { type KernelFeatures, missingFeatures, settingsProblem } from '../daemon/kernel.js';
+import {
+  guardProblem,
+  type KernelFeatures,
+  missingFeatures,
+  settingsProblem,
+} from '../daemon/kernel.js';
 import { type Finding, note, ok, problem, warning } from './finding.js';
 
 export function checkKernel(features: KernelFeatures, settings = settingsProblem()): Finding[] {
@@ -56,13 +61,16 @@ function optional(features: KernelFeatures): Finding[] {
 }
 
 /** Whether the kernel itself keeps sockets to their job; that may take a capability for one program. */
-export function checkGuard(addon: Pick<Addon, 'canGuardSockets'>, paths: GuardPaths): Finding {
+export function checkGuard(
+  addon: Pick<Addon, 'canGuardSockets'>,
+  paths: GuardPaths,
+  required: boolean,
+): Finding {
   if (addon.canGuardSockets(paths)) return ok('guard', 'sockets that containers get are guarded');
-  return warning(
-    'guard',
-    `sockets that containers get are not guarded: this kernel wants CAP_BPF for it, which ${paths.guardProgram} does not have (docs/threat-model.md tells what remains)`,
-    `run "sudo setcap cap_bpf=ep ${paths.guardProgram}", and restart the daemon`,
-  );
+  const { message, remedy } = guardProblem(paths.guardProgram);
+  return required
+    ? problem('guard', `nothing is accelerated: ${message}`, remedy)
+    : warning('guard', `${message} (docs/threat-model.md tells what is left)`, remedy);
 }
 
 /** Limits of this user that become narrow with many containers. */

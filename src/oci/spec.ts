@@ -49,7 +49,7 @@ export interface SpecAnswer {
 
 export interface SpecOptions extends RewriteOptions {
   /** Asked for a container that wants acceleration: why the daemon cannot give it; undefined when it can. */
-  readonly obstacle?: () => string | undefined;
+  readonly obstacle?: (request: ContainerRequest) => string | undefined;
 }
 
 /** Never throws for what a spec holds: a refusal is a `UserError` in `result`. */
@@ -91,7 +91,7 @@ function rewriteSpec(text: string, spec: SpecView, options: SpecOptions): SpecRe
       note: "the container uses the host's network, so there is nothing to accelerate",
     };
   }
-  const obstacle = options.obstacle?.();
+  const obstacle = options.obstacle?.(request);
   if (obstacle !== undefined) return unaccelerated(text, request, obstacle);
   try {
     const result = rewriteLinux(text, spec.linux.seccomp, request, options);

@@ -22,7 +22,7 @@ export interface Config {
   readonly waitKillable: WaitKillable;
   /** Serve bypass4netnsd's API. */
   readonly nerdctlApi: boolean;
-  /** Run only where sockets are guarded. */
+  /** Accelerate only where sockets are guarded. */
   readonly requireGuard: boolean;
   /** Port on 127.0.0.1 that serves metrics, beside the Unix socket; undefined: none. */
   readonly metricsPort: number | undefined;
@@ -45,7 +45,7 @@ const schema = z.strictObject({
   ignore: z.array(prefix).max(MAX_PREFIXES).default([]),
   log_level: z.enum(LOG_LEVELS).default('info'),
   nerdctl_api: z.boolean().default(false),
-  require_guard: z.boolean().default(false),
+  require_guard: z.boolean().default(true),
   seccomp: z
     .strictObject({ wait_killable: z.enum(['auto', 'always', 'never']).default('auto') })
     .prefault({}),

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { afterAll, expect, inject, test } from 'vitest';
 import { readRun } from '../../bench/report/results.js';
+import { setGuard } from './support/daemon.js';
 import { describeOnLab, HOST1, HOST2, host1, listens, REMOTE, remote } from './support/lab.js';
 
 const MAIN = fileURLToPath(new URL('../../build/bench/main.js', import.meta.url));
@@ -138,6 +139,15 @@ describeOnLab('sockswitch bench', () => {
     expect(ours).toMatchObject({ complete: true, environment: { place: 'local' } });
     expect(await left()).toBe('');
     await host1.run(['rm', '/tmp/bench.json']);
+  });
+
+  test('measures where sockets cannot be guarded, and says so', async () => {
+    await setGuard(false);
+    const words = ['tcp-up', '--rounds', '1', '--seconds', '1', '--drivers', 'sockswitch-pasta'];
+    const result = await bench(...words, '--server', REMOTE.v4).finally(() => setGuard(true));
+    expect(result.status, result.stderr).toBe(0);
+    expect(result.stderr).toContain('note: sockets cannot be guarded here');
+    expect(await left()).toBe('');
   });
 
   test('an interrupt of the command ends it tidily', async () => {

@@ -7,6 +7,7 @@ import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import {
   daemonPid,
   daemonStatus,
+  grantGuard,
   keeperPid,
   killDaemon,
   startDaemon,
@@ -118,6 +119,7 @@ describeOnLab('an upgrade', () => {
 mkdir -p "$1/build/Release" && cp build/Release/sockswitch* "$1/build/Release" &&
 sed -i 's/"version": "[^"]*"/"version": "99.0.0"/' "$1/package.json"`;
     await host1.output(['bash', '-c', copy, 'bash', NEXT]);
+    await grantGuard(NEXT);
     await stopDaemon();
     const waiting = container.exec(curl(REMOTE.v4));
     const next = await host1.serve(['node', `${NEXT}/dist/cli.js`, 'daemon'], 'sockswitch status');

@@ -3,6 +3,7 @@
  * namespaces fails, as it would after an upgrade in place. The installation is a copy, so that it can be broken.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { grantGuard } from './support/daemon.js';
 import { FreshUser } from './support/fresh-user.js';
 import { describeOnLab, eventually, host2, REMOTE, type Server } from './support/lab.js';
 import { RUNTIMES } from './support/places.js';
@@ -32,6 +33,7 @@ describeOnLab('with a broken helper', () => {
   beforeAll(async () => {
     await user.create();
     await user.output(['bash', '-ec', COPY]);
+    await grantGuard(`${user.home}/copy`, host2);
     await user.output(['node', 'copy/dist/cli.js', 'install']);
   });
   afterAll(() => user.remove());

@@ -17,11 +17,26 @@ export async function killDaemon(host: Host = host1): Promise<void> {
   await host.sh('kill -KILL "$1"; while kill -0 "$1" 2>/dev/null; do sleep 0.05; done', [pid]);
 }
 
+/** As an administrator, or a package, does with the sockswitch-guard of an installation. */
+export async function grantGuard(installation: string, host: Host = host1): Promise<void> {
+  const program = `${installation}/build/Release/sockswitch-guard`;
+  await host.output(['setcap', 'cap_bpf=ep', program], { root: true });
+}
+
+/** The lab's own. */
+export const GUARD_PROGRAM = '/opt/sockswitch/build/Release/sockswitch-guard';
+
+/** Whether it can be started. */
+export async function setGuard(there: boolean): Promise<void> {
+  await host1.output(['chmod', there ? '755' : '000', GUARD_PROGRAM], { root: true });
+}
+
 const statusSchema = z.object({
   pid: z.int(),
   uptimeSeconds: z.number(),
   containers: z.int(),
   listeners: z.int(),
+  unaccelerated: z.string().optional(),
   keeper: z.object({ connected: z.boolean() }),
   kernel: z.object({ socketGuard: z.boolean() }),
 });

@@ -11,7 +11,7 @@ import type { KernelFeatures } from '../../../src/daemon/kernel.js';
 import type { Mapping } from '../../../src/policy/publish.js';
 
 export class FakeEngine implements Engine {
-  readonly guardsSockets = true;
+  guardsSockets = true;
   readonly attached = new Map<number, ListenerOptions>();
   readonly policies = new Map<number, Policy>();
   readonly counts = new Map<number, Record<string, number>>();

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { pino } from 'pino';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { ControlClient, NoDaemonError } from '../../../src/api/client.js';
 import { type Addon, KEEPER_SHUTDOWN, type KeeperHandlers } from '../../../src/daemon/addon.js';
 import { Supervisor, type SupervisorOptions } from '../../../src/daemon/supervisor.js';
@@ -127,6 +127,39 @@ test('refusals are remembered', async () => {
     { kind: 'rejected', container: ID, message: expect.stringContaining('"yes"') },
     { kind: 'listener', message: 'refused: two descriptors' },
   ]);
+});
+
+describe('where no socket can be guarded', () => {
+  const enable = { 'sockswitch/enable': 'true' };
+  beforeEach(() => {
+    engine.guardsSockets = false;
+  });
+
+  test('a container starts without acceleration, or not at all if it requires that', async () => {
+    await start();
+    expect(await hook(enable)).not.toContain('listenerPath');
+    expect(await hook({ ...enable, 'sockswitch/required': 'true' })).toMatch(/^REJECT .*setcap/);
+    const client = new ControlClient(runtime.controlSocket);
+    expect((await client.status()).unaccelerated).toContain('require_guard = false');
+    const { incidents } = await client.containers();
+    expect(incidents.map(({ kind }) => kind)).toEqual(['unaccelerated', 'rejected']);
+    expect(lines.filter(({ msg }) => msg?.startsWith('nothing is accelerated'))).toHaveLength(1);
+  });
+
+  test('a service is relayed, unless acceleration is required', async () => {
+    await start();
+    const publish = { ...enable, 'sockswitch/publish': '8080:80' };
+    expect(await hook(publish)).toContain('listenerPath');
+    expect(await hook({ ...publish, 'sockswitch/required': 'true' })).toMatch(/^REJECT .*setcap/);
+  });
+
+  test('the user may accept that', async () => {
+    writeFileSync(configuration.config, 'require_guard = false');
+    await start();
+    expect(await hook(enable)).toContain('listenerPath');
+    const status = await new ControlClient(runtime.controlSocket).status();
+    expect(status.unaccelerated).toBeUndefined();
+  });
 });
 
 test('without descriptors the keeper waits, and that is told once', async () => {

@@ -54,8 +54,10 @@ test('a setting with which nothing can be fetched from containers is refused by 
 
 test('the socket guard', () => {
   const paths = { guardProgram: '/opt/guard', guardSocket: '/run/guard.sock' };
-  expect(checkGuard({ canGuardSockets: () => true }, paths).severity).toBe('ok');
-  const without = checkGuard({ canGuardSockets: () => false }, paths);
+  expect(checkGuard({ canGuardSockets: () => true }, paths, true).severity).toBe('ok');
+  const none = { canGuardSockets: () => false };
+  expect(checkGuard(none, paths, true).severity).toBe('problem');
+  const without = checkGuard(none, paths, false);
   expect(without.severity).toBe('warning');
   expect(without.remedy).toContain('setcap cap_bpf=ep /opt/guard');
 });

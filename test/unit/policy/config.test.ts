@@ -11,7 +11,7 @@ const DEFAULTS = {
   logLevel: 'info',
   waitKillable: 'auto',
   nerdctlApi: false,
-  requireGuard: false,
+  requireGuard: true,
 };
 
 test('nothing is required', () => {
@@ -25,7 +25,7 @@ test('everything is read, prefixes canonically', () => {
     ignore = ["10.1.2.3/8", "fd00::/8", "192.0.2.1"]
     log_level = "debug"
     nerdctl_api = true
-    require_guard = true
+    require_guard = false
     [seccomp]
     wait_killable = "never"`;
   expect(parse(text)).toEqual({
@@ -33,7 +33,7 @@ test('everything is read, prefixes canonically', () => {
     logLevel: 'debug',
     waitKillable: 'never',
     nerdctlApi: true,
-    requireGuard: true,
+    requireGuard: false,
   });
 });
 

@@ -11,13 +11,15 @@ constexpr int kSourcePort = 0;
 constexpr int kDestinationPort = 2;
 constexpr int kFlags = 13;
 constexpr std::uint32_t kSyn = 0x02;
+constexpr std::uint32_t kReset = 0x04;
 constexpr std::uint32_t kAck = 0x10;
 constexpr int kVersion = SKF_NET_OFF;  // and the header's length
 constexpr std::uint32_t kVersionBits = 0xF0;
 constexpr std::uint32_t kVersion4 = 0x40;
 constexpr int kSource4 = SKF_NET_OFF + 12;
 constexpr int kSource6 = SKF_NET_OFF + 8;
-constexpr std::uint32_t kLoopback = 1;  // LOOPBACK_IFINDEX, in every network namespace
+constexpr std::uint32_t kLoopbackNet = 127;
+constexpr std::uint32_t kLoopbackDevice = 1;  // LOOPBACK_IFINDEX, in every network namespace
 constexpr std::uint32_t kWholeSegment = 0xFFFFFFFF;
 
 // One instruction on the accumulator, alike in both languages but for its encoding.
@@ -79,17 +81,33 @@ std::uint32_t word(const Address& address, std::size_t index) {
   return value;
 }
 
-void drop_what_comes_from(Program& program, const std::vector<Address>& own) {
+// Goes on only with what comes by the loopback device, and not from the neighbour.
+void take_what_comes_from_elsewhere(Program& program, const GuardRole& role) {
+  program.load_device();
+  program.jump_unless(kLoopbackDevice, Program::kTake);
+  if (role.kind == GuardRole::Kind::kNeighbour) {
+    program.load(kSourcePort, BPF_H);
+    program.jump_if(role.port, Program::kTake);
+  }
+}
+
+void drop_what_comes_from_this_machine(Program& program, const GuardRole& role) {
+  const bool countable = role.own.size() <= kMaxOwnAddresses;
+  const std::vector<Address> own = countable ? role.own : std::vector<Address>();
   const auto version6 = program.new_label();
   program.load(kVersion);
   program.keep_bits(kVersionBits);
   program.jump_unless(kVersion4, version6);
+  program.load(kSource4);
+  program.jump_if(kLoopbackNet, Program::kDrop);
+  take_what_comes_from_elsewhere(program, role);
   program.load(kSource4, BPF_W);
   for (const Address& address : own) {
     if (address.is_v4()) program.jump_if(address.v4(), Program::kDrop);
   }
-  program.jump(Program::kTake);
+  program.jump(countable ? Program::kTake : Program::kDrop);
   program.place(version6);
+  take_what_comes_from_elsewhere(program, role);
   for (const Address& address : own) {
     if (address.is_v4()) continue;
     const auto next = program.new_label();
@@ -100,31 +118,27 @@ void drop_what_comes_from(Program& program, const std::vector<Address>& own) {
     program.jump(Program::kDrop);
     program.place(next);
   }
+  if (!countable) program.jump(Program::kDrop);
 }
 
 // What gets to the end is taken.
 Program program_of(const GuardRole& role) {
   Program program;
   program.load(kFlags);
-  program.keep_bits(kSyn | kAck);
   if (role.kind == GuardRole::Kind::kService) {
+    program.keep_bits(kSyn | kAck);
     program.jump_if(kSyn | kAck, Program::kDrop);
     program.jump_unless(kSyn, Program::kTake);
     program.load(kDestinationPort, BPF_H);
     program.jump_unless(role.port, Program::kDrop);
   } else {
+    // A connection that is there needs no more than this.
+    program.keep_bits(kSyn | kReset);
+    program.jump_if(0, Program::kTake);
+    program.load(kFlags);
+    program.keep_bits(kSyn | kAck);
     program.jump_if(kSyn, Program::kDrop);
-    program.load_device();
-    program.jump_unless(kLoopback, Program::kTake);
-    if (role.kind == GuardRole::Kind::kNeighbour) {
-      program.load(kSourcePort, BPF_H);
-      program.jump_if(role.port, Program::kTake);
-    }
-    if (role.own.size() > kMaxOwnAddresses) {
-      program.jump(Program::kDrop);
-    } else {
-      drop_what_comes_from(program, role.own);
-    }
+    drop_what_comes_from_this_machine(program, role);
   }
   program.finish();
   return program;

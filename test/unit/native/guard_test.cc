@@ -1,14 +1,18 @@
-// Guarded sockets on this machine's loopback, with each means that this user has here.
+// Guarded sockets, with each means that this user has here. In a network of their own, whose
+// loopback device has an address that is none of 127.0.0.0/8.
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
 
 #include <array>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <future>
 #include <string>
 #include <vector>
 
@@ -57,8 +61,9 @@ class Guarding {
   GuardSource& source_;
 };
 
-// This machine's, as if a socket were pinned to the loopback device.
-const std::vector<Address> kOwn{*Address::parse("127.0.0.1"), *Address::parse("::1"),
+constexpr const char* kThisMachine = "192.0.2.1";
+constexpr const char* kAnother = "192.0.2.2";
+const std::vector<Address> kOwn{*Address::parse(kThisMachine), *Address::parse("::1"),
                                 *Address::parse("fd00::1")};
 const GuardRole kClient{.own = kOwn};
 
@@ -71,20 +76,35 @@ GuardRole service_on(std::uint16_t port) {
 }
 
 void a_client_reaches_and_serves_nothing_on_this_machine(Guarding& guarding) {
-  Loopback server;
+  Loopback server(kThisMachine);
   UniqueFd client = guarding.socket(kClient);
   CHECK_EQ(server.connect(client), EINPROGRESS);
-  Loopback turned(guarding.socket(kClient));
+  Loopback turned(guarding.socket(kClient), kAnother);
   CHECK_EQ(turned.connect(impatient()), EINPROGRESS);
 }
 
 // As a firewall does that leads them to this machine.
 void a_client_hears_addresses_that_are_not_this_machines(Guarding& guarding) {
-  Loopback server("127.0.0.2");
+  Loopback server(kAnother);
   CHECK_EQ(server.connect(guarding.socket(kClient)), 0);
   GuardRole many = kClient;
   many.own.resize(kMaxOwnAddresses + 1);
   CHECK_EQ(server.connect(guarding.socket(many)), EINPROGRESS);
+}
+
+// By whichever device they come.
+void a_client_hears_no_loopback_address(Guarding& guarding) {
+  Loopback server("127.0.0.2");
+  CHECK_EQ(server.connect(guarding.socket({})), EINPROGRESS);
+  CHECK_EQ(server.connect(guarding.socket(neighbours_client(server.port()))), EINPROGRESS);
+}
+
+// Closed ports look as open ones do.
+void a_client_is_not_refused_by_this_machine(Guarding& guarding) {
+  Loopback server(kThisMachine);
+  UniqueFd client = guarding.socket(kClient);
+  server.close();
+  CHECK_EQ(server.connect(client), EINPROGRESS);
 }
 
 void a_client_is_guarded_in_ipv6_too(Guarding& guarding) {
@@ -102,10 +122,9 @@ void a_client_is_guarded_in_ipv6_too(Guarding& guarding) {
   GuardRole another{.own = {*Address::parse("::2"), *Address::parse("fd00::1")}};
   CHECK_EQ(::connect(guarding.socket(another, AF_INET6).get(), raw, length), 0);
   // IPv4 by an IPv6 socket.
-  Loopback server;
+  Loopback server(kThisMachine);
   in6_addr mapped{};
-  const Address loopback4 = *Address::parse("127.0.0.1");
-  std::memcpy(&mapped, loopback4.bytes.data(), sizeof mapped);
+  std::memcpy(&mapped, Address::parse(kThisMachine)->bytes.data(), sizeof mapped);
   name.sin6_addr = mapped;
   name.sin6_port = htons(server.port());
   CHECK_EQ(::connect(guarding.socket(kClient, AF_INET6).get(), raw, length), -1);
@@ -113,8 +132,8 @@ void a_client_is_guarded_in_ipv6_too(Guarding& guarding) {
 }
 
 void a_neighbours_client_reaches_one_port(Guarding& guarding) {
-  Loopback neighbour;
-  Loopback another;
+  Loopback neighbour(kThisMachine);
+  Loopback another(kThisMachine);
   UniqueFd client = guarding.socket(neighbours_client(neighbour.port()));
   CHECK_EQ(neighbour.connect(client), 0);
   disconnect(client);
@@ -157,9 +176,26 @@ void guards_with(GuardSource& source) {
   Guarding guarding(source);
   a_client_reaches_and_serves_nothing_on_this_machine(guarding);
   a_client_hears_addresses_that_are_not_this_machines(guarding);
+  a_client_hears_no_loopback_address(guarding);
+  a_client_is_not_refused_by_this_machine(guarding);
   a_client_is_guarded_in_ipv6_too(guarding);
   a_neighbours_client_reaches_one_port(guarding);
   a_service_serves_one_port_and_reaches_nothing(guarding);
+}
+
+// Of a thread that ends with it.
+void in_a_network_of_its_own(GuardSource& source) {
+  std::async(std::launch::async, [&] {
+    if (::unshare(CLONE_NEWNET) != 0) {
+      CHECK(::geteuid() != 0);
+      std::printf("skipped: this user may not make a network namespace\n");
+      return;
+    }
+    CHECK_EQ(std::system("ip link set lo up && ip address add 192.0.2.1/24 dev lo && "
+                         "ip address add 192.0.2.2/24 dev lo"),
+             0);
+    guards_with(source);
+  }).get();
 }
 
 TEST(a_loaded_program_guards_sockets) {
@@ -169,7 +205,7 @@ TEST(a_loaded_program_guards_sockets) {
     std::printf("skipped: sockswitch-guard may not load programs here\n");
     return;
   }
-  guards_with(source);
+  in_a_network_of_its_own(source);
 }
 
 TEST(an_attached_filter_guards_sockets) {
@@ -179,7 +215,7 @@ TEST(an_attached_filter_guards_sockets) {
     std::printf("skipped: this user may not attach filters to TCP sockets here\n");
     return;
   }
-  guards_with(source);
+  in_a_network_of_its_own(source);
 }
 
 }  // namespace

@@ -36,7 +36,6 @@ class Engine {
     int record;
   };
   Descriptors descriptors(std::uint64_t listener) const;
-  // What would happen now to a connect to `to`, in words; `device` gets the egress device's name.
   // Reserves a port of the host. The descriptor stays the engine's. Throws ErrnoError.
   struct Reservation {
     std::uint64_t number;
@@ -49,6 +48,7 @@ class Engine {
   // Those of these numbers that exist, for a policy.
   std::vector<std::shared_ptr<Publication>> published(
       const std::vector<std::uint64_t>& reservations) const;
+  // What would happen now to a connect to `to`, in words; `device` gets the egress device's name.
   RouteDecision explain(std::uint64_t listener, const Destination& to, std::string& detail,
                         std::string& device) const;
   void forget(std::uint64_t listener);

@@ -1,12 +1,12 @@
 // What a host socket may receive, as a socket filter: one program for each kind of socket that
 // containers get, in the two languages that the kernel takes.
 //
-//   client      no SYN without ACK: it never accepts. No answer to a SYN of its own from
-//   127.0.0.0/8,
-//               which a pin alone does not promise (test/kernel/device-pinning.cc), nor, by the
-//               loopback device, from `own`, the host's addresses on the device that the socket is
-//               pinned to: it never connects to the host itself. (What a firewall of the host leads
-//               there under another address comes from that one.)
+//   client      no SYN without ACK: it never accepts. Nothing that answers its own SYN from
+//               127.0.0.0/8, which the pin alone keeps away with most settings of the host only
+//               (test/kernel/device-pinning.cc), or, by the loopback device, from `own`, the host's
+//               addresses on the device that it is pinned to: it never connects to the host itself.
+//               (What a firewall of the host leads there under another address comes from that
+//               one.)
 //   neighbour   the same, but for what comes from `port`, the published one of a neighbour
 //               (publish/neighbours.h)
 //   service     no SYN with ACK: it never connects. No SYN to another port than `port`, the

@@ -101,8 +101,9 @@ describeOnLab('while a container runs, the daemon', () => {
 });
 
 describeOnLab('an upgrade', () => {
-  const NEXT = '/tmp/next-sockswitch';
+  const NEXT = '/home/lab/next-sockswitch'; // /tmp is mounted nosuid: no program has a capability there
   afterAll(async () => {
+    await host1.stopServers();
     await stopDaemon();
     await startDaemon();
     await host1.output(['rm', '-rf', NEXT]);

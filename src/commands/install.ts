@@ -16,12 +16,13 @@ const PODMAN_TIMEOUT_MS = 10_000;
 export async function install(options: { readonly dryRun?: boolean }): Promise<void> {
   const dryRun = options.dryRun === true;
   requireProgram(programs().precreate);
+  const missing = missingCapability();
   const { files, paths } = await plannedFiles();
   const steps = installAll(files, paths.installRecord, dryRun);
   for (const { path, action } of steps) print(`${action.padEnd(9)} ${path}`);
   if (!(await systemdRuns())) {
     print('No systemd user instance runs here. Start the daemon with: sockswitch daemon');
-    tellGuard();
+    tell(missing);
     return;
   }
   const units = [paths.systemdUnit, paths.keeperUnit, paths.guardSocketUnit, paths.guardUnit];
@@ -32,16 +33,20 @@ export async function install(options: { readonly dryRun?: boolean }): Promise<v
     if (unitChanged) await systemctl('try-restart', 'sockswitch.service');
   }
   print('enabled   sockswitch.service (systemd user unit), and started');
-  tellGuard();
+  tell(missing);
 }
 
-/** What only an administrator can add to the installation, where it takes that. */
-function tellGuard(): void {
+function tell(missing: string | undefined): void {
+  if (missing !== undefined) print(`\n${missing}`);
+}
+
+/** What only an administrator can add to the installation; undefined where nothing is missing. */
+function missingCapability(): string | undefined {
   const guardProgram = programs().guard;
-  if (loadAddon().canGuardSockets({ guardProgram, guardSocket: runtimePaths().guardSocket }))
-    return;
+  const paths = { guardProgram, guardSocket: runtimePaths().guardSocket };
+  if (loadAddon().canGuardSockets(paths)) return undefined;
   const { message, remedy } = guardProblem(guardProgram);
-  print(`\nNothing is accelerated yet: ${message}.\n-> ${remedy}`);
+  return `Nothing is accelerated yet: ${message}.\n-> ${remedy}`;
 }
 
 /** The files of this installation for this user. */

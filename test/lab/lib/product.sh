@@ -7,7 +7,8 @@
 
 # product_up: installs and starts where it does not run yet.
 product_up() {
-  local host
+  local host environment=()
+  read -ra environment <<<"${LAB_DAEMON_ENVIRONMENT-}"
   if ! host_run host1 lab test -e /opt/sockswitch/dist/cli.js; then
     log "no dist/cli.js in the mounted tree: sockswitch is not installed and no daemon runs"
     return
@@ -16,7 +17,7 @@ product_up() {
   for host in host1 host2; do
     [[ -z $(product_pid "$host") ]] || continue
     log "sockswitch install and daemon on $host"
-    if ! host_run "$host" lab sockswitch install >"$RUN_DIR/$host/install.log" 2>&1; then
+    if ! host_run "$host" lab env "${environment[@]}" sockswitch install >"$RUN_DIR/$host/install.log" 2>&1; then
       cat "$RUN_DIR/$host/install.log" >&2
       die "sockswitch install failed on $host; the lab itself is up"
     fi

@@ -203,7 +203,7 @@ export const installDescription = `Installs sockswitch for this user:
 Prints a line for each file: created, updated or unchanged. Running it again
 is harmless, and needed after sockswitch or Node.js moved. Files that it did
 not write, or that were edited, are never overwritten: it says which, and does
-nothing.
+nothing; nor does it anything where the configuration is not understood.
 
 On recent kernels one program needs a capability before anything is
 accelerated; where it has none, the last lines say which, and the command that

@@ -7,6 +7,7 @@ import { UserError } from '../errors.js';
 import { installAll } from '../oci/install.js';
 import { type InstallFile, installFiles } from '../oci/installation.js';
 import { type ConfigPaths, configPaths, programs, runtimePaths } from '../paths.js';
+import { type Config, loadConfig } from '../policy/config.js';
 import { quote } from '../text.js';
 import { print } from './output.js';
 import { systemctl, systemdRuns } from './systemd.js';
@@ -16,8 +17,8 @@ const PODMAN_TIMEOUT_MS = 10_000;
 export async function install(options: { readonly dryRun?: boolean }): Promise<void> {
   const dryRun = options.dryRun === true;
   requireProgram(programs().precreate);
-  const missing = missingCapability();
   const { files, paths } = await plannedFiles();
+  const missing = missingCapability(loadConfig(paths.config));
   const steps = installAll(files, paths.installRecord, dryRun);
   for (const { path, action } of steps) print(`${action.padEnd(9)} ${path}`);
   if (!(await systemdRuns())) {
@@ -41,7 +42,8 @@ function tell(missing: string | undefined): void {
 }
 
 /** What only an administrator can add to the installation; undefined where nothing is missing. */
-function missingCapability(): string | undefined {
+function missingCapability({ requireGuard }: Config): string | undefined {
+  if (!requireGuard) return undefined;
   const guardProgram = programs().guard;
   const paths = { guardProgram, guardSocket: runtimePaths().guardSocket };
   if (loadAddon().canGuardSockets(paths)) return undefined;

@@ -170,6 +170,17 @@ printf '[engine]\\nhooks_dir = ["%s"]\\n' ${other} >.config/containers/container
       expect(refused.stderr).toContain('installed.json" is damaged: remove it');
     });
 
+    test('a configuration that is not understood stops install before it writes', async () => {
+      await ok('mkdir', '-p', '.config/sockswitch');
+      await ok('sh', '-c', 'echo require_gard = true >.config/sockswitch/config.toml');
+      const before = await user.files();
+      const refused = await run('sockswitch', 'install');
+      expect(refused.status).toBe(1);
+      expect(refused.stderr).toContain('config.toml');
+      expect(refused.stderr).toContain('require_gard');
+      expect(await user.files()).toBe(before);
+    });
+
     test('a home that cannot be written to', async () => {
       await ok('chmod', '-R', 'a-w', '.config');
       const refused = await run('sockswitch', 'install');

@@ -108,6 +108,7 @@ describeOnLab('the socket guard', () => {
     const doctor = await host1.run(['sockswitch', 'doctor']);
     expect(doctor.stdout).toContain(`-> run "sudo setcap cap_bpf=ep ${GUARD_PROGRAM}"`);
     expect(doctor.status).toBe(0);
+    expect(await host1.output(['sockswitch', 'install'])).not.toContain('accelerated');
     expect(await client.output(curl(REMOTE.v4))).toBe(PAGE);
     expect((await client.counters())?.switched, 'by this daemon').toBe(1);
   });

@@ -117,13 +117,17 @@ describeOnLab('an upgrade', () => {
     await logged(container, 'connected');
     const [keeper, old] = [await keeperPid(), await daemonPid()];
     const copy = `mkdir "$1" && cd /opt/sockswitch && cp -r dist package.json "$1" && ln -s /opt/sockswitch/node_modules "$1" &&
-mkdir -p "$1/build/Release" && cp build/Release/sockswitch* "$1/build/Release" &&
+mkdir -p "$1/build/Release" && find build/Release -maxdepth 1 -type f -exec cp -t "$1/build/Release" {} + &&
 sed -i 's/"version": "[^"]*"/"version": "99.0.0"/' "$1/package.json"`;
     await host1.output(['bash', '-c', copy, 'bash', NEXT]);
     await grantGuard(NEXT);
     await stopDaemon();
     const waiting = container.exec(curl(REMOTE.v4));
-    const next = await host1.serve(['node', `${NEXT}/dist/cli.js`, 'daemon'], 'sockswitch status');
+    const environment = (process.env['LAB_DAEMON_ENVIRONMENT'] ?? '').split(' ').filter(Boolean);
+    const next = await host1.serve(
+      ['env', ...environment, 'node', `${NEXT}/dist/cli.js`, 'daemon'],
+      'sockswitch status',
+    );
     expect(await waiting).toMatchObject({ status: 0, stdout: PAGE });
     expect(await host1.output(['sockswitch', 'status'])).toMatch(/^version +99\.0\.0$/m);
     expect(await daemonPid()).not.toBe(old);

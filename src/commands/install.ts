@@ -21,23 +21,18 @@ export async function install(options: { readonly dryRun?: boolean }): Promise<v
   const missing = missingCapability(loadConfig(paths.config));
   const steps = installAll(files, paths.installRecord, dryRun);
   for (const { path, action } of steps) print(`${action.padEnd(9)} ${path}`);
-  if (!(await systemdRuns())) {
+  if (await systemdRuns()) {
+    const units = [paths.systemdUnit, paths.keeperUnit, paths.guardSocketUnit, paths.guardUnit];
+    const unitChanged = steps.some((s) => units.includes(s.path) && s.action !== 'unchanged');
+    if (!dryRun) {
+      await systemctl('daemon-reload');
+      await systemctl('enable', '--now', 'sockswitch.service');
+      if (unitChanged) await systemctl('try-restart', 'sockswitch.service');
+    }
+    print('enabled   sockswitch.service (systemd user unit), and started');
+  } else {
     print('No systemd user instance runs here. Start the daemon with: sockswitch daemon');
-    tell(missing);
-    return;
   }
-  const units = [paths.systemdUnit, paths.keeperUnit, paths.guardSocketUnit, paths.guardUnit];
-  const unitChanged = steps.some((s) => units.includes(s.path) && s.action !== 'unchanged');
-  if (!dryRun) {
-    await systemctl('daemon-reload');
-    await systemctl('enable', '--now', 'sockswitch.service');
-    if (unitChanged) await systemctl('try-restart', 'sockswitch.service');
-  }
-  print('enabled   sockswitch.service (systemd user unit), and started');
-  tell(missing);
-}
-
-function tell(missing: string | undefined): void {
   if (missing !== undefined) print(`\n${missing}`);
 }
 

@@ -43,7 +43,7 @@ export function guardProblem(guardProgram: string): {
   readonly remedy: string;
 } {
   return {
-    message: `sockets that containers get cannot be guarded: this kernel wants CAP_BPF for it, which ${guardProgram} does not have (or lies on a file system that is mounted nosuid)`,
+    message: `sockets that containers get cannot be guarded: this kernel wants CAP_BPF for it, which ${guardProgram} does not have (or cannot use, on a file system that is mounted nosuid)`,
     remedy: `run "sudo setcap cap_bpf=ep ${guardProgram}", and restart the daemon`,
   };
 }

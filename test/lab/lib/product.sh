@@ -5,10 +5,12 @@
 # $XDG_RUNTIME_DIR/lab-daemon.pid. Only the daemon is the lab's to start and stop; what else the product keeps running is its own
 # affair.
 
+read -ra DAEMON_ENVIRONMENT <<<"${LAB_DAEMON_ENVIRONMENT-}"
+readonly DAEMON_ENVIRONMENT
+
 # product_up: installs and starts where it does not run yet.
 product_up() {
-  local host environment=()
-  read -ra environment <<<"${LAB_DAEMON_ENVIRONMENT-}"
+  local host
   if ! host_run host1 lab test -e /opt/sockswitch/dist/cli.js; then
     log "no dist/cli.js in the mounted tree: sockswitch is not installed and no daemon runs"
     return
@@ -17,7 +19,7 @@ product_up() {
   for host in host1 host2; do
     [[ -z $(product_pid "$host") ]] || continue
     log "sockswitch install and daemon on $host"
-    if ! host_run "$host" lab env "${environment[@]}" sockswitch install >"$RUN_DIR/$host/install.log" 2>&1; then
+    if ! host_run "$host" lab env "${DAEMON_ENVIRONMENT[@]}" sockswitch install >"$RUN_DIR/$host/install.log" 2>&1; then
       cat "$RUN_DIR/$host/install.log" >&2
       die "sockswitch install failed on $host; the lab itself is up"
     fi
@@ -47,12 +49,11 @@ product_pid() {
 }
 
 product_start() {
-  local host=$1 environment=()
+  local host=$1
   if [[ -n $(product_pid "$host") ]]; then
     log "the daemon of $host runs already"
     return
   fi
-  read -ra environment <<<"${LAB_DAEMON_ENVIRONMENT-}"
   # shellcheck disable=SC2016  # expanded on the host
   host_run "$host" lab sh -c '
     setsid env "$@" sockswitch daemon >>"$HOME/sockswitch-daemon.log" 2>&1 </dev/null &
@@ -61,7 +62,7 @@ product_start() {
     until sockswitch status >/dev/null 2>&1; do
       kill -0 $! 2>/dev/null && [ "$(date +%s)" -lt "$deadline" ] || exit 1
       sleep 0.1
-    done' sh "${environment[@]}" || {
+    done' sh "${DAEMON_ENVIRONMENT[@]}" || {
     log "the daemon of $host did not get ready; its log:"
     host_run "$host" lab tail -n 40 sockswitch-daemon.log >&2
     die "sockswitch daemon failed on $host; the lab itself is up"

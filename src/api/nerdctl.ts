@@ -18,6 +18,7 @@ import type { ContainerRequest } from '../oci/annotations.js';
 import { type Prefix, parsePrefix } from '../policy/prefix.js';
 import { type Mapping, parsePublish } from '../policy/publish.js';
 import { quote, shorten } from '../text.js';
+import { boundedServer } from './http-server.js';
 
 const MAX_BODY_BYTES = 1024 * 1024;
 /** `sun_path` of a Unix socket address, without the ending zero. */
@@ -131,7 +132,11 @@ export class NerdctlContainers {
 
 /** Builds the server; the caller listens. */
 export function nerdctlServer(containers: NerdctlContainers): FastifyInstance {
-  const server = fastify({ bodyLimit: MAX_BODY_BYTES, forceCloseConnections: true });
+  const server = fastify({
+    bodyLimit: MAX_BODY_BYTES,
+    forceCloseConnections: true,
+    serverFactory: boundedServer,
+  });
   // nerdctl does not always say that its body is JSON.
   server.removeAllContentTypeParsers();
   server.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => {

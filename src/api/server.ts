@@ -2,6 +2,7 @@
 import type { ServerResponse } from 'node:http';
 import fastify, { type FastifyError, type FastifyInstance } from 'fastify';
 import { z } from 'zod';
+import { boundedServer } from './http-server.js';
 import {
   ApiError,
   type ApiErrorBody,
@@ -45,7 +46,11 @@ export function controlServer(
   api: ControlApi,
   onDefect: (error: unknown) => void,
 ): FastifyInstance {
-  const server = fastify({ bodyLimit: MAX_BODY_BYTES, forceCloseConnections: true });
+  const server = fastify({
+    bodyLimit: MAX_BODY_BYTES,
+    forceCloseConnections: true,
+    serverFactory: boundedServer,
+  });
   server.get('/v1/status', () => api.status());
   server.get('/v1/containers', () => api.containers());
   server.get('/v1/sockets', (request) => api.sockets(parse(socketQuery, request.query).container));

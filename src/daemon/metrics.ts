@@ -5,8 +5,9 @@
  * moment, so a container's series end with it. Labels are bounded by the containers that run and by the list
  * of outcomes.
  */
-import { createServer, type Server } from 'node:http';
+import type { Server } from 'node:http';
 import { Counter, Gauge, Registry } from 'prom-client';
+import { boundedServer } from '../api/http-server.js';
 import type { ContainerRow, SocketRow, Status } from '../api/protocol.js';
 import type { Latency } from './addon.js';
 
@@ -109,7 +110,7 @@ function label(text: string): string {
 
 /** Serves GET /metrics; the caller listens. */
 export function metricsServer(source: MetricsSource, onDefect: (error: unknown) => void): Server {
-  return createServer((request, response) => {
+  return boundedServer((request, response) => {
     if (request.method !== 'GET' || request.url !== '/metrics') {
       response.writeHead(404, { 'content-type': 'text/plain' }).end('GET /metrics\n');
       return;

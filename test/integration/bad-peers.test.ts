@@ -71,6 +71,11 @@ describeOnLab('a bad peer', () => {
       "send('hook', b'[1, 2]')",
       /^REJECT the hook's input is not an OCI spec/,
     ],
+    [
+      'an annotation of 10 MiB',
+      `send('hook', b'{"annotations":{"sockswitch/enable":"true","sockswitch/ignore":"' + b'1' * (10 << 20) + b'"}}')`,
+      /^REJECT annotation sockswitch\/ignore is 10485760 bytes long: keep it to 65536/,
+    ],
     ['nothing', "send('hook', b'')", /^REJECT /],
     ['17 MiB', "send('hook', b' ' * (17 << 20))", /^REJECT the spec is larger|^$/],
     ['half a spec', `send('hook', b'{"annotations": {"sockswitch/ena')`, /^REJECT /],
@@ -102,8 +107,21 @@ describeOnLab('a bad peer', () => {
       `request('POST', '/v1/explain', '{"container": "x", "address": "10.0.0.1", "port": 1}')`,
       /404 .*no accelerated container/s,
     ],
+    [
+      'half a request',
+      `send('control', b'POST /v1/explain HTTP/1.1\\r\\nHost: daemon\\r\\nContent-Type: application/json\\r\\nContent-Length: 9\\r\\n\\r\\n{', more=True)`,
+      /408 /,
+    ],
+    ['half a header', `send('control', b'GET /v1/status HT', more=True)`, /408 /],
     ['a large body', "request('POST', '/v1/explain', ' ' * (4 << 20))", /413 |400 |^$/],
   ])('sends %s to control.sock', async (_, script, answer) => {
+    expect(await send(script)).toMatch(answer);
+  });
+
+  test.each([
+    ['rubbish', "send('metrics', b'rubbish\\r\\n\\r\\n')", /400 Bad Request/],
+    ['half a header', "send('metrics', b'GET /metrics HT', more=True)", /408 /],
+  ])('sends %s to metrics.sock', async (_, script, answer) => {
     expect(await send(script)).toMatch(answer);
   });
 
@@ -112,13 +130,31 @@ describeOnLab('a bad peer', () => {
     await expectService();
   });
 
-  test('hangs on all sockets without a word', async () => {
-    await host1.serve(['python3', '-u', '-c', `${PEER}\nhang(20)`], 'test -e /tmp/peer-hangs');
+  /** While the peer does what `script` says. */
+  async function meanwhile(script: string, body: () => Promise<void>): Promise<void> {
+    await host1.serve(['python3', '-u', '-c', `${PEER}\n${script}`], 'test -e /tmp/peer-is-there');
     try {
-      await expectService();
+      await body();
     } finally {
       await host1.stopServers();
-      await host1.run(['rm', '-f', '/tmp/peer-hangs']);
+      await host1.run(['rm', '-f', '/tmp/peer-is-there']);
     }
+  }
+
+  test('hangs on all sockets without a word', () => meanwhile('hang(20)', expectService));
+
+  test('asks as fast as it can', () => meanwhile('flood()', expectService));
+
+  test('holds more connections than are served at once', async () => {
+    const container = await startContainer({ annotations: ENABLED });
+    await meanwhile('hang(100)', async () => {
+      expect((await container.exec(curl(REMOTE.v4))).stdout).toBe('hello from remote\n');
+      await eventually('an answer on control.sock', async () =>
+        (await host1.run(['sockswitch', 'ps'])).status === 0 ? true : undefined,
+      );
+      expect(await countersOf(container)).toMatchObject({ switched: 1 });
+      await container.remove();
+      await expectService();
+    });
   });
 });

@@ -8,6 +8,7 @@ import { ENABLED, podmanRun, ps, startContainer } from './support/podman.js';
 const CONTROL = '\x1b[31mred\x07\x1b]0;title\x07\x9b31m\u202egnp';
 const UNPRINTABLE = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e]/;
 const LONG = 'a'.repeat(100_000);
+const PREFIXES = Array.from({ length: 4_000 }, (_, i) => `10.${i >> 8}.${i & 255}.0/24`);
 
 describeOnLab('bad input', () => {
   let pid: number;
@@ -82,6 +83,12 @@ describeOnLab('bad input', () => {
         { 'nerdctl/bypass4netns': 'true', 'nerdctl/bypass4netns-ignore-subnets': '10.0.0.0/8' },
         ['nerdctl/bypass4netns-ignore-subnets is "10.0.0.0/8"', 'JSON array'],
       ));
+
+    test('thousands of prefixes', () =>
+      expectRefused(runtime, { ...ENABLED, 'sockswitch/ignore': PREFIXES.join(' ') }, [
+        'sockswitch/ignore holds 4000 entries',
+        'keep it to 1024',
+      ]));
 
     test('a huge annotation', () =>
       expectRefused(runtime, { ...ENABLED, 'sockswitch/ignore': LONG }, [

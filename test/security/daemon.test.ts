@@ -9,6 +9,7 @@ import { describeOnLab, eventually, host1, REMOTE } from '../integration/support
 import {
   type Container,
   ENABLED,
+  logged,
   podmanRun,
   startContainer,
 } from '../integration/support/podman.js';
@@ -52,6 +53,15 @@ for number in range(300):
 print("failed:", failed)
 `,
 ] as const;
+
+/** Holds a connection that has carried its second argument. */
+const CARRY = `
+import socket, sys, time
+with socket.create_connection((sys.argv[1], 7)) as s:
+    s.sendall(sys.argv[2].encode())
+    print(s.recv(1000).decode(), flush=True)
+    time.sleep(600)
+`;
 
 describeOnLab('the daemon', () => {
   let pid: number;
@@ -230,6 +240,44 @@ except OSError as error:
       await podmanRun({ annotations: ENABLED, args, command: ['true'] });
       await expectClean(start);
     });
+  });
+
+  test('tells nobody what containers hold and carry', async () => {
+    const secret = `secret-of-${process.pid}`;
+    const start = await logSize();
+    await host1.sh(
+      'mkdir -p .config/sockswitch && echo \'log_level = "trace"\' >.config/sockswitch/config.toml && kill -HUP "$1"',
+      [String(pid)],
+    );
+    await host1.sh('printf %s "$1" | podman secret create of-the-test -', [secret]);
+    try {
+      const container = await startContainer({
+        annotations: { ...ENABLED, 'example.org/token': secret },
+        args: ['--env', `TOKEN=${secret}`, '--secret', 'of-the-test,type=env'],
+        command: ['python3', '-c', CARRY, REMOTE.v4, secret],
+      });
+      await logged(container, secret);
+      const told = await host1.sh(`
+set -e
+tail -c +${start + 1} sockswitch-daemon.log
+for format in '' --json; do
+    sockswitch status $format
+    sockswitch sockets $format
+    sockswitch events $format
+done
+sockswitch ps --no-trunc # with --json it lists annotations, as podman inspect does
+curl -sS --unix-socket "$XDG_RUNTIME_DIR/sockswitch/metrics.sock" http://daemon/metrics`);
+      expect(told.status, told.stderr).toBe(0);
+      expect(told.stdout, 'the log').toContain('configuration read again');
+      expect(told.stdout, 'the connection').toContain(`${REMOTE.v4}:7`);
+      expect(told.stdout).not.toContain(secret);
+      await container.remove();
+    } finally {
+      await host1.sh(
+        'podman secret rm of-the-test; rm .config/sockswitch/config.toml; kill -HUP "$1"',
+        [String(pid)],
+      );
+    }
   });
 
   test('does not take orders from an image', async () => {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "kernel/netlink_message.h"
 #include "kernel/unique_fd.h"
 #include "policy/address.h"
 
@@ -26,19 +27,19 @@ std::optional<Route> parse_route(const void* data, std::size_t size);
 class RouteSocket {
  public:
   // Takes a bound or unbound NETLINK_ROUTE socket of the namespace to ask.
-  explicit RouteSocket(UniqueFd fd) : fd_(std::move(fd)) {}
+  explicit RouteSocket(UniqueFd fd) : socket_(std::move(fd)) {}
 
   // The route that a packet to `destination` would take; no value if there is none.
   std::optional<Route> lookup(const Address& destination) { return ask(destination, false); }
   // The same, but the matching entry of the routing table itself, with its prefix (Linux 4.16).
   std::optional<Route> matched_prefix(const Address& destination) { return ask(destination, true); }
-  // All default routes, IPv4 and IPv6.
+  // All default routes, IPv4 and IPv6; none where the kernel's answer is beyond a NetlinkSocket's
+  // limits.
   std::vector<Route> default_routes();
 
  private:
   std::optional<Route> ask(const Address& destination, bool matched_entry);
-  UniqueFd fd_;
-  std::uint32_t sequence_ = 0;
+  NetlinkSocket socket_;
 };
 
 // A NETLINK_ROUTE socket in the calling thread's namespace. Throws ErrnoError.

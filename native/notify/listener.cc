@@ -17,15 +17,14 @@
 // to it: a container cannot use up the daemon's, system calls on them are cheaper (no reference
 // counting while one thread has the table), and any number is free to be borrowed
 // (switch/epoll_set.h). What lives in the process's common table is reached through the control
-// thread. Nothing in this thread may touch a descriptor of the common table: the number would mean
-// another file.
+// thread (kernel/descriptor_table.h). Nothing in this thread may touch a descriptor of the common
+// table: the number would mean another file.
 //
 // RECV is left by a signal with an empty handler, sent again until the thread has noticed.
 #include "notify/listener.h"
 
 #include <poll.h>
 #include <pthread.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -33,6 +32,7 @@
 #include <csignal>
 #include <exception>
 
+#include "kernel/descriptor_table.h"
 #include "kernel/errno_error.h"
 #include "publish/relay.h"
 
@@ -44,8 +44,6 @@ constexpr std::chrono::seconds kLookupPause{1};
 
 // An OCI runtime's work between handing over the listener and the end of the container's start.
 constexpr int kStartMs = 50;
-
-constexpr unsigned kCloseRangeUnshare = 1U << 1;  // CLOSE_RANGE_UNSHARE, Linux 5.9
 
 int wake_signal() { return SIGRTMIN + 6; }
 
@@ -138,10 +136,7 @@ std::shared_ptr<const Policy> Listener::policy() const {
 
 void Listener::run() {
   // From here on this thread has a table of its own, which holds the listener and nothing else.
-  auto notify_fd = static_cast<unsigned>(notify_.get());
-  bool own_table = ::syscall(SYS_close_range, notify_fd + 1, ~0U, kCloseRangeUnshare) == 0 &&
-                   (notify_fd == 0 || ::syscall(SYS_close_range, 0, notify_fd - 1, 0) == 0);
-  if (own_table) {
+  if (leave_common_table(notify_.get())) {
     Session session{NotifyFd(UniqueFd(notify_.get()), record_->in_hand),
                     {},
                     {},

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 
+#include "kernel/descriptor_table.h"
 #include "kernel/errno_error.h"
 #include "kernel/syscalls.h"
 
@@ -192,7 +193,10 @@ std::shared_ptr<NetworkView> NetworkViews::of_process(pid_t pid) {
   if (found != views_.end()) {
     if (auto view = found->second.lock()) return view;
   }
-  auto view = std::make_shared<NetworkView>(std::move(netns), helper_, host_, watcher_, control_);
+  // A listener thread may be the last to let go of it, by a neighbour's door.
+  auto view = dropped_in_common_table(
+      control_,
+      std::make_unique<NetworkView>(std::move(netns), helper_, host_, watcher_, control_));
   views_[identity] = view;
   return view;
 }

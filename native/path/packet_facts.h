@@ -1,0 +1,30 @@
+// What is known of the packets that are asked about: the first one of a new connection.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "policy/address.h"
+
+namespace sockswitch {
+
+// A device of the namespace that is asked about. Number 0: there is none, as a packet that the
+// namespace itself sends comes in by none.
+struct PacketDevice {
+  int index = 0;
+  std::string name;
+};
+
+struct PacketFacts {
+  std::optional<Address> source;  // no value: not known yet
+  Destination destination;        // no address of the namespace itself: a unicast route leads there
+  int protocol = IPPROTO_TCP;
+  PacketDevice in;
+  PacketDevice out;
+  std::uint32_t mark = 0;  // SO_MARK
+  // Of the sending process, in the initial user namespace; no value: not known.
+  std::optional<std::uint32_t> uid;
+};
+
+}  // namespace sockswitch

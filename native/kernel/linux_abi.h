@@ -85,4 +85,7 @@ inline constexpr unsigned long kNsGetParent = _IO(0xb7, 0x2);    // 4.9
 inline constexpr unsigned long kNsGetOwnerUid = _IO(0xb7, 0x4);  // 4.11
 inline constexpr unsigned long kSocketNetns = 0x894C;  // SIOCGSKNS, 4.10: a socket's namespace
 
+// --- tun and tap devices (linux/if_tun.h) ---
+inline constexpr unsigned long kTunGetDevNetns = _IO('T', 227);  // 5.2: the device's namespace
+
 }  // namespace sockswitch::abi

@@ -1,0 +1,44 @@
+#include "fallback_report.h"
+
+#include <iostream>
+
+#include "path/fallback_program.h"
+
+namespace sockswitch {
+namespace {
+
+void print_options(FallbackKind kind) {
+  for (const std::string& option : known_options(kind)) std::cout << option << '\n';
+}
+
+// Names, devices and obstacles of real programs: nothing in them needs to be escaped.
+void print_programs() {
+  std::vector<std::string> problems;
+  for (const FallbackProgram& program : find_fallback_programs(&problems)) {
+    const FallbackOptions& options = program.options;
+    std::cout << R"({"kind":")" << fallback_name(program.kind) << R"(","pid":)" << program.pid
+              << R"(,"netns":")" << program.netns.device << ':' << program.netns.inode
+              << R"(","device":")" << program.device << R"(","obstacle4":")" << options.v4.obstacle
+              << R"(","obstacle6":")" << options.v6.obstacle << R"(","servesBridges":)"
+              << (options.serves_bridges ? "true" : "false") << "}\n";
+  }
+  for (const std::string& problem : problems) std::cerr << problem << '\n';
+}
+
+}  // namespace
+
+int report_fallback(std::string_view what, std::string_view program) {
+  if (what == "find") {
+    print_programs();
+    return 0;
+  }
+  for (const FallbackKind kind : {FallbackKind::kPasta, FallbackKind::kSlirp4netns}) {
+    if (what != "options" || program != fallback_name(kind)) continue;
+    print_options(kind);
+    return 0;
+  }
+  std::cerr << "usage: native-tests --fallback find | options pasta | options slirp4netns\n";
+  return 2;
+}
+
+}  // namespace sockswitch

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "kernel/netlink_message.h"
 #include "kernel/unique_fd.h"
 
 namespace sockswitch {
@@ -37,21 +38,23 @@ class FirewallSockets {
   // What open_firewall_sockets() made, as it comes out of a message: a letter for each source and
   // the descriptors of those that are open, in order. Sources that `states` does not reach, and
   // open ones without a descriptor, are unknown.
-  static FirewallSockets take(std::string states, std::vector<UniqueFd> fds);
+  static FirewallSockets take(const std::string& states, std::vector<UniqueFd> fds);
   // The other way round; `fds()` are borrowed.
   std::string states() const;
   std::vector<int> fds() const;
 
   State state(FirewallSource source) const { return at(source).state; }
-  int fd(FirewallSource source) const { return at(source).fd.get(); }
+  int fd(FirewallSource source) const { return at(source).socket.fd(); }
+  // To ask with; of the first four sources.
+  NetlinkSocket& netlink(FirewallSource source) {
+    return entries_[static_cast<std::size_t>(source)].socket;
+  }
   void set(FirewallSource source, State state, UniqueFd fd = {});
-  // Gives a descriptor away; the state stays.
-  UniqueFd release(FirewallSource source);
 
  private:
   struct Entry {
     State state = State::kUnknown;
-    UniqueFd fd;
+    NetlinkSocket socket{UniqueFd()};  // owns the descriptor, whatever it is
   };
   const Entry& at(FirewallSource source) const {
     return entries_[static_cast<std::size_t>(source)];

@@ -1,0 +1,140 @@
+#include "path/firewall.h"
+
+#include <linux/netfilter.h>
+
+#include <algorithm>
+#include <chrono>
+#include <iterator>
+#include <utility>
+
+#include "path/filter_evaluation.h"
+#include "path/filter_rules.h"
+#include "path/ipvs.h"
+#include "path/netavark.h"
+#include "path/nftables.h"
+#include "path/traffic_control.h"
+#include "path/xfrm.h"
+#include "path/xtables.h"
+
+namespace sockswitch {
+
+struct Firewall::Snapshot {
+  FilterRules rules;  // nftables' and legacy tables'
+  std::optional<std::string> xfrm;
+  TrafficControl traffic;
+  Ipvs ipvs;
+};
+
+namespace {
+
+using State = FirewallSockets::State;
+
+constexpr std::chrono::milliseconds kNftablesTime{600};
+
+// Chains of legacy tables name chains by their place, which is another one behind others'.
+void append(FilterRules& to, FilterRules from) {
+  const std::size_t offset = to.chains.size();
+  for (FilterChain& chain : from.chains) {
+    for (FilterRule& rule : chain.rules) {
+      for (FilterOperation& operation : rule.operations) operation.verdict.chain += offset;
+    }
+  }
+  std::ranges::move(from.chains, std::back_inserter(to.chains));
+  if (!to.trouble) to.trouble = std::move(from.trouble);
+}
+
+// Whether the hook is on the way of a packet that the namespace sends, or of its replies.
+bool on_own_way(const FilterChain& chain) {
+  if (chain.family == NFPROTO_ARP) {
+    return chain.hook == FilterHook::kInput || chain.hook == FilterHook::kOutput;
+  }
+  return chain.hook != FilterHook::kForward;
+}
+
+std::optional<std::string> rules_obstacle(const FilterRules& rules, const PacketFacts& packet) {
+  if (rules.trouble) return rules.trouble;
+  for (const FilterChain& chain : rules.chains) {
+    if (!sees(chain, packet) || !on_own_way(chain)) continue;
+    if (!chain.rules.empty() || !chain.accepts) return chain.words();
+  }
+  return {};
+}
+
+}  // namespace
+
+Firewall::Firewall() : snapshot_(std::make_unique<Snapshot>()) {}
+Firewall::~Firewall() = default;
+Firewall::Firewall(Firewall&&) noexcept = default;
+Firewall& Firewall::operator=(Firewall&&) noexcept = default;
+
+Firewall Firewall::read(FirewallSockets& sockets) {
+  auto made = std::make_unique<Snapshot>();
+  // Asks one source, where it is there; `fail` gets the words where that is not known.
+  auto ask = [&](FirewallSource source, const char* words, auto read, auto fail) {
+    const State state = sockets.state(source);
+    if (state == State::kOpen) read(sockets.netlink(source));
+    if (state == State::kUnknown) fail(std::string(words) + " cannot be read: no socket");
+  };
+  ask(
+      FirewallSource::kNftables, "nftables",
+      [&](NetlinkSocket& socket) {
+        made->rules = read_nftables(socket, std::chrono::steady_clock::now() + kNftablesTime);
+      },
+      [&](std::string words) { made->rules.trouble = std::move(words); });
+  append(made->rules, read_xtables(sockets));
+  ask(
+      FirewallSource::kXfrm, "xfrm policies",
+      [&](NetlinkSocket& socket) { made->xfrm = read_xfrm(socket); },
+      [&](std::string words) { made->xfrm = std::move(words); });
+  ask(
+      FirewallSource::kRoute, "traffic control",
+      [&](NetlinkSocket& socket) { made->traffic = read_traffic_control(socket); },
+      [&](std::string words) { made->traffic.trouble = std::move(words); });
+  ask(
+      FirewallSource::kGeneric, "IPVS",
+      [&](NetlinkSocket& socket) { made->ipvs = read_ipvs(socket); },
+      [&](std::string words) { made->ipvs.trouble = std::move(words); });
+  Firewall firewall;
+  firewall.snapshot_ = std::move(made);
+  return firewall;
+}
+
+std::optional<std::string> Firewall::obstacle(const PacketFacts& packet) const {
+  if (auto words = rules_obstacle(snapshot_->rules, packet)) return words;
+  if (snapshot_->xfrm) return snapshot_->xfrm;
+  if (auto words = snapshot_->traffic.obstacle(packet.out.index, packet.out.name)) return words;
+  if (snapshot_->ipvs.trouble) return snapshot_->ipvs.trouble;
+  if (!snapshot_->ipvs.services.empty()) return "IPVS services";
+  return {};
+}
+
+bool Firewall::may_translate(const PacketFacts& packet) const {
+  const FilterRules& rules = snapshot_->rules;
+  if (rules.trouble || snapshot_->ipvs.trouble) return true;
+  if (snapshot_->ipvs.may_translate(packet)) return true;
+  return std::ranges::any_of(
+      std::initializer_list<FilterHook>{FilterHook::kOutput, FilterHook::kPostrouting,
+                                        FilterHook::kEgress},
+      [&](FilterHook hook) {
+        const HookResult result = evaluate_hook(rules, hook, packet);
+        return result.may_translate || result.refuses_destination;
+      });
+}
+
+Forwarded Firewall::forwarded(const PacketFacts& packet) const {
+  using Verdict = Forwarded::Verdict;
+  const Forwarded result = forwarded_by(snapshot_->rules, packet);
+  if (result.verdict == Verdict::kForeign) return result;
+  // Nobody but the user puts these into that namespace.
+  if (snapshot_->xfrm) return {Verdict::kForeign, *snapshot_->xfrm};
+  for (const PacketDevice* device : {&packet.in, &packet.out}) {
+    if (auto words = snapshot_->traffic.obstacle(device->index, device->name)) {
+      return {Verdict::kForeign, *words};
+    }
+  }
+  if (snapshot_->ipvs.trouble) return {Verdict::kUnknown, *snapshot_->ipvs.trouble};
+  if (!snapshot_->ipvs.services.empty()) return {Verdict::kForeign, "IPVS services"};
+  return result;
+}
+
+}  // namespace sockswitch

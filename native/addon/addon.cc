@@ -79,6 +79,7 @@ Napi::Value attach(const Napi::CallbackInfo& info, EngineObject& object) {
   UniqueFd fd(get_int(options, "fd"));
   UniqueFd record(get_int(options, "record"));
   auto number = object.engine().attach(std::move(fd), std::move(record), get_int(options, "pid"),
+                                       get_netns(options, "netns"),
                                        get_string(options, "container"),
                                        get_policy(options.Get("policy"), object.engine()));
   return Napi::Number::New(info.Env(), static_cast<double>(number));
@@ -141,6 +142,9 @@ Napi::Value create_engine(const Napi::CallbackInfo& info) {
     method(object, "setPolicy", shared, [](const Napi::CallbackInfo& call, EngineObject& self) {
       self.engine().set_policy(listener_number(call), get_policy(call[1], self.engine()));
       return call.Env().Undefined();
+    });
+    method(object, "isConnected", shared, [](const Napi::CallbackInfo& call, EngineObject& self) {
+      return Napi::Boolean::New(call.Env(), self.engine().is_connected(get_string(call, 0)));
     });
     method(object, "adopt", shared, adopt);
     method(object, "reserve", shared, [](const Napi::CallbackInfo& call, EngineObject& self) {

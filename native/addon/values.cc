@@ -1,5 +1,6 @@
 #include "addon/values.h"
 
+#include <charconv>
 #include <optional>
 #include <utility>
 
@@ -122,11 +123,27 @@ Mapping get_mapping(const Napi::Object& object) {
   return mapping;
 }
 
+std::optional<NetnsIdentity> get_netns(const Napi::Object& object, const char* key) {
+  if (object.Get(key).IsUndefined()) return {};
+  std::string text = get_string(object, key);
+  const char* end = text.data() + text.size();
+  NetnsIdentity identity;
+  auto device = std::from_chars(text.data(), end, identity.device);
+  if (device.ec != std::errc{} || device.ptr == end || *device.ptr != ':') {
+    wrong(object.Env(), key, "DEVICE:INODE");
+  }
+  auto inode = std::from_chars(device.ptr + 1, end, identity.inode);
+  if (inode.ec != std::errc{} || inode.ptr != end) wrong(object.Env(), key, "DEVICE:INODE");
+  return identity;
+}
+
 Policy get_policy(const Napi::Value& value, const Engine& engine) {
   if (!value.IsObject()) wrong(value.Env(), "policy", "an object");
   auto object = value.As<Napi::Object>();
   Policy policy =
       Policy::compile(get_strings(object, "ignore"), get_strings(object, "podmanNetworks"));
+  policy.permissions = {.network_admin = get_bool(object, "networkAdmin"),
+                        .ignores_firewall = get_bool(object, "ignoreFirewall")};
   policy.listen_unseen = get_bool(object, "listenUnseen");
   policy.published = engine.published(get_numbers(object, "publish"));
   return policy;

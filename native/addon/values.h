@@ -20,6 +20,8 @@ Napi::Function get_function(const Napi::Object& object, const char* key);
 Napi::Object get_object(const Napi::CallbackInfo& info, std::size_t index);
 std::string get_string(const Napi::CallbackInfo& info, std::size_t index);
 std::int64_t get_integer(const Napi::CallbackInfo& info, std::size_t index);
+// "DEVICE:INODE", as stat(2) numbers them; no value where the property is undefined.
+std::optional<NetnsIdentity> get_netns(const Napi::Object& object, const char* key);
 Policy get_policy(const Napi::Value& value, const Engine& engine);
 Mapping get_mapping(const Napi::Object& object);
 

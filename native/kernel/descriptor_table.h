@@ -9,9 +9,9 @@
 //
 //   class View {
 //     InCommonTable<UniqueFd> monitor_;                 // closed in the common table
-//     InCommonTable<RouteSocket> routes_;
+//     InCommonTable<NetlinkSocket> routes_;
 //     ...
-//     routes_.run([&](RouteSocket& routes) { ... });    // from any thread: waits
+//     routes_.run([&](NetlinkSocket& routes) { ... });    // from any thread: waits
 //     UniqueFd mine = duplicate(monitor_);              // in the calling thread's table
 //   };
 //

@@ -83,7 +83,7 @@ HelperProcess::~HelperProcess() {
 
 Message ask_helper(int channel, std::span<const struct iovec> question) {
   if (!question.empty()) send_message(channel, question);
-  return receive_message(channel, sizeof(int));
+  return receive_message(channel, kMaxAnswerBytes);
 }
 
 void limit_patience(int channel) {

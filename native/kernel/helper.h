@@ -43,6 +43,9 @@ class HelperProcess {
   pid_t child_ = 0;
 };
 
+// More than any answer has.
+inline constexpr std::size_t kMaxAnswerBytes = 64;
+
 // The errno that an answer says; 0 if it says success.
 int helper_error(const Message& answer);
 

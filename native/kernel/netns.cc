@@ -17,24 +17,28 @@ Netns Netns::of_process(pid_t pid) {
   std::string path = "/proc/" + std::to_string(pid) + "/ns/net";
   UniqueFd net(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!net) throw_errno("open", path);
+  return of_descriptor(std::move(net));
+}
+
+Netns Netns::of_descriptor(UniqueFd net) {
   struct stat status{};
-  if (::fstat(net.get(), &status) != 0) throw_errno("fstat", path);
+  if (::fstat(net.get(), &status) != 0) throw_errno("fstat", "a network namespace");
   UniqueFd user(::ioctl(net.get(), abi::kNsGetUserns));
-  if (!user) throw_errno("ioctl", "NS_GET_USERNS " + path);
+  if (!user) throw_errno("ioctl", "NS_GET_USERNS");
   return Netns(std::move(net), std::move(user), {status.st_dev, status.st_ino});
 }
 
-std::vector<UniqueFd> Netns::open_view(const std::string& helper) const {
-  auto fds = run(helper, {"view"});
-  if (fds.size() < 3) throw ErrnoError(EPROTO, "sockswitch-netns");
-  return fds;
+Message Netns::open_view(const std::string& helper) const {
+  Message view = run(helper, {"view"});
+  if (view.fds.size() < 3) throw ErrnoError(EPROTO, "sockswitch-netns", "view");
+  return view;
 }
 
 UniqueFd Netns::open_socket(const std::string& helper, int domain, int type, int protocol) const {
-  auto fds = run(
+  Message made = run(
       helper, {"socket", std::to_string(domain), std::to_string(type), std::to_string(protocol)});
-  if (fds.size() != 1) throw ErrnoError(EPROTO, "sockswitch-netns");
-  return std::move(fds.front());
+  if (made.fds.size() != 1) throw ErrnoError(EPROTO, "sockswitch-netns");
+  return std::move(made.fds.front());
 }
 
 std::unique_ptr<SocketSource> Netns::start_source(const std::string& helper) const {
@@ -51,14 +55,13 @@ UniqueFd SocketSource::open(int domain, int type, int protocol) const {
   return std::move(answer.fds.front());
 }
 
-std::vector<UniqueFd> Netns::run(const std::string& helper,
-                                 const std::vector<std::string>& arguments) const {
+Message Netns::run(const std::string& helper, const std::vector<std::string>& arguments) const {
   const int namespaces[] = {user_.get(), net_.get()};
   Message answer = run_helper(helper, namespaces, arguments);
   if (int error = helper_error(answer)) {
     throw ErrnoError(error, "sockswitch-netns", arguments.front());
   }
-  return std::move(answer.fds);
+  return answer;
 }
 
 }  // namespace sockswitch

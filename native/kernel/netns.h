@@ -38,14 +38,19 @@ class Netns {
   // The network namespace of a process or thread. Throws ErrnoError.
   static Netns of_process(pid_t pid);
 
+  // The one that `net` is open on, which becomes this object's. Throws ErrnoError.
+  static Netns of_descriptor(UniqueFd net);
+
   NetnsIdentity identity() const { return identity_; }
+  int fd() const { return net_.get(); }
   // The same, held by descriptors that `duplicate` makes of ours, perhaps in another thread's
   // table.
   Netns copied(const std::function<UniqueFd(int)>& duplicate) const {
     return {duplicate(net_.get()), duplicate(user_.get()), identity_};
   }
-  // Runs the helper in this namespace; returns the descriptors it sends. Throws ErrnoError.
-  std::vector<UniqueFd> open_view(const std::string& helper) const;
+  // Runs the helper in this namespace for its verb "view" (programs/netns_protocol.h). Throws
+  // ErrnoError.
+  Message open_view(const std::string& helper) const;
   UniqueFd open_socket(const std::string& helper, int domain, int type, int protocol) const;
   // A helper that stays there. Throws ErrnoError.
   std::unique_ptr<SocketSource> start_source(const std::string& helper) const;
@@ -53,8 +58,7 @@ class Netns {
  private:
   Netns(UniqueFd net, UniqueFd user, NetnsIdentity identity)
       : net_(std::move(net)), user_(std::move(user)), identity_(identity) {}
-  std::vector<UniqueFd> run(const std::string& helper,
-                            const std::vector<std::string>& arguments) const;
+  Message run(const std::string& helper, const std::vector<std::string>& arguments) const;
 
   UniqueFd net_;
   UniqueFd user_;

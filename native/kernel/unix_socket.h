@@ -15,7 +15,7 @@
 namespace sockswitch {
 
 // Most descriptors that one message may carry here; the kernel drops and closes what is beyond.
-inline constexpr std::size_t kMaxDescriptors = 4;
+inline constexpr std::size_t kMaxDescriptors = 20;
 
 struct Message {
   std::string bytes;

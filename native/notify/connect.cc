@@ -102,13 +102,14 @@ Outcome leave(Context& context, const Target& target, Outcome outcome, int error
 
 // Where a host socket is to connect to: by `device` to the address that the caller gave, or to a
 // neighbour's service.
-struct Way {
+struct Leaving {
   int device = 0;
+  std::optional<Address> source;  // that the fallback program would have bound it to
   const Shortcut* shortcut = nullptr;
 };
 
 Outcome switch_socket(Context& context, Target& target, const SocketAddress& address,
-                      const Destination& to, const Way& way) {
+                      const Destination& to, const Leaving& way) {
   auto flags = target.caller.flags(target.number);
   if (!flags) return leave(context, target, Outcome::kCallerGone, EBADF);
   bool blocking = !flags->non_blocking;
@@ -135,6 +136,10 @@ Outcome switch_socket(Context& context, Target& target, const SocketAddress& add
       return leave(context, target, made.outcome, ENETUNREACH);
     }
     host_socket = std::move(made.fd);
+    if (way.source && !bind_source(host_socket.get(), target.identity.domain, *way.source)) {
+      context.detail = "bind to " + way.source->text() + ": " + ::strerror(errno);
+      return leave(context, target, Outcome::kHostError, ENETUNREACH);
+    }
     state = start_connect(host_socket.get(), address);
     if (state != 0 && state != EINPROGRESS) {
       context.detail = to.text() + ": " + ::strerror(state);
@@ -183,9 +188,10 @@ Outcome reconnect(Context& context, Target& target, const SocketAddress& address
   if (int error = probe_connect(fd, target.identity.domain); error != 0) {
     return context.notify.fail(target.id, error) ? Outcome::kNotFresh : Outcome::kCallerGone;
   }
-  RouteDecision decision = judge(*to, context.policy, *context.container.view);
+  RouteDecision decision = judge(*to, context.policy, *context.container.view, fd);
   if (decision.outcome == Outcome::kSwitched) {
-    return switch_socket(context, target, address, *to, {.device = decision.device});
+    return switch_socket(context, target, address, *to,
+                         {.device = decision.device, .source = decision.source});
   }
   if (!switch_back(context, target)) {
     context.notify.fail(target.id, ENETUNREACH);
@@ -197,10 +203,11 @@ Outcome reconnect(Context& context, Target& target, const SocketAddress& address
 // A destination on a Podman network.
 Outcome connect_on_podman_network(Context& context, Target& target, const SocketAddress& address,
                                   const Destination& to) {
-  auto found = context.host.relay.neighbours().find(to, *context.container.view);
+  auto found = context.host.relay.neighbours().find(to, *context.container.view,
+                                                     context.policy.permissions);
   if (!found.published) return pass(context, target.id, Outcome::kPodmanNetwork);
   if (found.shortcut && !target.identity.bound) {
-    Outcome outcome = switch_socket(context, target, address, to, {.shortcut = &*found.shortcut});
+    Outcome outcome = switch_socket(context, target, address, to, {.source = {}, .shortcut = &*found.shortcut});
     return outcome == Outcome::kSwitched ? Outcome::kNeighbour : outcome;
   }
   context.detail += ": ";
@@ -243,7 +250,8 @@ Outcome handle_connect(Context& context, const abi::SeccompNotif& notification,
     return pass(context, id, Outcome::kNestedNetns);
   }
   if (!to) return pass(context, id, Outcome::kDisconnect);
-  RouteDecision decision = judge(*to, context.policy, *context.container.view);
+  RouteDecision decision =
+      judge(*to, context.policy, *context.container.view, target->socket.get());
   if (decision.outcome == Outcome::kPodmanNetwork) {
     return connect_on_podman_network(context, *target, address, *to);
   }
@@ -254,7 +262,8 @@ Outcome handle_connect(Context& context, const abi::SeccompNotif& notification,
     bool closed = is_closed(target->socket.get());
     return pass(context, id, closed ? Outcome::kBound : Outcome::kNotFresh);
   }
-  return switch_socket(context, *target, address, *to, {.device = decision.device});
+  return switch_socket(context, *target, address, *to,
+                       {.device = decision.device, .source = decision.source});
 }
 
 }  // namespace sockswitch

@@ -18,7 +18,7 @@
 #include "notify/notification.h"
 #include "notify/port_privilege.h"
 #include "policy/destination.h"
-#include "policy/network_view.h"
+#include "path/network_view.h"
 #include "policy/outcome.h"
 #include "switch/epoll_set.h"
 #include "switch/socket_guard.h"

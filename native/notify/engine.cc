@@ -1,5 +1,6 @@
 #include "notify/engine.h"
 
+#include <fcntl.h>
 #include <net/if.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
@@ -43,13 +44,14 @@ Engine::Engine(std::string helper, GuardSource guard, Listener::Sink sink)
 Engine::~Engine() { stop(); }
 
 std::uint64_t Engine::attach(UniqueFd fd, UniqueFd record, pid_t pid,
+                             const std::optional<NetnsIdentity>& netns,
                              const std::string& container_key, Policy policy) {
   std::lock_guard lock(mutex_);
   std::uint64_t number = next_++;
   int notify_fd = fd.get();
   Entry entry;
   entry.listener = std::make_unique<Listener>(
-      number, std::move(fd), std::move(record), pid, container(container_key),
+      number, std::move(fd), std::move(record), pid, netns, container(container_key),
       std::make_shared<const Policy>(std::move(policy)), views_, host_, sink_);
   // No events are asked for: POLLHUP comes anyway, and nothing else wakes the watcher.
   Listener* listener = entry.listener.get();
@@ -88,15 +90,15 @@ RouteDecision Engine::explain(std::uint64_t number, const Destination& to, std::
   auto network = found.container().network();
   if (!network) {
     detail = "the container's network is not known yet";
-    return {Outcome::kInternal, 0};
+    return {Outcome::kInternal, 0, {}};
   }
-  RouteDecision decision = judge(to, *found.policy(), *network->view, &detail);
+  RouteDecision decision = judge(to, *found.policy(), *network->view, -1, &detail);
   if (decision.outcome == Outcome::kPodmanNetwork) {
-    decision = explain_neighbour(to, *network->view, detail);
+    decision = explain_neighbour(to, *network->view, found.policy()->permissions, detail);
   }
   if (decision.device != 0 && guard_.missing()) {
     bool switched = decision.outcome == Outcome::kSwitched;
-    decision = {switched ? Outcome::kUnguarded : Outcome::kNeighbourRelayed, 0};
+    decision = {switched ? Outcome::kUnguarded : Outcome::kNeighbourRelayed, 0, {}};
   }
   char name[IF_NAMESIZE] = "";
   if (decision.device != 0 && ::if_indextoname(static_cast<unsigned>(decision.device), name)) {
@@ -106,15 +108,16 @@ RouteDecision Engine::explain(std::uint64_t number, const Destination& to, std::
 }
 
 RouteDecision Engine::explain_neighbour(const Destination& to, NetworkView& from,
+                                        const Permissions& permissions,
                                         std::string& detail) const {
-  auto neighbour = relay_.neighbours().find(to, from);
-  if (!neighbour.published) return {Outcome::kPodmanNetwork, 0};
+  auto neighbour = relay_.neighbours().find(to, from, permissions);
+  if (!neighbour.published) return {Outcome::kPodmanNetwork, 0, {}};
   if (!neighbour.shortcut) {
     detail += ", " + neighbour.why;
-    return {Outcome::kNeighbourRelayed, 0};
+    return {Outcome::kNeighbourRelayed, 0, {}};
   }
   detail += ", published as " + neighbour.shortcut->text();
-  return {Outcome::kNeighbour, neighbour.shortcut->outlet.device};
+  return {Outcome::kNeighbour, neighbour.shortcut->outlet.device, {}};
 }
 
 Engine::Reservation Engine::reserve(const Mapping& mapping) {
@@ -157,6 +160,16 @@ void Engine::bury(Entry entry) {
   });
   ending_.push_back(std::async(
       std::launch::async, [listener = std::move(entry.listener)]() mutable { listener.reset(); }));
+}
+
+bool Engine::is_connected(const std::string& netns) {
+  bool connected = true;
+  control_.run([&] {
+    UniqueFd fd(::open(netns.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!fd) throw_errno("open", netns);
+    connected = views_.of(Netns::of_descriptor(std::move(fd)))->is_connected_here();
+  });
+  return connected;
 }
 
 void Engine::forget(std::uint64_t number) {

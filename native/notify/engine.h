@@ -25,7 +25,9 @@ class Engine {
 
   // Starts a listener; its number is never used again. Throws ErrnoError.
   // `record`: the listener's (kernel/listener_record.h).
-  std::uint64_t attach(UniqueFd fd, UniqueFd record, pid_t pid, const std::string& container,
+  // `netns`: as in Listener.
+  std::uint64_t attach(UniqueFd fd, UniqueFd record, pid_t pid,
+                       const std::optional<NetnsIdentity>& netns, const std::string& container,
                        Policy policy);
   void set_policy(std::uint64_t listener, Policy policy);
   const OutcomeCounters& counters(std::uint64_t listener) const;
@@ -51,6 +53,8 @@ class Engine {
   // What would happen now to a connect to `to`, in words; `device` gets the egress device's name.
   RouteDecision explain(std::uint64_t listener, const Destination& to, std::string& detail,
                         std::string& device) const;
+  // Whether the network namespace at a path has any device except the loopback. Throws ErrnoError.
+  bool is_connected(const std::string& netns);
   void forget(std::uint64_t listener);
   void stop();
   bool guards_sockets() const { return guard_.available(); }
@@ -63,7 +67,7 @@ class Engine {
   // Throws std::out_of_range naming the number.
   const Listener& listener(std::uint64_t number) const;
   RouteDecision explain_neighbour(const Destination& to, NetworkView& from,
-                                  std::string& detail) const;
+                                  const Permissions& permissions, std::string& detail) const;
   std::shared_ptr<ContainerState> container(const std::string& key);
   void bury(Entry entry);
 

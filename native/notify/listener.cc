@@ -62,6 +62,25 @@ bool never_continued(Call call) {
   return call == Call::kListen || call == Call::kBind || call == Call::kIoctl;
 }
 
+// A process may have moved since its container was made, so where the identity is known only a
+// namespace that has it will do.
+Netns find_netns(NetworkViews& views, const std::optional<NetnsIdentity>& wanted,
+                 std::initializer_list<pid_t> pids) {
+  for (pid_t pid : pids) {
+    if (pid == 0) continue;
+    try {
+      Netns found = Netns::of_process(pid);
+      if (!wanted || found.identity() == *wanted) return found;
+    } catch (const ErrnoError&) {
+      continue;  // it has ended: there may be another one
+    }
+  }
+  if (wanted) {
+    if (auto found = views.held(*wanted)) return std::move(*found);
+  }
+  throw ErrnoError(ESRCH, "open", "the container's network namespace");
+}
+
 }  // namespace
 
 OptionBaselines read_baselines(int fresh_v4, int fresh_v6) {
@@ -71,10 +90,12 @@ OptionBaselines read_baselines(int fresh_v4, int fresh_v6) {
   return baselines;
 }
 
-const ContainerNetwork& ContainerState::network(NetworkViews& views, pid_t pid) {
+const ContainerNetwork& ContainerState::network(NetworkViews& views,
+                                                const std::optional<NetnsIdentity>& wanted,
+                                                std::initializer_list<pid_t> pids) {
   std::lock_guard lock(mutex_);
   if (!network_) {
-    auto view = views.of_process(pid);
+    auto view = views.of(find_netns(views, wanted, pids));
     auto fresh = read_baselines(view->fresh_socket(AF_INET), view->fresh_socket(AF_INET6));
     network_.emplace(ContainerNetwork{view, std::move(fresh)});
   }
@@ -87,6 +108,7 @@ const ContainerNetwork* ContainerState::network() const {
 }
 
 Listener::Listener(std::uint64_t number, UniqueFd fd, UniqueFd record, pid_t pid,
+                   const std::optional<NetnsIdentity>& netns,
                    std::shared_ptr<ContainerState> container, std::shared_ptr<const Policy> policy,
                    NetworkViews& views, const Host& host, Sink sink)
     : number_(number),
@@ -98,10 +120,24 @@ Listener::Listener(std::uint64_t number, UniqueFd fd, UniqueFd record, pid_t pid
       host_(host),
       sink_(std::move(sink)),
       policy_(std::move(policy)) {
+  remember_netns(netns);
   install_wake_signal();
   notify_.enable_sync_wake_up();
   thread_ = std::thread([this] { run(); });
   ::pthread_setname_np(thread_.native_handle(), "ssw-listener");
+}
+
+// Which namespace is the container's is settled before any of its calls is handled, and kept with
+// the record: a later daemon finds the processes elsewhere, perhaps.
+void Listener::remember_netns(const std::optional<NetnsIdentity>& netns) {
+  NetnsIdentity& known = record_->netns;
+  if (netns) known = *netns;
+  if (known != NetnsIdentity{} || pid_ == 0) return;
+  try {
+    known = Netns::of_process(pid_).identity();
+  } catch (const ErrnoError&) {
+    // It has ended. A caller is asked, then.
+  }
 }
 
 Listener::~Listener() {
@@ -214,13 +250,20 @@ const ContainerNetwork* Listener::network(Session& session, pid_t caller, std::s
     return known;
   }
   auto now = std::chrono::steady_clock::now();
-  if (now < session.next_lookup) return nullptr;
+  if (now < session.next_lookup) {
+    detail = session.lookup_problem;
+    return nullptr;
+  }
   try {
-    host_.control.run([&] { container_->network(views_, caller); });
+    std::optional<NetnsIdentity> wanted;
+    if (record_->netns != NetnsIdentity{}) wanted = record_->netns;
+    host_.control.run([&] {
+      record_->netns = container_->network(views_, wanted, {pid_, caller}).view->identity();
+    });
     return network(session, caller, detail);
   } catch (const std::exception& error) {
     session.next_lookup = now + kLookupPause;
-    detail = error.what();
+    session.lookup_problem = detail = error.what();
   }
   return container_->network();
 }

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -26,9 +27,12 @@ struct ListenerEvent {
 // What the listeners of one container share; made by the first of them that needs it.
 class ContainerState {
  public:
-  // The container's network, looked up by a process in it at the first call, in the process's
-  // common descriptor table. It stays as long as this object does. Throws ErrnoError.
-  const ContainerNetwork& network(NetworkViews& views, pid_t pid);
+  // The container's network, looked up at the first call, on the control thread. It stays as long
+  // as this object does. `wanted`: its identity, where that is known; then one of `pids` has to be
+  // in it, or a fallback program has to have its tap there. Otherwise it is the first one's of
+  // `pids` (0: nobody). Throws ErrnoError.
+  const ContainerNetwork& network(NetworkViews& views, const std::optional<NetnsIdentity>& wanted,
+                                  std::initializer_list<pid_t> pids);
   // What the first call found; null before.
   const ContainerNetwork* network() const;
 
@@ -44,8 +48,10 @@ class Listener {
   using Sink = std::function<void(ListenerEvent)>;
 
   // Starts the thread; `sink` is called on the control thread. `pid`: a process of the container,
-  // or 0 to take the first caller.
+  // or 0 to take the first caller. `netns`: the network namespace that Podman gave the container,
+  // where its spec told.
   Listener(std::uint64_t number, UniqueFd fd, UniqueFd record, pid_t pid,
+           const std::optional<NetnsIdentity>& netns,
            std::shared_ptr<ContainerState> container, std::shared_ptr<const Policy> policy,
            NetworkViews& views, const Host& host, Sink sink);
   // Ends the thread without answering what is pending.
@@ -74,8 +80,10 @@ class Listener {
     SocketGuard guard;
     std::uint64_t epoll_generation = 1;
     std::chrono::steady_clock::time_point next_lookup;
+    std::string lookup_problem;  // why the last one failed
     bool relay_knows = false;  // the network of the container, for its published ports
   };
+  void remember_netns(const std::optional<NetnsIdentity>& netns);
   void run();
   void serve(Session& session);
   void prepare(Session& session);

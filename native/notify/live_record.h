@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "kernel/listener_record.h"
+#include "kernel/netns.h"
 #include "notify/latency.h"
 #include "notify/notification.h"
 #include "policy/outcome.h"
@@ -20,6 +21,7 @@ struct LiveRecord {
   RecordHeader header;
   // Tells this layout and this list of outcomes from those of other versions; zero in a new record.
   std::uint64_t layout = 0;
+  NetnsIdentity netns;  // the container's first network namespace; zero: not known yet
   CallInHand in_hand;
   OutcomeCounters counters;
   LatencyHistogram latency;

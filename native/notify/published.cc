@@ -111,10 +111,12 @@ std::optional<PublishedBind> published_bind(Context& context, const Target& targ
   if (is_loopback(to.address)) return {};
   if (protocol != IPPROTO_TCP) return PublishedBind{port, Outcome::kPublishedRelayed};
   if (!is_unspecified(to.address) &&
-      context.container.view->decide(to.address).outcome != Outcome::kContainerAddress) {
+      !context.container.view->is_own(to.address)) {
     return {};  // the kernel's to refuse
   }
-  return PublishedBind{port, Outcome::kPublished};
+  // Its clients are relayed where the container is to have no socket of the host.
+  bool direct = context.container.view->may_switch(context.policy.permissions, &context.detail);
+  return PublishedBind{port, direct ? Outcome::kPublished : Outcome::kPublishedRelayed};
 }
 
 std::optional<Outcome> bind_published(Context& context, Target& target, const Destination& to,
@@ -123,7 +125,7 @@ std::optional<Outcome> bind_published(Context& context, Target& target, const De
   int model = target.socket.get();
   bool v6_only = is_v6_only(model, domain);
   auto outlet =
-      find_outlet(port.mapping, domain, v6_only, RouteSocket(open_route_socket()).default_routes());
+      find_outlet(port.mapping, domain, v6_only, own_default_routes());
   if (!outlet) {
     context.detail =
         "port " + std::to_string(to.port) + ": published on loopback or another family";

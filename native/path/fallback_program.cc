@@ -124,7 +124,7 @@ std::optional<NetnsIdentity> identity_of(int at, const char* path) {
   return NetnsIdentity{status.st_dev, status.st_ino};
 }
 
-bool is_alive(int pidfd) {
+bool runs(int pidfd) {
   struct pollfd entry{pidfd, POLLIN, 0};
   return ::poll(&entry, 1, 0) == 0;
 }
@@ -132,6 +132,7 @@ bool is_alive(int pidfd) {
 struct Tap {
   std::string device;
   NetnsIdentity netns;
+  UniqueFd namespace_fd;
 };
 
 // What the descriptor itself says; no value with errno.
@@ -144,7 +145,7 @@ std::optional<Tap> ask_tap(int pidfd, int number) {
   struct stat status{};
   if (!netns || ::fstat(netns.get(), &status) != 0) return {};
   request.ifr_name[IFNAMSIZ - 1] = '\0';
-  return Tap{request.ifr_name, {status.st_dev, status.st_ino}};
+  return Tap{request.ifr_name, {status.st_dev, status.st_ino}, std::move(netns)};
 }
 
 std::optional<std::string> interface_in_fdinfo(int process, int number) {
@@ -159,7 +160,7 @@ std::optional<std::string> interface_in_fdinfo(int process, int number) {
 
 struct Descriptors {
   std::optional<int> tun;
-  std::vector<NetnsIdentity> namespaces;  // files of nsfs; looked for on demand only
+  std::vector<int> namespaces;  // those that are files of nsfs; looked for on demand only
 };
 
 // One process that may be a fallback program.
@@ -177,24 +178,38 @@ class Candidate {
     const auto home = identity_of(process_, "ns/net");
     if (home && *home != host_) return {};
     if (!home) return fail(problem, *kind, "its network namespace");
-    const Descriptors found = find_descriptors(false);
-    if (!found.tun) {
-      if (errno != 0) return fail(problem, *kind, "its descriptors");
-      return {};
-    }
-    auto tap = ask_tap(pidfd.get(), *found.tun);
-    if (!tap) {
-      const int error = errno;
-      tap = infer_tap(*found.tun);
-      errno = error;
-    }
-    if (!tap) return fail(problem, *kind, "its tap");
-    FallbackProgram program{*kind, pid_, std::move(pidfd), tap->netns, tap->device, {}};
+    const char* unread = nullptr;
+    auto tap = find_tap(pidfd.get(), unread);
+    if (!tap && unread) return fail(problem, *kind, unread);
+    if (!tap) return {};
+    FallbackProgram program{.kind = *kind,
+                            .pid = pid_,
+                            .pidfd = std::move(pidfd),
+                            .netns = tap->netns,
+                            .namespace_fd = std::move(tap->namespace_fd),
+                            .device = std::move(tap->device)};
     auto line = read_file(process_, "cmdline", kLongestCommandLine);
     if (!line || line->size() > kLongestCommandLine) line.emplace();
     program.options = classify(*kind, split_command_line(*line));
-    if (!is_alive(program.pidfd.get())) return {};
+    if (!runs(program.pidfd.get())) return {};
     return program;
+  }
+
+  // The tap of the process behind `pidfd`. No value: it has none, or what `unread` says cannot be
+  // read (errno).
+  std::optional<Tap> find_tap(int pidfd, const char*& unread) const {
+    const Descriptors found = find_descriptors(false);
+    if (!found.tun) {
+      if (errno != 0) unread = "its descriptors";
+      return {};
+    }
+    auto tap = ask_tap(pidfd, *found.tun);
+    if (tap) return tap;
+    const int error = errno;
+    tap = infer_tap(*found.tun);
+    errno = error;
+    if (!tap) unread = "its tap";
+    return tap;
   }
 
  private:
@@ -221,7 +236,7 @@ class Candidate {
         if (!with_namespaces) break;
       }
       if (S_ISREG(status.st_mode) && status.st_dev == host_.device) {
-        found.namespaces.push_back({status.st_dev, status.st_ino});
+        found.namespaces.push_back(*number);
       }
     }
     errno = 0;
@@ -232,7 +247,11 @@ class Candidate {
     auto device = interface_in_fdinfo(process_, number);
     const Descriptors found = find_descriptors(true);
     if (!device || found.namespaces.size() != 1) return {};
-    return Tap{*std::move(device), found.namespaces.front()};
+    const std::string path = "fd/" + std::to_string(found.namespaces.front());
+    UniqueFd netns(::openat(process_, path.c_str(), O_RDONLY | O_CLOEXEC));
+    struct stat status{};
+    if (!netns || ::fstat(netns.get(), &status) != 0) return {};
+    return Tap{*std::move(device), {status.st_dev, status.st_ino}, std::move(netns)};
   }
 
   int process_;
@@ -250,6 +269,20 @@ bool looks_like_one(int proc, const char* pid) {
 }
 
 }  // namespace
+
+bool is_alive(const FallbackProgram& program) { return runs(program.pidfd.get()); }
+
+bool read_again(FallbackProgram& program) {
+  const auto host = identity_of(AT_FDCWD, "/proc/thread-self/ns/net");
+  const std::string path = "/proc/" + std::to_string(program.pid);
+  UniqueFd process(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!host || !process) return false;
+  const char* unread = nullptr;
+  auto tap = Candidate(process.get(), program.pid, *host).find_tap(program.pidfd.get(), unread);
+  if (!tap || tap->netns != program.netns || !is_alive(program)) return false;
+  program.device = std::move(tap->device);
+  return true;
+}
 
 std::vector<FallbackProgram> find_fallback_programs(std::vector<std::string>* problems) {
   std::vector<FallbackProgram> found;

@@ -31,9 +31,17 @@ struct FallbackProgram {
   // RTM_NEWLINK reports. So who matches a device by this name subscribes to link notifications
   // first, then searches, then looks for a notification, and searches again after any.
   NetnsIdentity netns;
+  UniqueFd namespace_fd;  // open on it
   std::string device;
   FallbackOptions options;
 };
+
+// Whether the program runs still.
+bool is_alive(const FallbackProgram& program);
+
+// Reads `netns` and `device` anew; false if the program or its tap has gone, or the tap is in
+// another namespace now.
+bool read_again(FallbackProgram& program);
 
 // All that can be found now, in no order. Costs about one stat(2) for each process of the host and
 // one readlink(2) for each of this user, and gives up what is left after a fixed time. Never throws

@@ -41,7 +41,7 @@ std::optional<Outcome> fixed_v6(const Address& address, std::uint32_t scope) {
 
 Policy Policy::compile(const std::vector<std::string>& ignore,
                        const std::vector<std::string>& podman_networks) {
-  return {compile_set(ignore), compile_set(podman_networks), {}, false};
+  return {compile_set(ignore), compile_set(podman_networks), {}, {}, false};
 }
 
 std::optional<Outcome> fixed_rule(const Destination& destination) {
@@ -50,17 +50,18 @@ std::optional<Outcome> fixed_rule(const Destination& destination) {
 }
 
 RouteDecision judge(const Destination& destination, const Policy& policy, NetworkView& view,
-                    std::string* detail) {
-  if (auto rule = fixed_rule(destination)) return {*rule, 0};
+                    int socket, std::string* detail) {
+  if (auto rule = fixed_rule(destination)) return {*rule, 0, {}};
   if (const Prefix* prefix = policy.ignore.find(destination.address)) {
     if (detail) *detail = "ignored by " + prefix->text();
-    return {Outcome::kIgnored, 0};
+    return {Outcome::kIgnored, 0, {}};
   }
   if (const Prefix* prefix = policy.podman_networks.find(destination.address)) {
     if (detail) *detail = "Podman's network " + prefix->text();
-    return {Outcome::kPodmanNetwork, 0};
+    return {Outcome::kPodmanNetwork, 0, {}};
   }
-  return detail ? view.explain(destination.address, *detail) : view.decide(destination.address);
+  return detail ? view.explain(destination, policy.permissions, *detail)
+                : view.decide(destination, socket, policy.permissions);
 }
 
 }  // namespace sockswitch

@@ -1,4 +1,5 @@
-// Which destinations may be switched, by address alone: the rules that need no routing table.
+// Which destinations may be switched: by address alone, then by what configuration and annotations
+// say, then by the way of the container's packets (path/).
 #pragma once
 
 #include <memory>
@@ -7,7 +8,7 @@
 #include <vector>
 
 #include "policy/address.h"
-#include "policy/network_view.h"
+#include "path/network_view.h"
 #include "policy/outcome.h"
 
 namespace sockswitch {
@@ -19,6 +20,7 @@ struct Policy {
   PrefixSet ignore;
   PrefixSet podman_networks;
   std::vector<std::shared_ptr<Publication>> published;
+  Permissions permissions;
   bool listen_unseen = false;  // the profile, another tool's, does not report listen(2)
 
   // Throws std::invalid_argument naming the text that is no prefix.
@@ -26,10 +28,11 @@ struct Policy {
                         const std::vector<std::string>& podman_networks);
 };
 
-// The whole judgement of a destination: fixed rules, then policy, then routes. `detail`, where
-// given, gets the rule in words and bypasses the cache.
+// The whole judgement of a destination. `detail`, where given, gets the rule in words, and nothing
+// is taken from memory.
+// `socket`: the caller's, in the calling thread's table; -1: none.
 RouteDecision judge(const Destination& destination, const Policy& policy, NetworkView& view,
-                    std::string* detail = nullptr);
+                    int socket, std::string* detail = nullptr);
 
 // The fixed rules alone; no value if none applies.
 std::optional<Outcome> fixed_rule(const Destination& destination);

@@ -31,6 +31,7 @@
 #include "kernel/errno_error.h"
 #include "kernel/netlink.h"
 #include "kernel/unix_socket.h"
+#include "path/firewall_sockets.h"
 #include "programs/netns_protocol.h"
 
 namespace sockswitch {
@@ -51,13 +52,7 @@ int number(const char* text) {
 
 std::vector<UniqueFd> open_wanted(std::string_view verb, int count, char** arguments) {
   std::vector<UniqueFd> wanted;
-  if (verb == "view") {
-    wanted.push_back(open_route_socket());
-    wanted.push_back(open_route_monitor());
-    wanted.push_back(open_socket(AF_INET, SOCK_STREAM, 0));
-    UniqueFd v6(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    if (v6) wanted.push_back(std::move(v6));
-  } else if (verb == "socket" && count == 5) {
+  if (verb == "socket" && count == 5) {
     wanted.push_back(open_socket(number(arguments[2]), number(arguments[3]), number(arguments[4])));
   } else if (verb == "port-start") {
     // What is looked up under /proc/sys/net belongs to the namespace of whoever looks it up, for
@@ -152,6 +147,27 @@ void enter_pid_namespace() {
   if (wanted.st_ino != own.st_ino) enter(kListenPidFd, CLONE_NEWPID);
 }
 
+// All that is needed to follow packets in the namespace; see netns_protocol.h.
+void answer_view() {
+  std::vector<UniqueFd> own;
+  own.push_back(open_route_socket());
+  own.push_back(open_route_monitor());
+  own.push_back(open_socket(AF_INET, SOCK_STREAM, 0));
+  UniqueFd v6(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  std::string letters = v6 ? "6" : "-";
+  if (v6) own.push_back(std::move(v6));
+  auto monitors = open_firewall_monitors();
+  letters += std::to_string(monitors.size());
+  FirewallSockets filters = open_firewall_sockets();
+  letters += filters.states();
+  std::vector<int> fds;
+  for (const UniqueFd& fd : own) fds.push_back(fd.get());
+  for (const UniqueFd& fd : monitors) fds.push_back(fd.get());
+  for (int fd : filters.fds()) fds.push_back(fd);
+  struct iovec part{letters.data(), letters.size()};
+  send_message(kNetnsReplyFd, std::span(&part, 1), fds);
+}
+
 void answer(std::span<const UniqueFd> wanted, int error) {
   std::vector<int> fds;
   for (const UniqueFd& fd : wanted) fds.push_back(fd.get());
@@ -202,6 +218,10 @@ int main(int count, char** arguments) {
     enter(kNetnsNetFd, CLONE_NEWNET);
     if (verb == "serve") {
       serve();
+      return 0;
+    }
+    if (verb == "view") {
+      answer_view();
       return 0;
     }
     answer(open_wanted(verb, count, arguments), 0);

@@ -6,8 +6,11 @@
 //
 // With the network namespace as descriptor 5:
 //
-//   view                        route socket, route monitor, fresh TCP sockets of IPv4 and IPv6
-//                               (the last one left out where IPv6 is absent)
+//   view                        answered with letters and the descriptors that they
+//                               announce: route socket, route monitor, fresh TCP socket of IPv4, of
+//                               IPv6 ('6', or '-' where that is absent), then as many monitors of
+//                               packet filters as the digit says, then what they are asked over
+//                               (a letter each: path/firewall_sockets.h)
 //   socket DOMAIN TYPE PROTOCOL one socket
 //   port-start                  the sysctl ip_unprivileged_port_start, open for reading
 //
@@ -27,6 +30,8 @@ struct SocketRequest {
   int type;
   int protocol;
 };
+
+inline constexpr std::size_t kViewFixedLetters = 2;  // before the letters of the packet filters
 
 inline constexpr int kNetnsReplyFd = 3;
 inline constexpr int kNetnsUserFd = 4;

@@ -31,7 +31,7 @@ bool takes(const NeighbourDoor& door, const Address& address) {
 // An address of the wanted family on the device that the service's socket is pinned to.
 std::optional<Outlet> outlet_of(const NeighbourDoor& door, bool v4) {
   const Mapping& mapping = door.publication->mapping;
-  auto routes = RouteSocket(open_route_socket()).default_routes();
+  auto routes = own_default_routes();
   auto pinned = find_outlet(mapping, door.domain, door.v6_only, routes);
   if (!pinned || pinned->address.is_v4() == v4) return pinned;
   auto other = v4 ? std::nullopt : find_outlet(mapping, AF_INET6, true, routes);
@@ -64,8 +64,10 @@ std::string Shortcut::text() const {
   return Destination{outlet.address, door->publication->mapping.host_port}.text();
 }
 
-Neighbours::Found Neighbours::find(const Destination& to, NetworkView& from) {
-  Key key{from.cookie(), to.address, to.port};
+Neighbours::Found Neighbours::find(const Destination& to, NetworkView& from,
+                                   const Permissions& permissions) {
+  Key key{from.cookie(), permissions.network_admin, permissions.ignores_firewall, to.address,
+          to.port};
   // Read before anything is asked: a change meanwhile makes the proof one generation too old.
   std::uint64_t from_generation = from.generation();
   {
@@ -87,7 +89,7 @@ Neighbours::Found Neighbours::find(const Destination& to, NetworkView& from) {
   std::uint64_t door_generation = door->view->generation();
   Found found{.published = true};
   try {
-    found = prove(door, to, from);
+    found = prove(door, to, from, permissions);
   } catch (const ErrnoError& error) {
     found.why = error.what();
   }
@@ -111,20 +113,21 @@ std::shared_ptr<NeighbourDoor> Neighbours::door_at(const Destination& to, const 
   }
   // Nobody is knocked at whose address it is not: that may be a program of any container.
   auto has_address = [&](const auto& door) {
-    return door->view->decide(to.address).outcome == Outcome::kContainerAddress;
+    return door->view->is_own(to.address);
   };
   auto found = std::ranges::find_if(doors, has_address);
   return found == doors.end() ? nullptr : *found;
 }
 
 Neighbours::Found Neighbours::prove(const std::shared_ptr<NeighbourDoor>& door,
-                                    const Destination& to, NetworkView& from) {
+                                    const Destination& to, NetworkView& from,
+                                    const Permissions& permissions) {
   bool v4 = to.address.is_v4();
   auto outlet = outlet_of(*door, v4);
   if (!outlet) return {true, {}, "published on an address of another family"};
   if (!from.is_on_link(to.address)) return {true, {}, "on another network"};
   // A container that may not leave its network must not have a socket that could.
-  auto outside = from.decide(outside_address(v4 ? AF_INET : AF_INET6));
+  auto outside = from.decide({outside_address(v4 ? AF_INET : AF_INET6), 0, 0}, -1, permissions);
   if (outside.outcome != Outcome::kSwitched) return {true, {}, "on a network that leads nowhere"};
   if (outside.device != outlet->device) {
     return {

@@ -23,7 +23,7 @@
 #include <string>
 #include <vector>
 
-#include "policy/network_view.h"
+#include "path/network_view.h"
 #include "publish/endpoint.h"
 #include "publish/publication.h"
 
@@ -64,7 +64,7 @@ class Neighbours {
   };
   // What stands for `to`, which is on a Podman network, for the container of `from`. Waits for some
   // milliseconds at most.
-  Found find(const Destination& to, NetworkView& from);
+  Found find(const Destination& to, NetworkView& from, const Permissions& permissions);
 
   // The relay's doors come and go.
   void opened(const std::shared_ptr<Publication>& publication, const Service& service);
@@ -82,6 +82,8 @@ class Neighbours {
   };
   struct Key {
     std::uint64_t from = 0;  // network namespace
+    bool network_admin = false;
+    bool ignores_firewall = false;
     Address address;
     std::uint16_t port = 0;
     auto operator<=>(const Key&) const = default;
@@ -94,7 +96,8 @@ class Neighbours {
   };
 
   std::shared_ptr<NeighbourDoor> door_at(const Destination& to, const NetworkView& from);
-  Found prove(const std::shared_ptr<NeighbourDoor>& door, const Destination& to, NetworkView& from);
+  Found prove(const std::shared_ptr<NeighbourDoor>& door, const Destination& to, NetworkView& from,
+              const Permissions& permissions);
   bool knock(const NeighbourDoor& door, const Destination& to, const NetworkView& from);
 
   std::mutex mutex_;

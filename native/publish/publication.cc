@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "kernel/errno_error.h"
+#include "kernel/netlink.h"
 #include "kernel/interfaces.h"
 
 namespace sockswitch {
@@ -48,10 +49,10 @@ std::optional<Outlet> outlet_of_address(const Address& host) {
   return {};
 }
 
-std::optional<Outlet> outlet_of_route(const std::vector<Route>& defaults, bool v4) {
+std::optional<Outlet> outlet_of_route(const std::vector<FoundRoute>& defaults, bool v4) {
   const auto addresses = interface_addresses();
-  for (const Route& route : defaults) {
-    if (route.has_gateway && route.gateway.is_v4() != v4) continue;
+  for (const FoundRoute& route : defaults) {
+    if (route.gateway && route.gateway->is_v4() != v4) continue;
     for (const InterfaceAddress& entry : addresses) {
       if (entry.address.is_v4() != v4 || is_link_local(entry.address)) continue;
       if (entry.device == route.device) return Outlet{entry.device, entry.address};
@@ -91,6 +92,11 @@ bool is_loopback(const Address& address) {
   return address.is_v4() ? address.v4() >> 24 == 127 : address == kLoopback6;
 }
 
+std::vector<FoundRoute> own_default_routes() {
+  NetlinkSocket socket(open_route_socket());
+  return default_routes(socket);
+}
+
 SocketName service_name(const Mapping& mapping, int domain) {
   if (!mapping.host) return SocketName::any(domain, mapping.host_port);
   return SocketName::of(domain, *mapping.host, mapping.host_port);
@@ -115,7 +121,7 @@ UniqueFd reserve(const Mapping& mapping) {
 }
 
 std::optional<Outlet> find_outlet(const Mapping& mapping, int domain, bool v6_only,
-                                  const std::vector<Route>& default_routes) {
+                                  const std::vector<FoundRoute>& default_routes) {
   bool takes_v4 = domain == AF_INET || !v6_only;
   bool takes_v6 = domain == AF_INET6;
   if (mapping.host) {

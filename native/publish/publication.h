@@ -30,8 +30,8 @@
 #include <optional>
 #include <vector>
 
-#include "kernel/netlink.h"
 #include "kernel/unique_fd.h"
+#include "path/routing.h"
 #include "policy/address.h"
 
 namespace sockswitch {
@@ -80,7 +80,10 @@ struct Outlet {
 // For a listening socket of `domain`, with IPV6_V6ONLY or without. No value where there is none:
 // the mapping is for loopback or another family, or the host has no default route.
 std::optional<Outlet> find_outlet(const Mapping& mapping, int domain, bool v6_only,
-                                  const std::vector<Route>& default_routes);
+                                  const std::vector<FoundRoute>& default_routes);
+
+// The default routes of the calling thread's own network namespace. Throws ErrnoError.
+std::vector<FoundRoute> own_default_routes();
 
 // The address that the service's socket is bound to.
 SocketName service_name(const Mapping& mapping, int domain);

@@ -312,7 +312,7 @@ UniqueFd TcpPort::connect_direct(const Target& target) {
   for (bool fresh : {false, true}) {
     if (fresh || !outlet_) {
       outlet_ = find_outlet(mapping, target.domain, target.v6_only,
-                            RouteSocket(open_route_socket()).default_routes());
+                            own_default_routes());
     }
     if (!outlet_) break;
     int domain = outlet_->address.is_v4() ? AF_INET : AF_INET6;

@@ -6,7 +6,7 @@
 #include <optional>
 #include <set>
 
-#include "policy/network_view.h"
+#include "path/network_view.h"
 #include "publish/endpoint.h"
 #include "publish/neighbours.h"
 #include "publish/publication.h"

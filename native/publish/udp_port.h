@@ -6,7 +6,7 @@
 #include <memory>
 #include <utility>
 
-#include "policy/network_view.h"
+#include "path/network_view.h"
 #include "publish/publication.h"
 #include "publish/reactor.h"
 

@@ -1,5 +1,6 @@
 #include "switch/host_socket.h"
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -42,6 +43,23 @@ MadeSocket make_host_socket(const Context& context, int model, const SocketIdent
                   std::string("the guard of a socket: ") + ::strerror(error));
   }
   return {std::move(fd), Outcome::kSwitched, {}};
+}
+
+bool bind_source(int fd, int domain, const Address& source) {
+  int on = 1;
+  ::setsockopt(fd, IPPROTO_IP, abi::kIpBindAddressNoPort, &on, sizeof on);
+  sockaddr_storage raw{};
+  socklen_t length = sizeof(sockaddr_in);
+  raw.ss_family = static_cast<sa_family_t>(domain);
+  if (domain == AF_INET) {
+    auto& v4 = reinterpret_cast<sockaddr_in&>(raw);
+    v4.sin_addr.s_addr = htonl(source.v4());
+  } else {
+    auto& v6 = reinterpret_cast<sockaddr_in6&>(raw);
+    std::memcpy(&v6.sin6_addr, source.bytes.data(), source.bytes.size());
+    length = sizeof v6;
+  }
+  return ::bind(fd, reinterpret_cast<const sockaddr*>(&raw), length) == 0;
 }
 
 MadeSocket make_container_socket(const Context& context, int model,

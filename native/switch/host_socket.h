@@ -24,6 +24,9 @@ struct MadeSocket {
 MadeSocket make_host_socket(const Context& context, int model, const SocketIdentity& identity,
                             bool model_is_host, int device, std::uint16_t neighbours_port = 0);
 
+// Binds a host socket to a source address, the port being chosen when it connects. False: errno.
+bool bind_source(int fd, int domain, const Address& source);
+
 // A fresh socket of the container with the options of the host socket `model`.
 MadeSocket make_container_socket(const Context& context, int model, const SocketIdentity& identity);
 

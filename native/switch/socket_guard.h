@@ -30,7 +30,7 @@
 #include "kernel/control_thread.h"
 #include "kernel/helper.h"
 #include "kernel/unique_fd.h"
-#include "policy/network_view.h"
+#include "path/host_network.h"
 #include "switch/guard_program.h"
 
 namespace sockswitch {

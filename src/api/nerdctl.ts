@@ -185,6 +185,7 @@ function requestOf(spec: Bypass): ContainerRequest {
     required: false,
     ignore: (spec.ignoreSubnets ?? []).filter((subnet) => subnet !== 'auto').map(subnetOf),
     publish: parsePublish(ports.flatMap(entriesOf).join(' '), 'portMapping'),
+    ignoreFirewall: false,
   };
 }
 

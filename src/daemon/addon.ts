@@ -32,6 +32,10 @@ export interface Policy {
   readonly publish: readonly number[];
   /** The container's profile is another tool's, which does not report listen(2). */
   readonly listenUnseen: boolean;
+  /** It may change its routes and rules itself, so none of them is a limit that it has to keep. */
+  readonly networkAdmin: boolean;
+  /** Packet filters of its own network namespace are waived. */
+  readonly ignoreFirewall: boolean;
 }
 
 /** A port of the host that is held for a container. */
@@ -69,6 +73,8 @@ export interface ListenerOptions {
   readonly record: number;
   /** Process id of the container's init (0: not known, taken from the first notification). */
   readonly pid: number;
+  /** Identity of the container's network namespace ("DEVICE:INODE") where its spec told; undefined: that of `pid`. */
+  readonly netns?: string | undefined;
   /** Listeners of one container share this key: its first network namespace is remembered by it. */
   readonly container: string;
   readonly policy: Policy;
@@ -103,6 +109,8 @@ export interface Engine {
   descriptors(listener: number): { readonly fd: number; readonly record: number };
   /** What would happen now to a connect to this destination. `address` numeric, v4 or v6. */
   explain(listener: number, address: string, port: number): Verdict;
+  /** Whether the network namespace at a path has any device except the loopback. Takes some milliseconds. Throws AddonError. */
+  isConnected(netns: string): boolean;
   /** Throws AddonError: `EADDRINUSE`, `EACCES` (a privileged port), `EADDRNOTAVAIL` (no such address). */
   reserve(mapping: Mapping): ReservedPort;
   /** What an earlier daemon reserved; ownership of `fd` passes to the data plane. */

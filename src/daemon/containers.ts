@@ -13,6 +13,7 @@
 import type { ContainerRow, Reason } from '../api/protocol.js';
 import { ApiError } from '../api/protocol.js';
 import type { ContainerRequest } from '../oci/annotations.js';
+import type { ListenerMetadata } from '../oci/listener-metadata.js';
 import type { Engine, Latency, Outcome, OutcomeInfo, Policy } from './addon.js';
 import type { ContainerProcessState } from './container-state.js';
 import { type Moment, processStart, thisMoment } from './moment.js';
@@ -28,6 +29,7 @@ export interface Container {
   readonly status: ContainerRow['status'];
   readonly annotations: Readonly<Record<string, string>>;
   readonly request: ContainerRequest;
+  readonly metadata: ListenerMetadata;
   readonly listeners: Set<number>;
   /** Counts of listeners that have closed. */
   readonly past: Map<Outcome, number>;
@@ -55,6 +57,7 @@ export class Containers {
   place(
     state: Pick<ContainerProcessState['state'], 'id' | 'status' | 'annotations'> & { pid: number },
     request: ContainerRequest,
+    metadata: ListenerMetadata,
     status: ContainerRow['status'] = 'running',
   ): Container {
     const latest = this.#byKey.get(this.#latestKey.get(state.id) ?? '');
@@ -67,6 +70,7 @@ export class Containers {
       status,
       annotations: state.annotations,
       request,
+      metadata,
       listeners: new Set(),
       past: new Map(),
       told: new Set(),

@@ -14,6 +14,7 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { messageOf } from '../errors.js';
 import { escapeControl } from '../text.js';
+import type { Peer } from './peer.js';
 import { listen, removeStale } from './unix-listen.js';
 
 export const HOOK_LIMITS = {
@@ -31,11 +32,11 @@ export interface HookReply {
 
 export interface HookServerOptions {
   readonly path: string;
-  /** User id of the peer, undefined when it is gone. */
-  peerUser(socket: Socket): number | undefined;
+  /** Who the peer is, undefined when it is gone. */
+  peer(socket: Socket): Peer | undefined;
   readonly ownUser: number;
   /** Decides about one spec; what it throws is a defect and rejects the spec. */
-  handle(spec: string): HookReply;
+  handle(spec: string, peer: Peer): HookReply;
   /** A connection that got no decision: bad peer, too large, too slow. */
   onProblem(problem: string): void;
   readonly limits?: { specBytes: number; milliseconds: number; connections: number };
@@ -87,9 +88,9 @@ function serveOne(socket: Socket, options: HookServerOptions): void {
 
   socket.on('error', () => finish(undefined)); // the hook went away: nobody to answer
   socket.on('close', () => finish(undefined));
-  const user = options.peerUser(socket);
-  if (user !== options.ownUser) {
-    if (user !== undefined) options.onProblem(`refused a hook connection of user ${user}`);
+  const peer = options.peer(socket);
+  if (peer === undefined || peer.uid !== options.ownUser) {
+    if (peer !== undefined) options.onProblem(`refused a hook connection of user ${peer.uid}`);
     finish(undefined);
     return;
   }
@@ -100,11 +101,11 @@ function serveOne(socket: Socket, options: HookServerOptions): void {
     else chunks.push(chunk);
   });
   socket.on('end', () => {
-    if (!done) finish(answer(Buffer.concat(chunks), options));
+    if (!done) finish(answer(Buffer.concat(chunks), peer, options));
   });
 }
 
-function answer(bytes: Buffer, options: HookServerOptions): string {
+function answer(bytes: Buffer, peer: Peer, options: HookServerOptions): string {
   let spec: string;
   try {
     spec = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
@@ -113,7 +114,7 @@ function answer(bytes: Buffer, options: HookServerOptions): string {
     return 'REJECT the spec is not UTF-8\n';
   }
   try {
-    const reply = options.handle(spec);
+    const reply = options.handle(spec, peer);
     return reply.rejection === undefined
       ? `OK\n${reply.text}`
       : `REJECT ${escapeControl(reply.rejection)}\n${reply.text}`;

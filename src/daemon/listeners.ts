@@ -16,7 +16,7 @@
 import { closeSync } from 'node:fs';
 import { codeOf, messageOf, UserError } from '../errors.js';
 import { type ContainerRequest, parseAnnotations } from '../oci/annotations.js';
-import { LISTENER_METADATA } from '../oci/seccomp.js';
+import { type ListenerMetadata, parseMetadata } from '../oci/listener-metadata.js';
 import { SWITCH_NOTHING } from '../policy/compile.js';
 import { quote } from '../text.js';
 import type { DataPlaneEvent, Engine, KeeperLink, KeptListener, Policy } from './addon.js';
@@ -29,7 +29,14 @@ import { secondsSince } from './moment.js';
 /** A keeper whose socket is full is given the rest after this time. */
 const REFILL_PAUSE_MS = 10;
 
-const NO_REQUEST: ContainerRequest = { enabled: false, required: false, ignore: [], publish: [] };
+const NO_REQUEST: ContainerRequest = {
+  enabled: false,
+  required: false,
+  ignore: [],
+  publish: [],
+  ignoreFirewall: false,
+};
+const NO_METADATA: ListenerMetadata = { networkAdmin: false };
 
 export interface ListenersOptions {
   readonly engine: Engine;
@@ -74,12 +81,14 @@ export class Listeners {
       container = this.#options.containers.place(
         { ...state.state, pid: state.state.pid || state.pid },
         this.#requestOf(state),
+        parseMetadata(state.metadata) ?? NO_METADATA,
       );
     } catch (error) {
       this.#report(`served without switching: ${messageOf(error)}`);
       container = this.#options.containers.place(
         { id: `unknown-${++this.#unknown}`, status: 'created', annotations: {}, pid: 0 },
         NO_REQUEST,
+        NO_METADATA,
         'not-understood',
       );
     }
@@ -140,7 +149,8 @@ export class Listeners {
     try {
       if (container.status === 'running') this.#options.onListener(container);
       const policy = this.policyOf(container);
-      listener = engine.attach({ fd, record, pid, container: container.key, policy });
+      const { netns } = container.metadata;
+      listener = engine.attach({ fd, record, pid, netns, container: container.key, policy });
     } catch (error) {
       this.#report(`cannot be served: ${messageOf(error)}`, container.id);
       return;
@@ -204,7 +214,7 @@ export class Listeners {
   #requestOf({ metadata, state }: ContainerProcessState): ContainerRequest {
     const registered = this.#options.registered(state.id);
     if (registered !== undefined) return registered;
-    if (metadata === LISTENER_METADATA) return parseAnnotations(state.annotations);
+    if (parseMetadata(metadata) !== undefined) return parseAnnotations(state.annotations);
     throw new UserError(
       `the container's profile has the listener metadata ${quote(metadata)}, not ours, and nerdctl has not told of it`,
     );

@@ -13,11 +13,10 @@ function descriptorOf(socket: Socket): number | undefined {
   return typeof fd === 'number' && fd >= 0 ? fd : undefined;
 }
 
-/** The peer's user id; undefined when it is gone already. */
-export function peerUser(
-  addon: Pick<Addon, 'peerCredentials'>,
-  socket: Socket,
-): number | undefined {
+export type Peer = ReturnType<Addon['peerCredentials']>;
+
+/** Undefined when it is gone already. */
+export function peerOf(addon: Pick<Addon, 'peerCredentials'>, socket: Socket): Peer | undefined {
   const fd = descriptorOf(socket);
-  return fd === undefined ? undefined : addon.peerCredentials(fd).uid;
+  return fd === undefined ? undefined : addon.peerCredentials(fd);
 }

@@ -72,9 +72,8 @@ export class Publications {
     this.#options = options;
   }
 
-  /** Reserves all of them, or none. `network`: the path of its network namespace. Throws UserError. */
-  reserve(container: string, mappings: readonly Mapping[], networkPath?: string): void {
-    const network = networkPath === undefined ? undefined : this.#options.networkOf(networkPath);
+  /** Reserves all of them, or none. `network`: identity of its network namespace, where it is known. Throws UserError. */
+  reserve(container: string, mappings: readonly Mapping[], network?: string): void {
     const before = this.#of(container);
     const made: Reservation[] = [];
     const joined: Reservation[] = [];

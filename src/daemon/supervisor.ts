@@ -59,7 +59,7 @@ import { Listeners } from './listeners.js';
 import type { Logger } from './log.js';
 import { MetricsEndpoints } from './metrics-endpoints.js';
 import { secondsSince, thisMoment } from './moment.js';
-import { peerUser } from './peer.js';
+import { type Peer, peerOf } from './peer.js';
 import { lookForContainer, namespaceAt } from './podman-container.js';
 import { Publications } from './publications.js';
 import { cannotServe, isServed, removeStale } from './unix-listen.js';
@@ -227,8 +227,8 @@ export class Supervisor {
     this.#hook = await serveHook({
       path: runtime.hookSocket,
       ownUser: userId(),
-      peerUser: (socket) => peerUser(addon, socket),
-      handle: (spec) => this.#handleSpec(spec),
+      peer: (socket) => peerOf(addon, socket),
+      handle: (spec, peer) => this.#handleSpec(spec, peer),
       onProblem: (problem) => log.warn({ problem }, 'hook connection refused'),
     });
     const control = controlServer(this.#api(), (error) =>
@@ -256,7 +256,7 @@ export class Supervisor {
   /** The directory keeps other users out; this keeps out who passes it all the same. */
   #refuseOthers(server: FastifyInstance): void {
     server.server.on('connection', (socket: Socket) => {
-      if (peerUser(this.#options.addon, socket) !== userId()) socket.destroy();
+      if (peerOf(this.#options.addon, socket)?.uid !== userId()) socket.destroy();
     });
   }
 
@@ -388,11 +388,14 @@ export class Supervisor {
     if (graphRoot !== undefined && !this.#stopping) this.#networks.setGraphRoot(graphRoot);
   }
 
-  #handleSpec(spec: string): HookReply {
+  #handleSpec(spec: string, peer: Peer): HookReply {
     const { log } = this.#options;
     const { container, result } = processSpec(spec, {
       ...this.#rewriteOptions(),
       obstacle: (request) => this.#obstacleTo(request) ?? descriptorShortage(),
+      // The hook waits in Podman's mount namespace, where Podman's network namespaces have their paths.
+      netnsAt: (path) => namespaceAt(`/proc/${peer.pid}/root${path}`),
+      isConnected: (path) => this.#isConnected(`/proc/${peer.pid}/root${path}`),
     });
     const known = container === undefined ? {} : { container };
     const refusal =
@@ -423,11 +426,24 @@ export class Supervisor {
         : new UserError("sockswitch/publish: the container's id cannot be told from its spec");
     }
     try {
-      this.#publications.reserve(id, result.publish, result.networkPath);
+      this.#publications.reserve(id, result.publish, result.netns);
       return undefined;
     } catch (error) {
       if (error instanceof UserError) return error;
       throw error;
+    }
+  }
+
+  /** Also where it cannot be told: the data plane finds out later. */
+  #isConnected(netns: string): boolean {
+    try {
+      return this.#engine.isConnected(netns);
+    } catch (error) {
+      this.#options.log.warn(
+        { netns },
+        `cannot look into a network namespace: ${messageOf(error)}`,
+      );
+      return true;
     }
   }
 
@@ -455,6 +471,8 @@ export class Supervisor {
       podmanNetworks: this.#networks.current,
       publish: this.#publications.numbersOf(container.id),
       listenUnseen: this.#nerdctl?.requestOf(container.id) !== undefined,
+      networkAdmin: container.metadata.networkAdmin,
+      ignoreFirewall: container.request.ignoreFirewall,
     });
   }
 

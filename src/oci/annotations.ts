@@ -17,11 +17,14 @@ export interface ContainerRequest {
   readonly required: boolean;
   readonly ignore: readonly Prefix[];
   readonly publish: readonly Mapping[];
+  /** Packet filters in the container's network namespace are no reason against acceleration. */
+  readonly ignoreFirewall: boolean;
 }
 
 const OURS = 'sockswitch/';
 const KNOWN = [
   'sockswitch/enable',
+  'sockswitch/firewall',
   'sockswitch/ignore',
   'sockswitch/publish',
   'sockswitch/required',
@@ -54,6 +57,8 @@ export function parseAnnotations(annotations: Annotations): ContainerRequest {
     'annotation sockswitch/publish',
   );
 
+  const ignoreFirewall = firewall(annotations);
+
   const enabled = enable ?? bypass ?? false;
   if (publish.length > 0 && !enabled) {
     throw new UserError(
@@ -66,6 +71,7 @@ export function parseAnnotations(annotations: Annotations): ContainerRequest {
     required: required ?? false,
     ignore: [...new Set([...ignore, ...bypassIgnore])],
     publish,
+    ignoreFirewall,
   };
 }
 
@@ -84,6 +90,13 @@ function boolean(annotations: Annotations, key: string): boolean | undefined {
   if (TRUE.has(value)) return true;
   if (FALSE.has(value)) return false;
   throw new UserError(`annotation ${key} is ${quote(value)}: set it to "true" or "false"`);
+}
+
+function firewall(annotations: Annotations): boolean {
+  const key = 'sockswitch/firewall';
+  const value = valueFor(annotations, key) ?? 'respect';
+  if (value === 'ignore' || value === 'respect') return value === 'ignore';
+  throw new UserError(`annotation ${key} is ${quote(value)}: set it to "respect" or "ignore"`);
 }
 
 function prefixList(annotations: Annotations, key: string): Prefix[] {

@@ -20,11 +20,11 @@
  */
 import { UserError } from '../errors.js';
 import { quote } from '../text.js';
+import { LISTENER_METADATA } from './listener-metadata.js';
 import { refuseFastOpen } from './seccomp-fastopen.js';
 import { IOCTL, reportInterfaceRequests } from './seccomp-ioctl.js';
 import type { Seccomp, SeccompRule } from './seccomp-types.js';
 
-export const LISTENER_METADATA = 'sockswitch/1';
 const WAIT_KILLABLE = 'SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV';
 const NOTIFY = 'SCMP_ACT_NOTIFY';
 const ALLOWING = new Set(['SCMP_ACT_ALLOW', 'SCMP_ACT_LOG']);

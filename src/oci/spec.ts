@@ -10,6 +10,7 @@ import type { Mapping } from '../policy/publish.js';
 import { quote, shorten } from '../text.js';
 import { type ContainerRequest, parseAnnotations } from './annotations.js';
 import { findMember, setMember } from './json-text.js';
+import { type ListenerMetadata, printMetadata } from './listener-metadata.js';
 import { type Rewrite, type RewriteOptions, rewriteSeccomp, SeccompError } from './seccomp.js';
 import { parseSeccomp, printSeccomp, type Seccomp } from './seccomp-types.js';
 
@@ -18,6 +19,9 @@ const specView = z.object({
   hostname: z.string().nullish(),
   mounts: z
     .array(z.object({ destination: z.string().nullish(), source: z.string().nullish() }))
+    .nullish(),
+  process: z
+    .object({ capabilities: z.object({ bounding: z.array(z.string()).nullish() }).nullish() })
     .nullish(),
   linux: z
     .object({
@@ -37,8 +41,8 @@ export interface SpecResult {
   readonly note?: string;
   /** Ports to reserve before the container may start. */
   readonly publish: readonly Mapping[];
-  /** The path of the network namespace that it joins; undefined: one of its own. */
-  readonly networkPath?: string;
+  /** Identity of the network namespace that it joins; undefined: one that the runtime makes. */
+  readonly netns?: string;
 }
 
 export interface SpecAnswer {
@@ -48,6 +52,10 @@ export interface SpecAnswer {
 }
 
 export interface SpecOptions extends RewriteOptions {
+  /** Identity ("DEVICE:INODE") of the network namespace at a path of the spec; undefined where it cannot be told. */
+  readonly netnsAt?: (path: string) => string | undefined;
+  /** Whether that namespace has any device except the loopback. */
+  readonly isConnected?: (path: string) => boolean;
   /** Asked for a container that wants acceleration: why the daemon cannot give it; undefined when it can. */
   readonly obstacle?: (request: ContainerRequest) => string | undefined;
 }
@@ -93,34 +101,68 @@ function rewriteSpec(text: string, spec: SpecView, options: SpecOptions): SpecRe
   }
   const obstacle = options.obstacle?.(request);
   if (obstacle !== undefined) return unaccelerated(text, request, obstacle);
+  const path = network.path ?? '';
+  if (request.publish.length > 0) {
+    const connected = path === '' ? !isAlone(spec) : (options.isConnected?.(path) ?? true);
+    if (!connected) throw noNetwork();
+  }
+  const netns = path === '' ? undefined : options.netnsAt?.(path);
   try {
-    const result = rewriteLinux(text, spec.linux.seccomp, request, options);
-    const path = network.path ?? '';
-    return path === '' ? result : { ...result, networkPath: path };
+    const metadata: ListenerMetadata = {
+      ...(netns === undefined ? {} : { netns }),
+      networkAdmin: spec.process?.capabilities?.bounding?.includes('CAP_NET_ADMIN') ?? false,
+    };
+    const result = rewriteLinux(text, spec.linux.seccomp, request, metadata, options);
+    return netns === undefined ? result : { ...result, netns };
   } catch (error) {
     if (!(error instanceof SeccompError) || error.problem !== 'inexpressible') throw error;
     return unaccelerated(text, request, error.message);
   }
 }
 
+/**
+ * Whether nobody will connect the namespace that the runtime makes: Podman connects such a one later only for containers
+ * with a user namespace of their own, and gives all others a namespace that is connected already (Podman 4.3 to 5.4).
+ */
+function isAlone(spec: SpecView): boolean {
+  const namespaces = spec.linux?.namespaces ?? [];
+  return namespaces.every(
+    ({ type, path }) => type !== 'user' && (type !== 'network' || (path ?? '') === ''),
+  );
+}
+
+function noNetwork(): UserError {
+  return new UserError(
+    'sockswitch/publish is set and the container has no network (--network=none), so nothing may lead to its ports: give it a network, or remove the annotation',
+  );
+}
+
 function rewriteLinux(
   text: string,
   present: unknown,
   request: ContainerRequest,
+  metadata: ListenerMetadata,
   options: RewriteOptions,
 ): SpecResult {
+  const complete = (spec: string): string =>
+    setMember(
+      spec,
+      ['linux', 'seccomp'],
+      'listenerMetadata',
+      JSON.stringify(printMetadata(metadata)),
+    );
   const span = findMember(text, ['linux', 'seccomp']);
   const hasSection = present !== undefined && present !== null;
   const section = hasSection ? text.slice(span?.start, span?.end) : undefined;
   const rewrite = rewriteSection(section, options);
   switch (rewrite.kind) {
     case 'already-ours':
-      return { text, accelerated: true, publish: request.publish };
+      return { text: complete(text), accelerated: true, publish: request.publish };
     case 'nothing-to-accelerate':
       return unaccelerated(text, request, rewrite.reason);
     case 'rewritten':
       return {
-        text: setMember(text, ['linux'], 'seccomp', rewrite.section),
+        text: complete(setMember(text, ['linux'], 'seccomp', rewrite.section)),
         accelerated: true,
         publish: request.publish,
       };

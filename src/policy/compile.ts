@@ -11,6 +11,8 @@ export interface PolicySources {
   /** The data plane's numbers of the ports that are reserved for the container. */
   readonly publish: readonly number[];
   readonly listenUnseen: boolean;
+  readonly networkAdmin: boolean;
+  readonly ignoreFirewall: boolean;
 }
 
 export function compilePolicy(sources: PolicySources): Policy {
@@ -19,6 +21,8 @@ export function compilePolicy(sources: PolicySources): Policy {
     podmanNetworks: [...new Set(sources.podmanNetworks)],
     publish: [...sources.publish],
     listenUnseen: sources.listenUnseen,
+    networkAdmin: sources.networkAdmin,
+    ignoreFirewall: sources.ignoreFirewall,
   };
 }
 
@@ -28,4 +32,6 @@ export const SWITCH_NOTHING: Policy = {
   podmanNetworks: [],
   publish: [],
   listenUnseen: false,
+  networkAdmin: false,
+  ignoreFirewall: false,
 };

@@ -1,18 +1,26 @@
-// The kernel's answers to route questions, and netlink answers of any kind (kernel/netlink.h,
-// kernel/netlink_message.h).
-#include "kernel/netlink.h"
+// The kernel's answers about routes, rules and links (path/), and netlink answers of any kind
+// (kernel/netlink_message.h).
+#include "kernel/netlink_message.h"
 
 #include <cstdint>
 #include <cstdlib>
 
-#include "kernel/netlink_message.h"
+#include "path/link.h"
+#include "path/routing.h"
 
 using namespace sockswitch;  // NOLINT(google-build-using-namespace): a target for this namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   constexpr std::size_t kLimit = 256;
-  auto route = parse_route(data, size);
-  if (route && route->prefix.find('/') == std::string::npos) std::abort();
+  NetlinkMessages datagram(NetlinkBytes(data, size));
+  RuleSelectors rules;
+  for (NetlinkMessage message; datagram.next(message);) {
+    auto route = parse_route(message);
+    if (route && route->prefix_text().find('/') == std::string::npos) std::abort();
+    auto link = parse_link(message);
+    if (link && (link->name.empty() || link->index <= 0)) std::abort();
+    add_rule(message, rules);
+  }
 
   NetlinkAnswerReader reader(0, true, false, kLimit);
   const auto progress = reader.take(NetlinkBytes(data, size));

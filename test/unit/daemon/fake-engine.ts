@@ -46,6 +46,10 @@ export class FakeEngine implements Engine {
     return { fd, record };
   }
 
+  isConnected() {
+    return true;
+  }
+
   explain(_listener: number, address: string) {
     return { outcome: 'switched', detail: `route for ${address}`, device: 'eth0' };
   }

@@ -31,7 +31,7 @@ async function serve(handle: (spec: string) => HookReply, more: Partial<HookServ
   server = await serveHook({
     path,
     ownUser: 1000,
-    peerUser: () => 1000,
+    peer: () => ({ pid: 1, uid: 1000, gid: 1000 }),
     handle,
     onProblem: (problem) => problems.push(problem),
     limits: LIMITS,
@@ -103,7 +103,7 @@ test('a peer that goes away', async () => {
 });
 
 test("another user's connection is closed", async () => {
-  await serve((spec) => ({ text: spec }), { peerUser: () => 1001 });
+  await serve((spec) => ({ text: spec }), { peer: () => ({ pid: 1, uid: 1001, gid: 1001 }) });
   expect(await ask('x').catch(() => '')).toBe('');
   expect(problems).toEqual(['refused a hook connection of user 1001']);
 });

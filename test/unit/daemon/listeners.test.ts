@@ -36,6 +36,8 @@ beforeEach(() => {
         podmanNetworks: ['10.88.0.0/16'],
         publish: [],
         listenUnseen: false,
+        networkAdmin: false,
+        ignoreFirewall: false,
       }),
     registered: (id) => registered.get(id),
     onListener: () => {},
@@ -133,7 +135,13 @@ test('an exec belongs to its container, and its counts stay when it ends', () =>
 });
 
 test('what nerdctl has registered is served, whatever its profile says', () => {
-  registered.set(ID, { enabled: true, required: false, ignore: ['192.0.2.0/24'], publish: [] });
+  registered.set(ID, {
+    enabled: true,
+    required: false,
+    ignore: ['192.0.2.0/24'],
+    publish: [],
+    ignoreFirewall: false,
+  });
   accept(state('creating', { metadata: '' }, { annotations: { any: 'thing' } }));
   expect(engine.attached.get(1)?.policy.ignore).toEqual(['192.0.2.0/24', '::1/128']);
   expect(rows()[0]?.status).toBe('running');

@@ -95,7 +95,7 @@ test('a restart keeps its ports, whatever order the news comes in', () => {
 test('containers of one network namespace share', () => {
   ports.reserve('infra', list('8080:80'));
   ports.begin('infra', list('8080:80'), 7);
-  ports.reserve('member', list('8080:80'), '/proc/7/ns/net');
+  ports.reserve('member', list('8080:80'), 'pod');
   expect(ports.begin('member', list('8080:80'), 8)).toEqual([]);
   expect(engine.ports.size).toBe(1);
   ports.end('infra');

@@ -92,7 +92,7 @@ function hook(annotations: object): Promise<string> {
   socket.end(
     JSON.stringify({
       annotations,
-      linux: { cgroupsPath: `x:libpod:${ID}`, namespaces: [{ type: 'network' }] },
+      linux: { cgroupsPath: `x:libpod:${ID}`, namespaces: [{ type: 'network' }, { type: 'user' }] },
     }),
   );
   return text(socket);

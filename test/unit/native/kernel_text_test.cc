@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "check.h"
-#include "kernel/netlink.h"
+#include "path/routing.h"
 #include "notify/caller.h"
 #include "notify/context.h"
 #include "switch/epoll_set.h"
@@ -14,6 +14,12 @@
 namespace {
 
 using namespace sockswitch;  // NOLINT(google-build-using-namespace): a test of this namespace
+
+std::optional<FoundRoute> parsed(const std::vector<std::uint8_t>& datagram) {
+  NetlinkMessages walk(datagram);
+  NetlinkMessage message;
+  return walk.next(message) ? parse_route(message) : std::nullopt;
+}
 
 // A netlink answer, built as the kernel lays it out.
 class Answer {
@@ -48,10 +54,7 @@ class Answer {
     all.insert(all.end(), payload_.begin(), payload_.end());
     return all;
   }
-  std::optional<Route> parse() const {
-    auto all = bytes();
-    return parse_route(all.data(), all.size());
-  }
+  std::optional<FoundRoute> parse() const { return parsed(bytes()); }
 
  private:
   void append(const void* data, std::size_t size) {
@@ -64,15 +67,15 @@ class Answer {
 
 TEST(a_route_over_a_gateway) {
   auto route = Answer(RTN_UNICAST).device(2).address(RTA_GATEWAY, "10.0.0.1").parse();
-  CHECK(route && route->has_gateway && route->device == 2);
-  CHECK_EQ(route->gateway.text(), std::string("10.0.0.1"));
-  CHECK_EQ(route->prefix, std::string("0.0.0.0/0"));
+  CHECK(route && route->gateway && route->device == 2 && route->strange.empty());
+  CHECK_EQ(route->gateway->text(), std::string("10.0.0.1"));
+  CHECK_EQ(route->prefix_text(), std::string("0.0.0.0/0"));
 }
 
 TEST(a_route_on_a_link) {
   auto route = Answer(RTN_UNICAST, 64, AF_INET6).device(3).address(RTA_DST, "fd00::").parse();
-  CHECK(route && !route->has_gateway);
-  CHECK_EQ(route->prefix, std::string("fd00::/64"));
+  CHECK(route && !route->gateway);
+  CHECK_EQ(route->prefix_text(), std::string("fd00::/64"));
 }
 
 TEST(the_first_hop_of_several) {
@@ -86,14 +89,14 @@ TEST(the_first_hop_of_several) {
   std::memcpy(hops, &hop, sizeof hop);
   std::memcpy(hops + sizeof hop, &gateway, sizeof gateway);
   auto route = Answer(RTN_UNICAST).attribute(RTA_MULTIPATH, hops, sizeof hops).parse();
-  CHECK(route && route->device == 7 && route->has_gateway);
+  CHECK(route && route->device == 7 && route->gateway && !route->strange.empty());
 }
 
 TEST(a_route_cut_anywhere_is_no_crash) {
   auto whole = Answer(RTN_UNICAST).device(2).address(RTA_GATEWAY, "10.0.0.1").bytes();
   for (std::size_t size = 0; size < whole.size(); ++size) {
     std::vector<std::uint8_t> cut(whole.begin(), whole.begin() + static_cast<long>(size));
-    CHECK(!parse_route(cut.data(), cut.size()));
+    CHECK(!parsed(cut));
   }
 }
 

@@ -8,6 +8,7 @@ test('without our annotations nothing happens', () => {
     required: false,
     ignore: [],
     publish: [],
+    ignoreFirewall: false,
   });
 });
 
@@ -44,6 +45,7 @@ test('what was written for bypass4netns', () => {
     required: false,
     ignore: ['10.0.0.0/8', 'fd00::/8'],
     publish: [],
+    ignoreFirewall: false,
   });
 });
 
@@ -67,7 +69,7 @@ test.each([
   ['sockswitch/enabled', 'did you mean "sockswitch/enable"?'],
   [
     'sockswitch/',
-    'known: sockswitch/enable, sockswitch/ignore, sockswitch/publish, sockswitch/required',
+    'known: sockswitch/enable, sockswitch/firewall, sockswitch/ignore, sockswitch/publish, sockswitch/required',
   ],
   ['sockswitch/something-else', 'remove it'],
   ['sockswitch/a\u001b[2J', '\\x1b[2J'],
@@ -115,5 +117,15 @@ test('all annotations of an accelerated container are bounded', () => {
 test('keys of the object prototype are not annotations', () => {
   expect(parseAnnotations(JSON.parse('{"__proto__": "x", "constructor": "y"}')).enabled).toBe(
     false,
+  );
+});
+
+test('packet filters of the container', () => {
+  const firewall = (value: string) =>
+    parseAnnotations({ 'sockswitch/enable': 'true', 'sockswitch/firewall': value }).ignoreFirewall;
+  expect(firewall('ignore')).toBe(true);
+  expect(firewall('respect')).toBe(false);
+  expect(() => firewall('off')).toThrow(
+    'annotation sockswitch/firewall is "off": set it to "respect" or "ignore"',
   );
 });

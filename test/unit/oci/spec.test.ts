@@ -160,3 +160,42 @@ test("the container is told by its own files, not by those of the pod's first on
   );
   expect(processSpec(text, OPTIONS).container).toBe(ID);
 });
+
+test('what the spec tells of the network travels in the listener metadata', () => {
+  const metadata = (text: string, netns?: string) => {
+    const { result } = processSpec(text, { ...OPTIONS, netnsAt: () => netns });
+    if (result instanceof Error) throw result;
+    expect(result.netns).toBe(netns);
+    return JSON.parse(result.text).linux.seccomp.listenerMetadata;
+  };
+  const text = spec(ENABLED, `${NETWORK},"seccomp":${PROFILE}`);
+  expect(metadata(text, '4:7')).toBe('sockswitch/1 {"netns":"4:7","networkAdmin":false}');
+  expect(metadata(text)).toBe('sockswitch/1 {"networkAdmin":false}');
+  const admin = text.replace(
+    '"process":{',
+    '"process":{"capabilities":{"bounding":["CAP_CHOWN","CAP_NET_ADMIN"]},',
+  );
+  expect(metadata(admin, '4:7')).toBe('sockswitch/1 {"netns":"4:7","networkAdmin":true}');
+  const { result } = processSpec(metadataOf(text, '4:7'), { ...OPTIONS, netnsAt: () => '4:8' });
+  expect(result instanceof Error ? '' : result.text).toContain('4:8');
+});
+
+function metadataOf(text: string, netns: string): string {
+  const { result } = processSpec(text, { ...OPTIONS, netnsAt: () => netns });
+  return result instanceof Error ? '' : result.text;
+}
+
+test.each([
+  ['alone', '"namespaces":[{"type":"pid"},{"type":"network"}]', true],
+  ['joins one without devices', NETWORK, false],
+])('a port cannot be published without a network: %s', (_, linux, connected) => {
+  const text = spec({ ...ENABLED, 'sockswitch/publish': '8080:80' }, linux);
+  const { result } = processSpec(text, { ...OPTIONS, isConnected: () => connected });
+  expect(result).toBeInstanceOf(UserError);
+  expect(String(result)).toContain('--network=none');
+});
+
+test('a network that Podman connects later takes ports', () => {
+  const linux = '"namespaces":[{"type":"user"},{"type":"network"}]';
+  expect(run(spec({ ...ENABLED, 'sockswitch/publish': '8080:80' }, linux)).publish).toHaveLength(1);
+});

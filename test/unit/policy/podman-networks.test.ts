@@ -57,11 +57,15 @@ test('a policy is the sum of its sources', () => {
       podmanNetworks: ['10.88.0.0/16'],
       publish: [7],
       listenUnseen: false,
+      networkAdmin: false,
+      ignoreFirewall: false,
     }),
   ).toEqual({
     ignore: ['10.0.0.0/8', '::1/128'],
     podmanNetworks: ['10.88.0.0/16'],
     publish: [7],
     listenUnseen: false,
+    networkAdmin: false,
+    ignoreFirewall: false,
   });
 });

@@ -1,0 +1,120 @@
+#include "path/link.h"
+
+#include <linux/if_link.h>
+#include <linux/net_namespace.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <sys/socket.h>
+
+namespace sockswitch {
+namespace {
+
+// IFLA_INFO_KIND within IFLA_LINKINFO.
+std::string kind_of(const NetlinkAttribute& info) {
+  std::string kind;
+  bool whole = walk_attributes(info.data, [&](const NetlinkAttribute& attribute) {
+    if (attribute.type == IFLA_INFO_KIND) kind = attribute.text();
+  });
+  return whole ? kind : std::string();
+}
+
+}  // namespace
+
+std::optional<Link> parse_link(const NetlinkMessage& message) {
+  if (message.type != RTM_NEWLINK) return {};
+  auto header = message.header<ifinfomsg>();
+  if (!header) return {};
+  Link link{.index = header->ifi_index, .up = (header->ifi_flags & IFF_UP) != 0};
+  bool whole = walk_attributes(message.attributes(sizeof(ifinfomsg)),
+                               [&](const NetlinkAttribute& attribute) {
+                                 switch (attribute.type) {
+                                   case IFLA_IFNAME:
+                                     link.name = attribute.text();
+                                     break;
+                                   case IFLA_LINKINFO:
+                                     link.kind = kind_of(attribute);
+                                     break;
+                                   case IFLA_MASTER:
+                                     link.master = attribute.number<std::int32_t>().value_or(0);
+                                     break;
+                                   case IFLA_LINK:
+                                     link.peer = attribute.number<std::int32_t>().value_or(0);
+                                     break;
+                                   case IFLA_LINK_NETNSID:
+                                     link.peer_netns = attribute.number<std::int32_t>();
+                                     break;
+                                   default:
+                                     break;
+                                 }
+                               });
+  if (!whole || link.index <= 0 || link.name.empty()) return {};
+  return link;
+}
+
+std::optional<Link> link_of(NetlinkSocket& socket, int index) {
+  NetlinkRequest request(RTM_GETLINK);
+  request.header(ifinfomsg{.ifi_family = AF_UNSPEC, .ifi_index = index});
+  NetlinkAnswer answer = socket.ask(request);
+  auto first = answer.first();
+  auto link = first ? parse_link(*first) : std::nullopt;
+  if (link && link->index != index) return {};
+  return link;
+}
+
+std::optional<bool> has_links(NetlinkSocket& socket) {
+  NetlinkRequest request(RTM_GETLINK, NLM_F_DUMP);
+  request.header(ifinfomsg{.ifi_family = AF_UNSPEC});
+  NetlinkAnswer answer = socket.ask(request);
+  if (!answer.complete()) return {};
+  NetlinkMessages messages = answer.messages();
+  for (NetlinkMessage message; messages.next(message);) {
+    auto header = message.header<ifinfomsg>();
+    if (header && (header->ifi_flags & IFF_LOOPBACK) == 0) return true;
+  }
+  return false;
+}
+
+std::optional<bool> owns_address(NetlinkSocket& socket, int device, const Address& address) {
+  NetlinkRequest request(RTM_GETADDR, NLM_F_DUMP);
+  request.header(
+      ifaddrmsg{.ifa_family = static_cast<std::uint8_t>(address.is_v4() ? AF_INET : AF_INET6)});
+  NetlinkAnswer answer = socket.ask(request);
+  if (!answer.complete()) return {};
+  NetlinkMessages messages = answer.messages();
+  for (NetlinkMessage message; messages.next(message);) {
+    auto header = message.header<ifaddrmsg>();
+    if (message.type != RTM_NEWADDR || !header || static_cast<int>(header->ifa_index) != device) {
+      continue;
+    }
+    std::optional<Address> own;
+    std::optional<Address> other;  // on a point-to-point link IFA_ADDRESS is the other end
+    bool whole = walk_attributes(message.attributes(sizeof(ifaddrmsg)),
+                                 [&](const NetlinkAttribute& attribute) {
+                                   if (attribute.type == IFA_LOCAL) own = attribute.address();
+                                   if (attribute.type == IFA_ADDRESS) other = attribute.address();
+                                 });
+    if (!whole) return {};
+    if ((own ? own : other) == address) return true;
+  }
+  return false;
+}
+
+std::optional<int> number_of(NetlinkSocket& socket, int netns) {
+  NetlinkRequest request(RTM_GETNSID);
+  request.header(rtgenmsg{.rtgen_family = AF_UNSPEC});
+  request.number<std::int32_t>(NETNSA_FD, netns);
+  NetlinkAnswer answer = socket.ask(request);
+  auto first = answer.first();
+  if (!first || first->type != RTM_NEWNSID) return {};
+  std::optional<int> number;
+  bool whole = walk_attributes(first->attributes(sizeof(rtgenmsg)),
+                               [&](const NetlinkAttribute& attribute) {
+                                 if (attribute.type == NETNSA_NSID) {
+                                   number = attribute.number<std::int32_t>();
+                                 }
+                               });
+  if (!whole || !number || *number < 0) return {};
+  return number;
+}
+
+}  // namespace sockswitch

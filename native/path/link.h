@@ -1,0 +1,36 @@
+// Network devices of one namespace, as RTM_GETLINK and RTM_GETADDR tell them (rtnetlink(7)).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernel/netlink_message.h"
+#include "policy/address.h"
+
+namespace sockswitch {
+
+struct Link {
+  int index = 0;
+  std::string name;
+  std::string kind;  // "veth", "bridge", "tun", ...; empty where the kernel names none
+  bool up = false;
+  int master = 0;  // ifindex of the bridge that it is a port of; 0: none
+  int peer = 0;    // ifindex of a veth's other end, in the namespace with the number `peer_netns`
+  std::optional<int> peer_netns;  // none: the other end is in the same namespace
+};
+
+// No value if it is no link; exposed for tests and the fuzzer.
+std::optional<Link> parse_link(const NetlinkMessage& message);
+
+std::optional<Link> link_of(NetlinkSocket& socket, int index);
+// Whether there is any device but the loopback; no value if that cannot be told.
+std::optional<bool> has_links(NetlinkSocket& socket);
+// Whether a device owns an address; no value if that cannot be told.
+std::optional<bool> owns_address(NetlinkSocket& socket, int device, const Address& address);
+// The number by which the socket's namespace knows another one, which descriptor `netns` of the
+// calling thread's table holds; no value if it has none.
+std::optional<int> number_of(NetlinkSocket& socket, int netns);
+
+}  // namespace sockswitch

@@ -1,0 +1,85 @@
+// One network namespace that packets of containers go through, and what the kernel tells about it:
+// a container's own, or the one that the bridges of a rootless user share.
+//
+// Facts are asked over sockets that were made inside (programs/netns.cc, verb "view"). Tables that
+// are read whole (routes and rules) are kept until the kernel reports any change of them;
+// `generation` is another one from then on. Everything here belongs to the process's common
+// descriptor table and is used on the control thread only, except where it says otherwise.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernel/netlink_message.h"
+#include "kernel/netns.h"
+#include "kernel/watcher.h"
+#include "path/firewall.h"
+#include "path/link.h"
+#include "path/routing.h"
+
+namespace sockswitch {
+
+class Namespace {
+ public:
+  // `changes`, where given, is counted up with each change, too. Throws ErrnoError.
+  Namespace(Netns netns, const std::string& helper, Watcher& watcher,
+            std::atomic<std::uint64_t>* changes = nullptr);
+  ~Namespace();
+  Namespace(const Namespace&) = delete;
+  Namespace& operator=(const Namespace&) = delete;
+
+  const Netns& netns() const { return netns_; }
+  NetnsIdentity identity() const { return netns_.identity(); }
+  // SO_NETNS_COOKIE. Any thread.
+  std::uint64_t cookie() const { return cookie_; }
+  // Another number after each change of routes, rules, links, addresses and packet filters. Any
+  // thread.
+  std::uint64_t generation() const { return generation_.load(std::memory_order_acquire); }
+  // A fresh TCP socket of this namespace; -1 where the family is not to be had.
+  int fresh_socket(int domain) const;
+
+  // The way of a packet that this namespace sends or forwards; nothing where it has none.
+  std::optional<FoundRoute> route(const RoutedPacket& packet) { return route_of(routes_, packet); }
+  std::optional<FoundRoute> entry(const RoutedPacket& packet) { return entry_of(routes_, packet); }
+  // As of the present generation.
+  const RoutingTables& tables();
+  const Firewall& firewall();
+  // Whether packet filters may have changed that report no changes (legacy tables): counts as a
+  // change, then.
+  void look_for_silent_changes();
+  std::optional<Link> link(int index) { return link_of(routes_, index); }
+  std::optional<bool> connected() { return has_links(routes_); }
+  std::optional<bool> owns(int device, const Address& address) {
+    return owns_address(routes_, device, address);
+  }
+  // The number by which this namespace knows `other`.
+  std::optional<int> number(const Namespace& other) {
+    return number_of(routes_, other.netns().fd());
+  }
+
+ private:
+  void watch(int fd);
+  void changed();
+
+  Netns netns_;
+  Watcher& watcher_;
+  NetlinkSocket routes_;
+  UniqueFd fresh_v4_;
+  UniqueFd fresh_v6_;
+  std::vector<UniqueFd> monitors_;
+  FirewallSockets filters_;
+  std::vector<std::uint64_t> watches_;
+  std::uint64_t cookie_ = 0;
+  std::atomic<std::uint64_t>* changes_;
+  std::atomic<std::uint64_t> generation_{1};
+  std::uint64_t tables_generation_ = 0;
+  RoutingTables tables_;
+  std::uint64_t firewall_generation_ = 0;
+  Firewall firewall_;
+};
+
+}  // namespace sockswitch

@@ -1,0 +1,197 @@
+#include "path/network_view.h"
+
+#include <fcntl.h>
+#include <linux/rtnetlink.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "kernel/descriptor_table.h"
+#include "kernel/errno_error.h"
+
+namespace sockswitch {
+namespace {
+
+// A bound on memory, not a tuning knob: a crawler that meets more starts anew.
+constexpr std::size_t kRememberedWays = 8192;
+
+using Clock = std::chrono::steady_clock;
+
+// How long packet filters that report no changes may have changed unseen.
+constexpr std::chrono::seconds kSilence{1};
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : "; ") + word;
+  return text;
+}
+
+}  // namespace
+
+std::size_t NetworkView::KeyHash::operator()(const Key& key) const {
+  constexpr std::size_t kSpread = 0x9e3779b97f4a7c15;
+  return AddressHash{}(key.address) ^ (kSpread * (key.port + (std::size_t{key.uid} << 16U)));
+}
+
+NetworkView::NetworkView(Netns netns, std::string helper, HostNetwork& host, Surroundings& around,
+                         Watcher& watcher, ControlThread& control)
+    : helper_(std::move(helper)),
+      host_(host),
+      around_(around),
+      control_(control),
+      inside_(std::move(netns), helper_, watcher) {}
+
+// Forgets what another state of the network said. Under the lock.
+void NetworkView::stand() {
+  Standing now;
+  now.looked = Clock::now();
+  if (now.looked - standing_.looked >= kSilence) {
+    control_.run([&] { inside_.look_for_silent_changes(); });
+  } else {
+    now.looked = standing_.looked;
+  }
+  // Read before the kernel is asked: a change meanwhile makes the answer one generation too old.
+  now.inside = inside_.generation();
+  now.around = around_.generation();
+  now.host = host_.generation();
+  bool same = standing_.settled && now.inside == standing_.inside &&
+              now.around == standing_.around && now.host == standing_.host;
+  if (same) {
+    standing_.looked = now.looked;
+    return;
+  }
+  ways_.clear();
+  control_.run([&] {
+    const RoutingTables& tables = inside_.tables();
+    now.settled = true;
+    now.by_uid = tables.v4.uid || tables.v6.uid;
+    now.by_port = tables.v4.port || tables.v6.port;
+    now.restriction = restriction(ground(), now.settled);
+    now.v4 = leads_out(ground(), true);
+    now.v6 = leads_out(ground(), false);
+    now.settled = now.settled && now.v4.settled && now.v6.settled;
+  });
+  // Where looking has found a namespace of bridges, that counts from now on.
+  now.around = std::max(now.around, around_.generation());
+  standing_ = std::move(now);
+}
+
+RoutedPacket NetworkView::packet(const Destination& to, int socket) const {
+  RoutedPacket packet{.destination = to.address, .port = to.port};
+  struct stat owner{};
+  if (standing_.by_uid && socket >= 0 && ::fstat(socket, &owner) == 0) packet.uid = owner.st_uid;
+  return packet;
+}
+
+RouteDecision NetworkView::permitted(const Way& way, const Permissions& permissions,
+                                     std::string* why) const {
+  auto say = [&](const std::string& text) {
+    if (why) *why += (why->empty() ? "" : "; ") + text;
+  };
+  if (way.outcome != Outcome::kSwitched) return {way.outcome, 0, {}};
+  if (!permissions.network_admin && !standing_.restriction.empty()) {
+    say("the container's network is restricted: " + standing_.restriction);
+    return {Outcome::kRestricted, 0, {}};
+  }
+  if (way.filtered && !permissions.ignores_firewall) {
+    say(way.filter);
+    return {Outcome::kFirewall, 0, {}};
+  }
+  if (way.translated) {
+    say("the container's own rules may translate this destination");
+    return {Outcome::kTranslated, 0, {}};
+  }
+  return {Outcome::kSwitched, way.device, way.source};
+}
+
+RouteDecision NetworkView::decide(const Destination& to, int socket,
+                                  const Permissions& permissions) {
+  std::lock_guard lock(mutex_);
+  stand();
+  RoutedPacket asked = packet(to, socket);
+  Key key{.address = to.address,
+          .port = standing_.by_port ? to.port : std::uint16_t{0},
+          .uid = asked.uid.value_or(0)};
+  auto found = ways_.find(key);
+  if (found != ways_.end()) return permitted(found->second, permissions, nullptr);
+  Way way;
+  control_.run([&] { way = follow(ground(), asked); });
+  RouteDecision decision = permitted(way, permissions, nullptr);
+  if (way.settled && standing_.settled) {
+    if (ways_.size() >= kRememberedWays) ways_.clear();
+    ways_.emplace(key, std::move(way));
+  }
+  return decision;
+}
+
+RouteDecision NetworkView::explain(const Destination& to, const Permissions& permissions,
+                                   std::string& detail) {
+  std::lock_guard lock(mutex_);
+  stand();
+  std::vector<std::string> words;
+  Way way;
+  control_.run([&] { way = follow(ground(), packet(to, -1), &words); });
+  detail = joined(words);
+  return permitted(way, permissions, &detail);
+}
+
+bool NetworkView::may_switch(const Permissions& permissions, std::string* why) {
+  std::lock_guard lock(mutex_);
+  stand();
+  bool restricted = !permissions.network_admin && !standing_.restriction.empty();
+  if (why && restricted) *why = "the container's network is restricted: " + standing_.restriction;
+  if (restricted) return false;
+  for (const Way* way : {&standing_.v4, &standing_.v6}) {
+    if (way->outcome == Outcome::kSwitched && (!way->filtered || permissions.ignores_firewall)) {
+      return true;
+    }
+    if (why && way->outcome == Outcome::kSwitched) *why = way->filter;
+  }
+  if (why && why->empty()) *why = "the container has no way out by pasta or slirp4netns";
+  return false;
+}
+
+bool NetworkView::is_own(const Address& address) {
+  return decide({address, 0, 0}, -1, {}).outcome == Outcome::kContainerAddress;
+}
+
+bool NetworkView::is_on_link(const Address& destination) {
+  std::optional<FoundRoute> route;
+  control_.run([&] { route = inside_.route({.destination = destination}); });
+  return route && route->type == RTN_UNICAST && !route->gateway;
+}
+
+UniqueFd NetworkView::open_socket(int domain, int type, int protocol) const {
+  // The helper is started by the calling thread: a container that asks for many sockets must not
+  // keep the control thread from others.
+  Netns here = inside_.netns().copied([&](int fd) {
+    return control_.fetch([fd] { return UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, 0)); });
+  });
+  return here.open_socket(helper_, domain, type, protocol);
+}
+
+std::unique_ptr<SocketSource> NetworkView::start_source() const {
+  return inside_.netns().start_source(helper_);
+}
+
+std::shared_ptr<NetworkView> NetworkViews::of(Netns netns) {
+  NetnsIdentity identity = netns.identity();
+  std::lock_guard lock(mutex_);
+  std::erase_if(views_, [](const auto& entry) { return entry.second.expired(); });
+  auto found = views_.find(identity);
+  if (found != views_.end()) {
+    if (auto view = found->second.lock()) return view;
+  }
+  // Listener threads hold it, too, and may be the last to.
+  auto view = dropped_in_common_table(
+      control_, std::make_unique<NetworkView>(std::move(netns), helper_, host_, around_, watcher_,
+                                              control_));
+  if (view->cookie() == host_.cookie()) {
+    throw ErrnoError(EINVAL, "setns", "the container's network namespace is the host's");
+  }
+  views_[identity] = view;
+  return view;
+}
+
+}  // namespace sockswitch

@@ -1,0 +1,40 @@
+/**
+ * What the hook writes into `linux.seccomp.listenerMetadata`: the runtime hands it back with every listener of the
+ * container, also after `podman exec`, and the keeper's record holds it, so that each daemon knows what was true
+ * before any code of the container ran.
+ *
+ *   sockswitch/1                                             of `sockswitch profile`: nothing is known
+ *   sockswitch/1 {"netns":"4:4026532000","networkAdmin":true}
+ */
+import { z } from 'zod';
+
+const VERSION = 'sockswitch/1';
+
+const schema = z.object({
+  /** Identity of the network namespace that Podman made ("DEVICE:INODE"); absent where the runtime makes it. */
+  netns: z
+    .string()
+    .regex(/^\d{1,20}:\d{1,20}$/)
+    .optional(),
+  /** The container may change its routes (CAP_NET_ADMIN). Not known: false. */
+  networkAdmin: z.boolean().default(false),
+});
+export type ListenerMetadata = z.infer<typeof schema>;
+
+/** Of a profile that no hook has completed. */
+export const LISTENER_METADATA = VERSION;
+
+export function printMetadata(metadata: ListenerMetadata): string {
+  return `${VERSION} ${JSON.stringify(metadata)}`;
+}
+
+/** Undefined for what is not ours. */
+export function parseMetadata(text: string): ListenerMetadata | undefined {
+  if (text === VERSION) return schema.parse({});
+  if (!text.startsWith(`${VERSION} `)) return undefined;
+  try {
+    return schema.safeParse(JSON.parse(text.slice(VERSION.length + 1))).data;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,132 @@
+// What routes, rules and links say about the way of a packet (path/routing.h, path/link.h).
+#include <linux/fib_rules.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <sys/socket.h>
+
+#include <vector>
+
+#include "check.h"
+#include "path/link.h"
+#include "path/routing.h"
+
+using namespace sockswitch;  // NOLINT(google-build-using-namespace): tests of this namespace
+
+namespace {
+
+// The request builder makes what the kernel would send, too: only the direction differs.
+class Recorded {
+ public:
+  template <typename Header>
+  Recorded(std::uint16_t type, const Header& header) : request_(type) {
+    request_.header(header);
+  }
+  NetlinkRequest* operator->() { return &request_; }
+  NetlinkMessage message() {
+    auto whole = request_.bytes(1);
+    bytes_.assign(whole.begin(), whole.end());
+    NetlinkMessages walk(bytes_);
+    NetlinkMessage message;
+    CHECK(walk.next(message));
+    return message;
+  }
+
+ private:
+  NetlinkRequest request_;
+  std::vector<std::uint8_t> bytes_;
+};
+
+Recorded rule(std::uint32_t priority, std::uint8_t table = RT_TABLE_MAIN) {
+  Recorded recorded(RTM_NEWRULE, fib_rule_hdr{.family = AF_INET,
+                                              .table = table,
+                                              .action = FR_ACT_TO_TBL});
+  recorded->number<std::uint32_t>(FRA_PRIORITY, priority);
+  recorded->number<std::uint32_t>(FRA_TABLE, table);
+  return recorded;
+}
+
+RuleSelectors selectors_of(Recorded recorded) {
+  RuleSelectors selectors;
+  CHECK(add_rule(recorded.message(), selectors));
+  return selectors;
+}
+
+}  // namespace
+
+TEST(the_rules_of_a_fresh_namespace_select_nothing) {
+  RuleSelectors selectors;
+  for (auto [priority, table] : {std::pair{0U, RT_TABLE_LOCAL},
+                                 std::pair{32766U, RT_TABLE_MAIN},
+                                 std::pair{32767U, RT_TABLE_DEFAULT}}) {
+    Recorded recorded = rule(priority, static_cast<std::uint8_t>(table));
+    recorded->number<std::uint32_t>(FRA_SUPPRESS_PREFIXLEN, ~0U);
+    recorded->number<std::uint8_t>(FRA_PROTOCOL, 2);
+    CHECK(add_rule(recorded.message(), selectors));
+  }
+  CHECK(selectors.plain && selectors.unknown.empty());
+  CHECK(!selectors.uid && !selectors.port && !selectors.source);
+}
+
+TEST(rules_by_user_and_port_are_told_to_the_kernel) {
+  Recorded by_user = rule(100);
+  by_user->number<std::uint64_t>(FRA_UID_RANGE, 0);
+  RuleSelectors selectors = selectors_of(by_user);
+  CHECK(selectors.uid && !selectors.port && !selectors.plain && selectors.unknown.empty());
+
+  Recorded by_port = rule(100);
+  by_port->number<std::uint32_t>(FRA_DPORT_RANGE, 0);
+  by_port->number<std::uint8_t>(FRA_IP_PROTO, 6);
+  selectors = selectors_of(by_port);
+  CHECK(selectors.port && !selectors.uid && selectors.unknown.empty());
+}
+
+TEST(rules_that_cannot_be_followed_are_named) {
+  Recorded by_source_port = rule(101);
+  by_source_port->number<std::uint32_t>(FRA_SPORT_RANGE, 0);
+  CHECK_EQ(selectors_of(by_source_port).unknown, std::string("rule 101: source port"));
+
+  Recorded by_tos(RTM_NEWRULE, fib_rule_hdr{.family = AF_INET, .tos = 0x10});
+  CHECK_EQ(selectors_of(by_tos).unknown, std::string("rule 0: type of service"));
+
+  constexpr std::uint16_t kOfTheFuture = 200;
+  Recorded unknown = rule(102);
+  unknown->number<std::uint32_t>(kOfTheFuture, 1);
+  CHECK_EQ(selectors_of(unknown).unknown, std::string("rule 102: attribute 200"));
+}
+
+TEST(a_rule_for_another_table_is_not_plain) {
+  CHECK(!selectors_of(rule(100)).plain);
+  CHECK(!selectors_of(rule(32766, 100)).plain);
+}
+
+TEST(routes_that_cannot_be_followed_are_named) {
+  auto route = [](std::uint16_t type) {
+    Recorded recorded(RTM_NEWROUTE, rtmsg{.rtm_family = AF_INET, .rtm_type = RTN_UNICAST});
+    recorded->number<std::int32_t>(RTA_OIF, 2);
+    recorded->number<std::uint32_t>(type, 1);
+    return parse_route(recorded.message())->strange;
+  };
+  CHECK_EQ(route(RTA_PRIORITY), std::string());
+  CHECK_EQ(route(RTA_ENCAP_TYPE), std::string("an encapsulation"));
+  CHECK_EQ(route(RTA_VIA), std::string("a next hop of another family"));
+  CHECK_EQ(route(30), std::string("a next-hop object"));
+  CHECK_EQ(route(200), std::string("attribute 200"));
+}
+
+TEST(a_veth_names_its_other_end) {
+  Recorded recorded(RTM_NEWLINK, ifinfomsg{.ifi_family = AF_UNSPEC, .ifi_index = 2});
+  recorded->text(IFLA_IFNAME, "eth0");
+  recorded->number<std::int32_t>(IFLA_LINK, 7);
+  recorded->number<std::int32_t>(IFLA_LINK_NETNSID, 0);
+  auto nest = recorded->begin_nest(IFLA_LINKINFO);
+  recorded->text(IFLA_INFO_KIND, "veth");
+  recorded->end_nest(nest);
+  auto link = parse_link(recorded.message());
+  CHECK(link && link->kind == "veth" && link->name == "eth0");
+  CHECK(link && link->peer == 7 && link->peer_netns == 0 && link->master == 0);
+}
+
+TEST(a_link_without_a_name_is_none) {
+  Recorded recorded(RTM_NEWLINK, ifinfomsg{.ifi_family = AF_UNSPEC, .ifi_index = 2});
+  CHECK(!parse_link(recorded.message()));
+}

@@ -3,6 +3,7 @@
  * runtime, uninstall. The first time the lab builds its root file system, which takes minutes.
  */
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { findFallbackPrograms, unclassifiedOptions } from './support/fallback.js';
 import { describeOnLab, Host, lab, REMOTE } from './support/lab.js';
 import { countersOf } from './support/matrix.js';
 import { RUNTIMES } from './support/places.js';
@@ -44,6 +45,19 @@ describeOnLab('Podman 4.3', () => {
     const refused = await podmanRun({ host, runtime, network, annotations, command: ['true'] });
     expect(refused.status).not.toBe(0);
     expect(refused.stderr).toContain('sockswitch/enable is "perhaps"');
+  });
+
+  test('its fallback programs: every option is classified, taps are found', async () => {
+    expect(await unclassifiedOptions(host, 'pasta')).toEqual([]);
+    expect(await unclassifiedOptions(host, 'slirp4netns')).toEqual([]);
+    const container = await startContainer({ host, network: 'slirp4netns' });
+    const bridge = await startContainer({ host, network: 'bridge' });
+    const expected = { kind: 'slirp4netns', device: 'tap0', obstacle4: '', obstacle6: '' };
+    const found = await findFallbackPrograms(host);
+    expect(found.filter((program) => !program.servesBridges)).toMatchObject([expected]);
+    expect(found.filter((program) => program.servesBridges)).toMatchObject([expected]);
+    await container.remove();
+    await bridge.remove();
   });
 
   test('uninstall twice, install twice', async () => {

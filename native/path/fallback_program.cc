@@ -52,7 +52,7 @@ namespace {
 // take 6 ms where they are others' and 13 ms where they are this user's (at 1 us a system call).
 constexpr long kSearchBudgetMs = 250;
 constexpr int kProcessesBetweenLooks = 64;  // at the clock
-constexpr std::size_t kLongestCommandLine = 256 * 1024;
+constexpr std::size_t kLongestCommandLine = 1 << 18;
 constexpr int kMostDescriptors = 4096;  // looked at for the tap, which is among the first
 constexpr unsigned kTunMajor = 10;      // Documentation/admin-guide/devices.txt
 constexpr unsigned kTunMinor = 200;
@@ -233,7 +233,7 @@ class Candidate {
       struct stat status{};
       if (::fstatat(::dirfd(stream.get()), entry->d_name, &status, 0) != 0) continue;
       if (S_ISCHR(status.st_mode) && status.st_rdev == makedev(kTunMajor, kTunMinor)) {
-        if (!found.tun) found.tun = *number;
+        if (!found.tun) found.tun = number;
         if (!with_namespaces) break;
       }
       if (S_ISREG(status.st_mode) && status.st_dev == host_.device) {

@@ -143,6 +143,9 @@ Napi::Value create_engine(const Napi::CallbackInfo& info) {
       self.engine().set_policy(listener_number(call), get_policy(call[1], self.engine()));
       return call.Env().Undefined();
     });
+    method(object, "obstacle", shared, [](const Napi::CallbackInfo& call, EngineObject& self) {
+      return Napi::String::New(call.Env(), self.engine().obstacle(listener_number(call)));
+    });
     method(object, "isConnected", shared, [](const Napi::CallbackInfo& call, EngineObject& self) {
       return Napi::Boolean::New(call.Env(), self.engine().is_connected(get_string(call, 0)));
     });

@@ -162,6 +162,15 @@ void Engine::bury(Entry entry) {
       std::launch::async, [listener = std::move(entry.listener)]() mutable { listener.reset(); }));
 }
 
+std::string Engine::obstacle(std::uint64_t number) const {
+  std::lock_guard lock(mutex_);
+  const Listener& found = listener(number);
+  const auto* network = found.container().network();
+  std::string why;
+  if (network) network->view->may_switch(found.policy()->permissions, &why);
+  return why;
+}
+
 bool Engine::is_connected(const std::string& netns) {
   bool connected = true;
   control_.run([&] {

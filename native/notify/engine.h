@@ -53,6 +53,9 @@ class Engine {
   // What would happen now to a connect to `to`, in words; `device` gets the egress device's name.
   RouteDecision explain(std::uint64_t listener, const Destination& to, std::string& detail,
                         std::string& device) const;
+  // Why nothing is switched in a listener's container, in words; empty: nothing stands against it,
+  // or its network is not known yet.
+  std::string obstacle(std::uint64_t listener) const;
   // Whether the network namespace at a path has any device except the loopback. Throws ErrnoError.
   bool is_connected(const std::string& netns);
   void forget(std::uint64_t listener);

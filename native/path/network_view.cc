@@ -68,8 +68,13 @@ void NetworkView::stand() {
     now.by_uid = tables.v4.uid || tables.v6.uid;
     now.by_port = tables.v4.port || tables.v6.port;
     now.restriction = restriction(ground(), now.settled);
-    now.v4 = leads_out(ground(), true);
-    now.v6 = leads_out(ground(), false);
+    std::vector<std::string> words;
+    now.v6 = leads_out(ground(), false, &words);
+    // Of two reasons the one that is not "no route" is the better one.
+    if (now.v6.outcome == Outcome::kNoRoute) words.clear();
+    std::vector<std::string> words_v4;
+    now.v4 = leads_out(ground(), true, &words_v4);
+    now.words = joined(now.v4.outcome == Outcome::kNoRoute && !words.empty() ? words : words_v4);
     now.settled = now.settled && now.v4.settled && now.v6.settled;
   });
   // Where looking has found a namespace of bridges, that counts from now on.
@@ -148,7 +153,7 @@ bool NetworkView::may_switch(const Permissions& permissions, std::string* why) {
     }
     if (why && way->outcome == Outcome::kSwitched) *why = way->filter;
   }
-  if (why && why->empty()) *why = "the container has no way out by pasta or slirp4netns";
+  if (why && why->empty()) *why = standing_.words;
   return false;
 }
 

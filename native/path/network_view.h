@@ -105,6 +105,7 @@ class NetworkView {
     bool by_port = false;
     Way v4;  // of a packet to nowhere in particular
     Way v6;
+    std::string words;  // where neither leads out: why
     std::string restriction;
     std::chrono::steady_clock::time_point looked;  // for silent changes
   };

@@ -179,8 +179,10 @@ Follower::Inside Follower::leave_container(const RoutedPacket& packet) {
   }
   if (!route || route->type != RTN_UNICAST) {
     return {.route = {},
-            .end = end(Outcome::kNoRoute,
-                       "the container has no route to " + packet.destination.text())};
+            .end = end(Outcome::kNoRoute, packet.destination == nowhere(v4)
+                                              ? std::string("the container has no way out")
+                                              : "the container has no route to " +
+                                                    packet.destination.text())};
   }
   auto entry = inside.entry(asked);
   if (!entry || !entry->strange.empty() || !route->strange.empty()) {
@@ -356,8 +358,8 @@ Way follow(const Ground& ground, const RoutedPacket& packet, std::vector<std::st
   return Follower(ground, words).follow(packet);
 }
 
-Way leads_out(const Ground& ground, bool v4) {
-  return Follower(ground, nullptr).leads_out({.destination = nowhere(v4)});
+Way leads_out(const Ground& ground, bool v4, std::vector<std::string>* words) {
+  return Follower(ground, words).leads_out({.destination = nowhere(v4)});
 }
 
 std::string restriction(const Ground& ground, bool& settled) {

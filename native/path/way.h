@@ -54,8 +54,8 @@ Way follow(const Ground& ground, const RoutedPacket& packet,
 
 // Whether packets of one family leave the namespace by a fallback program at all: the way of a
 // packet to nowhere in particular, up to there. With outcome kSwitched they do; `filtered` says
-// whether packet filters see them.
-Way leads_out(const Ground& ground, bool v4);
+// whether packet filters see them. `words` as above.
+Way leads_out(const Ground& ground, bool v4, std::vector<std::string>* words = nullptr);
 
 // What in the namespace's routes and rules limits where its packets may go, in words ("10.99.0.0/16
 // by 10.101.9.2, which is another container"); empty: nothing. Where only Podman can have made

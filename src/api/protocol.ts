@@ -75,6 +75,8 @@ const containerSchema = z.object({
   counts: z.record(kind, z.int()),
   /** Most frequent first; without `passed`. */
   reasons: z.array(reasonSchema),
+  /** Why nothing is switched in it, as far as that is known; absent: nothing stands against it. */
+  obstacle: z.string().optional(),
 });
 export type ContainerRow = z.infer<typeof containerSchema>;
 

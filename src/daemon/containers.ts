@@ -190,7 +190,14 @@ export class Containers {
       publish: [...publishOf(container)],
       counts: this.countsOf(container),
       reasons: this.#reasonsOf(container),
+      ...this.#obstacleTo(container),
     }));
+  }
+
+  #obstacleTo({ listeners }: Container): Pick<ContainerRow, 'obstacle'> {
+    const [listener] = listeners;
+    const obstacle = listener === undefined ? '' : this.#engine.obstacle(listener);
+    return obstacle === '' ? {} : { obstacle };
   }
 
   #reasonsOf(container: Container): Reason[] {

@@ -3,11 +3,15 @@ import { ControlClient, NoDaemonError } from '../api/client.js';
 import { messageOf } from '../errors.js';
 import type { RuntimePaths } from '../paths.js';
 import { version } from '../version.js';
-import { type Finding, ok, problem, warning } from './finding.js';
+import { type Finding, note, ok, problem, warning } from './finding.js';
+
+const SHORT_ID = 12;
 
 export async function checkDaemon(runtime: RuntimePaths): Promise<Finding[]> {
   try {
-    const status = await new ControlClient(runtime.controlSocket).status();
+    const client = new ControlClient(runtime.controlSocket);
+    const status = await client.status();
+    const { containers } = await client.containers();
     return [
       status.version === version()
         ? ok('daemon', `the daemon runs (pid ${status.pid}, version ${status.version})`)
@@ -28,6 +32,16 @@ export async function checkDaemon(runtime: RuntimePaths): Promise<Finding[]> {
               'restart it once sockets can be guarded: containers and connections stay',
             ),
           ]),
+      ...containers.flatMap(({ id, obstacle }) =>
+        obstacle === undefined
+          ? []
+          : [
+              note(
+                'container.network',
+                `container ${id.slice(0, SHORT_ID)} asks for acceleration and gets none: ${obstacle}`,
+              ),
+            ],
+      ),
     ];
   } catch (error) {
     const remedy =

@@ -46,6 +46,10 @@ export class FakeEngine implements Engine {
     return { fd, record };
   }
 
+  obstacle() {
+    return '';
+  }
+
   isConnected() {
     return true;
   }

@@ -45,10 +45,9 @@ export async function ps(options: PsOptions): Promise<void> {
       reasons(row, options.trunc),
     ]),
   );
-  for (const { id, obstacle } of list.containers) {
-    if (obstacle !== undefined)
-      print(escapeControl(`\n${shorten(id)} is not accelerated: ${obstacle}`));
-  }
+  const obstacles = list.containers.filter(({ obstacle }) => obstacle !== undefined);
+  if (obstacles.length > 0) print('\nNot accelerated:');
+  for (const { id, obstacle } of obstacles) print(escapeControl(`  ${shorten(id)}: ${obstacle}`));
   const shown = options.trunc ? list.incidents.slice(-INCIDENTS_SHOWN) : list.incidents;
   if (shown.length === 0) return;
   print('\nRecently not accelerated:');

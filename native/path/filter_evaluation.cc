@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "path/known_bits.h"
@@ -124,8 +125,8 @@ struct Ways {
 
 class Evaluation {
  public:
-  Evaluation(const FilterRules& rules, FilterHook hook, const PacketFacts& packet)
-      : rules_(rules), hook_(hook), packet_(packet), headers_(packet_) {
+  Evaluation(const FilterRules& rules, FilterHook hook, PacketFacts packet)
+      : rules_(rules), packet_(std::move(packet)), headers_(packet_) {
     // Which device a hook shows.
     if (hook == FilterHook::kOutput) packet_.in = {};
     if (hook == FilterHook::kPrerouting || hook == FilterHook::kInput ||
@@ -179,7 +180,6 @@ class Evaluation {
   void name_destination(std::size_t offset, std::size_t size, Step& step) const;
 
   const FilterRules& rules_;
-  FilterHook hook_;
   PacketFacts packet_;
   Headers headers_;
   bool in_known_ = true;

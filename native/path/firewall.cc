@@ -20,7 +20,7 @@ namespace sockswitch {
 
 struct Firewall::Snapshot {
   FilterRules rules;  // nftables' and legacy tables'
-  std::optional<std::string> xfrm;
+  Xfrm xfrm;
   TrafficControl traffic;
   Ipvs ipvs;
 };
@@ -85,7 +85,7 @@ Firewall Firewall::read(FirewallSockets& sockets) {
   ask(
       FirewallSource::kXfrm, "xfrm policies",
       [&](NetlinkSocket& socket) { made->xfrm = read_xfrm(socket); },
-      [&](std::string words) { made->xfrm = std::move(words); });
+      [&](std::string words) { made->xfrm.trouble = std::move(words); });
   ask(
       FirewallSource::kRoute, "traffic control",
       [&](NetlinkSocket& socket) { made->traffic = read_traffic_control(socket); },
@@ -101,7 +101,8 @@ Firewall Firewall::read(FirewallSockets& sockets) {
 
 std::optional<std::string> Firewall::obstacle(const PacketFacts& packet) const {
   if (auto words = rules_obstacle(snapshot_->rules, packet)) return words;
-  if (snapshot_->xfrm) return snapshot_->xfrm;
+  if (snapshot_->xfrm.trouble) return snapshot_->xfrm.trouble;
+  if (snapshot_->xfrm.obstacle) return snapshot_->xfrm.obstacle;
   if (auto words = snapshot_->traffic.obstacle(packet.out.index, packet.out.name)) return words;
   if (snapshot_->ipvs.trouble) return snapshot_->ipvs.trouble;
   if (!snapshot_->ipvs.services.empty()) return "IPVS services";
@@ -123,16 +124,19 @@ bool Firewall::may_translate(const PacketFacts& packet) const {
 
 Forwarded Firewall::forwarded(const PacketFacts& packet) const {
   using Verdict = Forwarded::Verdict;
-  const Forwarded result = forwarded_by(snapshot_->rules, packet);
+  Forwarded result = forwarded_by(snapshot_->rules, packet);
   if (result.verdict == Verdict::kForeign) return result;
+  for (const auto* trouble : {&snapshot_->rules.trouble, &snapshot_->xfrm.trouble,
+                              &snapshot_->traffic.trouble, &snapshot_->ipvs.trouble}) {
+    if (*trouble) return {Verdict::kUnknown, **trouble};
+  }
   // Nobody but the user puts these into that namespace.
-  if (snapshot_->xfrm) return {Verdict::kForeign, *snapshot_->xfrm};
+  if (snapshot_->xfrm.obstacle) return {Verdict::kForeign, *snapshot_->xfrm.obstacle};
   for (const PacketDevice* device : {&packet.in, &packet.out}) {
     if (auto words = snapshot_->traffic.obstacle(device->index, device->name)) {
       return {Verdict::kForeign, *words};
     }
   }
-  if (snapshot_->ipvs.trouble) return {Verdict::kUnknown, *snapshot_->ipvs.trouble};
   if (!snapshot_->ipvs.services.empty()) return {Verdict::kForeign, "IPVS services"};
   return result;
 }

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 
 #include "path/nft_expression.h"
 
@@ -300,7 +301,9 @@ void NftablesDump::complete_set(std::size_t set) {
   if ((done.flags & NFT_SET_INTERVAL) == 0) return;
   // Where one interval ends at the value at which another begins, the beginning comes last.
   std::ranges::stable_sort(done.elements, [](const auto& left, const auto& right) {
-    if (left.key != right.key) return left.key < right.key;
+    const std::size_t size = std::min(left.key.size(), right.key.size());
+    const int order = size == 0 ? 0 : std::memcmp(left.key.data(), right.key.data(), size);
+    if (order != 0) return order < 0;
     return left.interval_end && !right.interval_end;
   });
 }

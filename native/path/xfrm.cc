@@ -16,11 +16,13 @@ struct DefaultPolicies {
   std::uint8_t out;
 };
 
-std::string unreadable(const std::string& why) { return "xfrm policies cannot be read: " + why; }
+Xfrm unreadable(const std::string& why) {
+  return {.trouble = "xfrm policies cannot be read: " + (why.empty() ? "malformed answer" : why)};
+}
 
 }  // namespace
 
-std::optional<std::string> xfrm_obstacle(const NetlinkMessage& spd_info) {
+std::optional<bool> has_xfrm_policies(const NetlinkMessage& spd_info) {
   std::optional<xfrmu_spdinfo> info;
   // The answer begins with the question's flags.
   const bool fine =
@@ -28,27 +30,24 @@ std::optional<std::string> xfrm_obstacle(const NetlinkMessage& spd_info) {
       walk_attributes(spd_info.attributes(sizeof(__u32)), [&](const NetlinkAttribute& attribute) {
         if (attribute.type == XFRMA_SPD_INFO) info = read_structure<xfrmu_spdinfo>(attribute.data);
       });
-  if (!fine || !info) return unreadable("malformed answer");
-  if (info->incnt + info->outcnt + info->fwdcnt == 0) return {};
-  return "xfrm policies";
+  if (!fine || !info) return {};
+  return info->incnt != 0 || info->outcnt != 0 || info->fwdcnt != 0;
 }
 
-std::optional<std::string> xfrm_default_obstacle(const NetlinkMessage& defaults) {
+std::optional<bool> blocks_by_default(const NetlinkMessage& defaults) {
   const auto policies = defaults.header<DefaultPolicies>();
-  if (defaults.type != kGetDefault || !policies) return unreadable("malformed answer");
-  if (policies->in == kBlock || policies->out == kBlock || policies->forward == kBlock) {
-    return "xfrm policies: blocked by default";
-  }
-  return {};
+  if (defaults.type != kGetDefault || !policies) return {};
+  return policies->in == kBlock || policies->out == kBlock || policies->forward == kBlock;
 }
 
-std::optional<std::string> read_xfrm(NetlinkSocket& socket) {
+Xfrm read_xfrm(NetlinkSocket& socket) {
   NetlinkRequest count(XFRM_MSG_GETSPDINFO);
   count.header(std::uint32_t{0});
   const NetlinkAnswer counts = socket.ask(count);
   const auto counted = counts.first();
-  if (!counted) return unreadable(counts.reason());
-  if (auto obstacle = xfrm_obstacle(*counted)) return obstacle;
+  const auto any = counted ? has_xfrm_policies(*counted) : std::nullopt;
+  if (!any) return unreadable(counts.reason());
+  if (*any) return {.obstacle = "xfrm policies"};
 
   NetlinkRequest ask_default(kGetDefault);
   ask_default.header(DefaultPolicies{});
@@ -56,8 +55,10 @@ std::optional<std::string> read_xfrm(NetlinkSocket& socket) {
   // Older kernels know no such message.
   if (defaults.status() == NetlinkStatus::kRefused && defaults.error() == EINVAL) return {};
   const auto answered = defaults.first();
-  if (!answered) return unreadable(defaults.reason());
-  return xfrm_default_obstacle(*answered);
+  const auto blocks = answered ? blocks_by_default(*answered) : std::nullopt;
+  if (!blocks) return unreadable(defaults.reason());
+  if (*blocks) return {.obstacle = "xfrm policies: blocked by default"};
+  return {};
 }
 
 }  // namespace sockswitch

@@ -8,12 +8,17 @@
 
 namespace sockswitch {
 
-// What the answers to XFRM_MSG_GETSPDINFO and, from Linux 5.14 on, XFRM_MSG_GETDEFAULT say, in
-// words; no value: no policy, and packets without one pass. Malformed answers are words, too.
-std::optional<std::string> xfrm_obstacle(const NetlinkMessage& spd_info);
-std::optional<std::string> xfrm_default_obstacle(const NetlinkMessage& defaults);
+// Whether the answer to XFRM_MSG_GETSPDINFO counts any policy, and whether the one to
+// XFRM_MSG_GETDEFAULT (Linux 5.14) blocks packets without one. No value: malformed.
+std::optional<bool> has_xfrm_policies(const NetlinkMessage& spd_info);
+std::optional<bool> blocks_by_default(const NetlinkMessage& defaults);
+
+struct Xfrm {
+  std::optional<std::string> obstacle;  // in words
+  std::optional<std::string> trouble;   // why that is not known
+};
 
 // Asks both.
-std::optional<std::string> read_xfrm(NetlinkSocket& socket);
+Xfrm read_xfrm(NetlinkSocket& socket);
 
 }  // namespace sockswitch

@@ -260,14 +260,16 @@ bool Table::read_rule(const Entry& entry, FilterRule& rule) const {
 }
 
 bool Table::fill_chains() {
-  std::optional<std::size_t> chain;
+  FilterChain* chain = nullptr;
   for (const Entry& entry : entries_) {
-    if (auto found = chains_.find(entry.at); found != chains_.end()) chain = found->second;
+    if (auto found = chains_.find(entry.at); found != chains_.end()) {
+      chain = &rules_.chains[found->second];
+    }
     if (entry.target == XT_ERROR_TARGET) {
-      chain.reset();
+      chain = nullptr;
       continue;
     }
-    if (!chain) return false;
+    if (chain == nullptr) return false;
     if (auto policy = policies_.find(entry.at); policy != policies_.end()) {
       rules_.chains[policy->second].accepts =
           verdict_of(entry).kind == FilterVerdict::Kind::kAccept;
@@ -275,7 +277,7 @@ bool Table::fill_chains() {
     }
     FilterRule rule;
     if (!read_rule(entry, rule)) return false;
-    rules_.chains[*chain].rules.push_back(std::move(rule));
+    chain->rules.push_back(std::move(rule));
   }
   return true;
 }

@@ -1,18 +1,241 @@
-// What packet filters could do to a packet (path/firewall.h and what it is made of).
+// What packet filters could do to a packet (path/firewall.h and what it is made of), on recorded
+// and on made messages. What real programs put into the kernel: test/kernel/firewall.test.ts.
 #include "path/firewall.h"
 
+#include <linux/genetlink.h>
+#include <linux/ip_vs.h>
+#include <linux/netfilter.h>
+#include <linux/rtnetlink.h>
+#include <linux/xfrm.h>
+
 #include "check.h"
+#include "firewall_recorded.h"
+#include "path/filter_evaluation.h"
+#include "path/ipvs.h"
+#include "path/known_bits.h"
+#include "path/nftables.h"
+#include "path/traffic_control.h"
+#include "path/xfrm.h"
+#include "path/xtables.h"
 
 namespace {
 
 using namespace sockswitch;  // NOLINT(google-build-using-namespace): a test of this namespace
 
-TEST(a_firewall_of_nothing_is_no_obstacle) {
+PacketFacts packet_to(const std::string& address, std::uint16_t port) {
   PacketFacts packet;
-  packet.destination = {*Address::parse("192.0.2.1"), 80, 0};
+  packet.destination = {*Address::parse(address), port, 0};
+  packet.out = {.index = 2, .name = "eth0"};
+  return packet;
+}
+
+bool translates(const FilterRules& rules, const std::string& address, std::uint16_t port) {
+  return evaluate_hook(rules, FilterHook::kOutput, packet_to(address, port)).may_translate;
+}
+
+// False where a message is malformed.
+bool take_all(NftablesDump& dump, NetlinkBytes datagram) {
+  NetlinkMessages walk(datagram);
+  for (NetlinkMessage message; walk.next(message);) {
+    if (!dump.take(message)) return false;
+  }
+  return walk.ok();
+}
+
+NetlinkMessage first(NetlinkBytes bytes) {
+  NetlinkMessage message;
+  CHECK(NetlinkMessages(bytes).next(message));
+  return message;
+}
+
+TEST(a_firewall_of_nothing_is_no_obstacle) {
   const Firewall firewall;
-  CHECK(!firewall.obstacle(packet));
-  CHECK(!firewall.may_translate(packet));
+  CHECK(!firewall.obstacle(packet_to("192.0.2.1", 80)));
+  CHECK(!firewall.may_translate(packet_to("192.0.2.1", 80)));
+  CHECK(firewall.forwarded(packet_to("192.0.2.1", 80)).verdict == Forwarded::Verdict::kBlocked);
+}
+
+TEST(a_firewall_that_cannot_be_asked_is_an_obstacle) {
+  FirewallSockets none;
+  const Firewall firewall = Firewall::read(none);
+  CHECK_EQ(firewall.obstacle(packet_to("192.0.2.1", 80)).value_or(""),
+           std::string("nftables cannot be read: no socket"));
+  CHECK(firewall.may_translate(packet_to("192.0.2.1", 80)));
+  CHECK(firewall.forwarded(packet_to("192.0.2.1", 80)).verdict == Forwarded::Verdict::kUnknown);
+}
+
+TEST(what_the_kernel_lacks_is_no_obstacle) {
+  FirewallSockets none = FirewallSockets::take("---------", {});
+  CHECK_EQ(none.states(), std::string("---------"));
+  CHECK(!Firewall::read(none).obstacle(packet_to("192.0.2.1", 80)));
+  // An open source without its descriptor, and what nobody spoke of, are unknown.
+  CHECK_EQ(FirewallSockets::take("-o", {}).states(), std::string("-????????"));
+  CHECK_EQ(FirewallSockets::take("", {}).states(), std::string("?????????"));
+}
+
+TEST(recorded_nftables_rules_are_read) {
+  NftablesDump dump;
+  for (std::string_view text : recorded::kNftables) {
+    CHECK(take_all(dump, recorded::bytes(text)));
+  }
+  FilterRules& rules = dump.rules();
+  CHECK_EQ(rules.chains.size(), std::size_t{2});
+  CHECK_EQ(rules.sets.size(), std::size_t{1});
+  // Until all elements are known anything may be in it.
+  CHECK(translates(rules, "192.0.2.1", 80));
+  dump.complete_set(0);
+  CHECK(translates(rules, "10.96.0.1", 443));
+  CHECK(!translates(rules, "10.96.0.1", 80));
+  CHECK(!translates(rules, "192.0.2.1", 443));
+  CHECK(!translates(rules, "2001:db8::1", 443));
+  CHECK_EQ(rules.chains[1].words(), std::string("nftables: table ip t, chain o"));
+  CHECK_EQ(rules.chains[1].rules[0].comment, std::string("services"));
+}
+
+TEST(recorded_nftables_rules_cut_anywhere_are_malformed_or_nothing) {
+  for (std::string_view text : recorded::kNftables) {
+    const auto whole = recorded::bytes(text);
+    for (std::size_t size = 0; size < whole.size(); ++size) {
+      NftablesDump dump;
+      take_all(dump, NetlinkBytes(whole).first(size));
+      CHECK(dump.rules().chains.size() <= 2);
+    }
+  }
+}
+
+XtTableInfo nat_info() {
+  return {.name = "nat",
+          .valid_hooks = 27,
+          .hook_entry = {0, 152, 0, 304, 944},
+          .underflow = {0, 152, 0, 792, 944}};
+}
+
+TEST(a_recorded_legacy_table_is_read) {
+  const auto block = recorded::bytes(recorded::kIptablesNat);
+  FilterRules rules;
+  CHECK(parse_xtables(FilterChain::Origin::kIptables, nat_info(), block, rules));
+  CHECK_EQ(rules.chains.size(), std::size_t{5});
+  CHECK(translates(rules, "10.96.0.1", 443));
+  CHECK(!translates(rules, "10.96.0.1", 80));
+  CHECK(!translates(rules, "10.96.0.2", 443));
+  for (const FilterChain& chain : rules.chains) {
+    CHECK_EQ(chain.words(), std::string("iptables-legacy: table nat"));
+  }
+}
+
+TEST(a_legacy_table_cut_anywhere_is_no_crash) {
+  const auto block = recorded::bytes(recorded::kIptablesNat);
+  for (std::size_t size = 0; size < block.size(); ++size) {
+    FilterRules rules;
+    const bool fine = parse_xtables(FilterChain::Origin::kIptables, nat_info(),
+                                    NetlinkBytes(block).first(size), rules);
+    if (fine) translates(rules, "10.96.0.1", 443);
+  }
+}
+
+TEST(values_are_known_bit_by_bit) {
+  const std::uint8_t data[] = {0x40, 0};
+  const std::uint8_t known[] = {0xf0, 0};
+  const std::uint8_t same[] = {0x45, 7};
+  const std::uint8_t other[] = {0x60, 0};
+  CHECK(equals(data, known, same) == Tristate::kPerhaps);
+  CHECK(equals(data, known, other) == Tristate::kNo);
+  CHECK(equals(std::span(data).first(0), std::span(known).first(0), {}) == Tristate::kYes);
+  CHECK((Tristate::kYes & Tristate::kPerhaps) == Tristate::kPerhaps);
+  CHECK((Tristate::kNo | Tristate::kPerhaps) == Tristate::kPerhaps);
+  CHECK((!Tristate::kPerhaps) == Tristate::kPerhaps);
+}
+
+TEST(xfrm_policies_are_counted) {
+  auto answer = [](xfrmu_spdinfo info) {
+    NetlinkRequest made(XFRM_MSG_NEWSPDINFO);
+    const auto* from = reinterpret_cast<const std::uint8_t*>(&info);
+    made.header(std::uint32_t{0}).attribute(XFRMA_SPD_INFO, {from, sizeof info});
+    return has_xfrm_policies(first(made.bytes(1)));
+  };
+  CHECK(answer({}) == false);
+  CHECK(answer({.outcnt = 1}) == true);
+  CHECK(answer({.incnt = 1}) == true);
+  CHECK(answer({.outscnt = 1}) == false);  // a socket's own
+  NetlinkRequest empty(XFRM_MSG_NEWSPDINFO);
+  CHECK(!has_xfrm_policies(first(empty.bytes(1))));
+}
+
+TEST(a_qdisc_is_read) {
+  NetlinkRequest made(RTM_NEWQDISC);
+  tcmsg message{};
+  message.tcm_ifindex = 7;
+  message.tcm_parent = 0xffffffff;
+  made.header(message).text(TCA_KIND, "htb");
+  const auto qdisc = parse_qdisc(first(made.bytes(1)));
+  CHECK(qdisc && qdisc->device == 7 && qdisc->kind == "htb");
+  NetlinkRequest nameless(RTM_NEWQDISC);
+  nameless.header(message);
+  CHECK(!parse_qdisc(first(nameless.bytes(1))));
+}
+
+// As linux/ip_vs.h has it: the kernel that these tests were written on has no IPVS.
+NetlinkRequest ipvs_service(int family, const std::string& address, std::uint16_t port) {
+  NetlinkRequest made(0x20);
+  made.header(genlmsghdr{.cmd = IPVS_CMD_NEW_SERVICE, .version = IPVS_GENL_VERSION});
+  const auto nest = made.begin_nest(IPVS_CMD_ATTR_SERVICE);
+  made.number<std::uint16_t>(IPVS_SVC_ATTR_AF, static_cast<std::uint16_t>(family));
+  std::array<std::uint8_t, 16> raw{};
+  const Address parsed = *Address::parse(address);
+  const std::size_t size = family == AF_INET ? 4 : 16;
+  std::copy(parsed.bytes.end() - static_cast<std::ptrdiff_t>(size), parsed.bytes.end(),
+            raw.begin());
+  made.number<std::uint16_t>(IPVS_SVC_ATTR_PROTOCOL, IPPROTO_TCP)
+      .attribute(IPVS_SVC_ATTR_ADDR, raw)
+      .big_endian16(IPVS_SVC_ATTR_PORT, port);
+  made.end_nest(nest);
+  return made;
+}
+
+TEST(ipvs_services_translate_their_address) {
+  Ipvs ipvs;
+  auto v4 = ipvs_service(AF_INET, "10.96.0.1", 443);
+  auto v6 = ipvs_service(AF_INET6, "fd00::1", 0);
+  ipvs.services.push_back(*parse_ipvs_service(first(v4.bytes(1))));
+  ipvs.services.push_back(*parse_ipvs_service(first(v6.bytes(1))));
+  CHECK(ipvs.may_translate(packet_to("10.96.0.1", 443)));
+  CHECK(!ipvs.may_translate(packet_to("10.96.0.1", 80)));
+  CHECK(!ipvs.may_translate(packet_to("192.0.2.1", 443)));
+  CHECK(ipvs.may_translate(packet_to("fd00::1", 80)));
+  CHECK(!ipvs.may_translate(packet_to("fd00::2", 80)));
+}
+
+TEST(an_ipvs_service_by_mark_translates_all_of_its_family) {
+  NetlinkRequest made(0x20);
+  made.header(genlmsghdr{.cmd = IPVS_CMD_NEW_SERVICE, .version = IPVS_GENL_VERSION});
+  const auto nest = made.begin_nest(IPVS_CMD_ATTR_SERVICE);
+  made.number<std::uint16_t>(IPVS_SVC_ATTR_AF, AF_INET)
+      .number<std::uint32_t>(IPVS_SVC_ATTR_FWMARK, 7);
+  made.end_nest(nest);
+  Ipvs ipvs;
+  ipvs.services.push_back(*parse_ipvs_service(first(made.bytes(1))));
+  CHECK(ipvs.may_translate(packet_to("192.0.2.1", 80)));
+  CHECK(!ipvs.may_translate(packet_to("2001:db8::1", 80)));
+  NetlinkRequest nothing(0x20);
+  nothing.header(genlmsghdr{.cmd = IPVS_CMD_NEW_SERVICE});
+  CHECK(!parse_ipvs_service(first(nothing.bytes(1))));
+}
+
+TEST(ipvs_is_found_among_the_families) {
+  auto family = [](const char* name, std::uint16_t id) {
+    NetlinkRequest made(GENL_ID_CTRL);
+    made.header(genlmsghdr{.cmd = CTRL_CMD_NEWFAMILY});
+    made.number(CTRL_ATTR_FAMILY_ID, id).text(CTRL_ATTR_FAMILY_NAME, name);
+    const NetlinkBytes bytes = made.bytes(1);
+    return std::vector<std::uint8_t>(bytes.begin(), bytes.end());
+  };
+  auto all = family("nlctrl", 16);
+  bool fine = false;
+  CHECK(!find_ipvs(NetlinkAnswer::complete(all), fine) && fine);
+  const auto ipvs = family(IPVS_GENL_NAME, 37);
+  all.insert(all.end(), ipvs.begin(), ipvs.end());
+  CHECK(find_ipvs(NetlinkAnswer::complete(all), fine) == 37 && fine);
+  CHECK(!find_ipvs(NetlinkAnswer::unknown(ETIMEDOUT, ""), fine) && !fine);
 }
 
 }  // namespace

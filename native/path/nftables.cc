@@ -300,8 +300,10 @@ void NftablesDump::complete_set(std::size_t set) {
   done.complete = true;
   if ((done.flags & NFT_SET_INTERVAL) == 0) return;
   // Where one interval ends at the value at which another begins, the beginning comes last.
-  std::ranges::stable_sort(done.elements, [](const auto& left, const auto& right) {
-    const std::size_t size = std::min(left.key.size(), right.key.size());
+  std::ranges::sort(done.elements, [](const auto& left, const auto& right) {
+    // The element for all the rest has no key.
+    if (left.key.size() != right.key.size()) return left.key.size() < right.key.size();
+    const std::size_t size = left.key.size();
     const int order = size == 0 ? 0 : std::memcmp(left.key.data(), right.key.data(), size);
     if (order != 0) return order < 0;
     return left.interval_end && !right.interval_end;

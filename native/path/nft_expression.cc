@@ -22,11 +22,10 @@ constexpr std::size_t kMaxAttributes = 32;
 // The attributes of one expression by number; all of nf_tables' numbers are big-endian.
 class Attributes {
  public:
-  explicit Attributes(NetlinkBytes bytes) {
-    ok_ = walk_attributes(bytes, [this](const NetlinkAttribute& attribute) {
-      if (attribute.type < found_.size()) found_[attribute.type] = attribute;
-    });
-  }
+  explicit Attributes(NetlinkBytes bytes)
+      : ok_(walk_attributes(bytes, [this](const NetlinkAttribute& attribute) {
+          if (attribute.type < found_.size()) found_[attribute.type] = attribute;
+        })) {}
   bool ok() const { return ok_; }
   bool has(std::size_t type) const { return found_[type].has_value(); }
   NetlinkBytes bytes(std::size_t type) const {
@@ -44,7 +43,7 @@ class Attributes {
 
  private:
   std::array<std::optional<NetlinkAttribute>, kMaxAttributes> found_;
-  bool ok_ = false;
+  bool ok_;
 };
 
 // The register's place in the register file: four of 16 bytes after the verdict's 16, which can be

@@ -369,7 +369,7 @@ std::string read_family(const Layout& layout, const FirewallSockets& sockets, Fi
   if (names->size() > kMaxTables) return "too many tables";
   for (const std::string& name : *names) {
     if (std::string trouble = read_table(layout, fd, name, rules); !trouble.empty()) {
-      return "table " + name + ": " + trouble;
+      return trouble.insert(0, "table " + name + ": ");
     }
   }
   return {};

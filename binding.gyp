@@ -46,6 +46,7 @@
         "native/notify/finish_connect.cc",
         "native/notify/interface_ioctl.cc",
         "native/notify/interrupted.cc",
+        "native/notify/landlock.cc",
         "native/notify/listen.cc",
         "native/notify/listener.cc",
         "native/notify/live_record.cc",

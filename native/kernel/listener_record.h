@@ -1,9 +1,9 @@
 // The record of a listener: a memfd that travels with it, so that it outlives every process of
 // ours.
 //
-//   byte 0           RecordHeader: written once, by the keeper
-//   kRecordHeadBytes what a daemon knows of the listener (notify/live_record.h), zero at first
-//   state_offset     the OCI ContainerProcessState, as the runtime sent it
+//   byte 0        RecordHeader: written once, by the keeper
+//   after it      what a daemon knows of the listener (notify/live_record.h), zero at first
+//   state_offset  the OCI ContainerProcessState, as the runtime sent it
 //
 // The keeper only makes it and passes it on. Its size is sealed, so a mapping of it cannot fault.
 // Header and place of the state never change; what `version` does not cover is another daemon's.

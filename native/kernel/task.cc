@@ -26,11 +26,6 @@ ino_t inode(int fd) {
 // The user namespace around `user`; empty if it is not ours to see.
 UniqueFd parent_of(int user) { return UniqueFd(::ioctl(user, abi::kNsGetParent)); }
 
-struct Credentials {
-  unsigned effective_uid = 0;
-  std::uint64_t effective_capabilities = 0;
-};
-
 std::uint64_t field(std::string_view status, std::string_view key, int base, int skip) {
   auto at = status.find(key);
   std::uint64_t value = 0;
@@ -46,7 +41,9 @@ std::uint64_t field(std::string_view status, std::string_view key, int base, int
   }
 }
 
-Credentials read_credentials(pid_t tid) {
+}  // namespace
+
+Privileges read_privileges(pid_t tid) {
   std::string path = "/proc/" + std::to_string(tid) + "/status";
   UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd) throw ErrnoError(ESRCH, "open", path);
@@ -56,10 +53,10 @@ Credentials read_credentials(pid_t tid) {
   while ((size = ::read(fd.get(), part.data(), part.size())) > 0) {
     text.append(part.data(), static_cast<std::size_t>(size));
   }
-  return {static_cast<unsigned>(field(text, "\nUid:", 10, 1)), field(text, "\nCapEff:", 16, 0)};
+  return {.effective_uid = static_cast<unsigned>(field(text, "\nUid:", 10, 1)),
+          .effective_capabilities = field(text, "\nCapEff:", 16, 0),
+          .no_new_privs = field(text, "\nNoNewPrivs:", 10, 0) != 0};
 }
-
-}  // namespace
 
 UniqueFd open_namespace(pid_t tid, const char* kind) {
   std::string path = "/proc/" + std::to_string(tid) + "/ns/" + kind;
@@ -82,7 +79,7 @@ UniqueFd outermost_user_namespace(pid_t tid) {
 }
 
 bool has_capability(pid_t tid, int target, unsigned capability) {
-  Credentials credentials = read_credentials(tid);
+  Privileges credentials = read_privileges(tid);
   ino_t home = inode(open_namespace(tid, "user").get());
   UniqueFd at(::fcntl(target, F_DUPFD_CLOEXEC, 0));
   if (!at) throw_errno("fcntl", "F_DUPFD_CLOEXEC");

@@ -1,19 +1,19 @@
 // bind(2).
 //
-//   IPv4 or IPv6 socket of a container  executed here, on our copy of descriptor and address
-//   TCP, to a published port            a socket of the host takes its place (published.cc)
-//   a host socket, not connected        becomes a container socket first
-//   a host socket, connected            EINVAL, or what the kernel says of the address before that
-//   AF_UNIX, netlink, packet, ...       the kernel's: paths, umask and mount namespace are the
-//   caller's
+//   TCP, to a published port      a socket of the host takes its place (published.cc)
+//   a host socket, not connected  becomes a container socket first
+//   a host socket, connected      EINVAL, or what the kernel says of the address before that
+//   everything else               the kernel's: it alone knows what the caller may do (privileged
+//                                 ports, Landlock, other security modules)
 //
 // A call that is continued is executed with whatever descriptor is at that number by then. A host
-// socket that a second thread puts there would be bound to a port of the host. Where that remains
-// possible (the last line) it cannot listen on it: see listen.cc.
+// socket that a second thread puts there meanwhile is bound to a port of the host: it is pinned and
+// guarded as ever, and cannot listen on it (listen.cc), so the port is taken until it is closed, and
+// no more (docs/threat-model.md, "What stays").
 //
-// Executing bind(2) for another process is exact, since for these families the kernel looks at the
-// socket alone (its namespace, owner, cgroup, options), with the one exception of ports that need a
-// privilege.
+// One bind of a container socket is executed here: to a published port in a container whose profile
+// does not report listen(2), since the relay has to find it bound. For these families that is exact,
+// since the kernel looks at the socket alone, with the one exception of ports that need a privilege.
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -91,20 +91,19 @@ Outcome execute(Context& context, const Target& target, const sockaddr_storage& 
 Outcome handle_bind(Context& context, const abi::SeccompNotif& notification,
                     const CallArguments& arguments) {
   std::uint64_t id = notification.id;
-  Fetched fetched = fetch(context, notification, arguments.fd);
-  if (!fetched.socket) return refuse(context, id, EBADF);
-  int domain = int_option(fetched.socket.get(), SOL_SOCKET, SO_DOMAIN).value_or(-1);
-  if (domain < 0) return refuse(context, id, errno);
-  auto target = as_target(notification, arguments.fd, std::move(fetched));
+  auto target = find_target(context, notification, arguments.fd);
   if (!target) return pass(context, id, Outcome::kHousekeeping);
 
   sockaddr_storage address{};
-  if (arguments.length > sizeof address) return refuse(context, id, EINVAL);
+  bool of_host = target->of_host(context);
+  if (arguments.length > sizeof address) {
+    return of_host ? refuse(context, id, EINVAL) : pass(context, id, Outcome::kHousekeeping);
+  }
   if (!read_memory(static_cast<pid_t>(notification.pid), arguments.address, &address,
                    arguments.length)) {
-    return refuse(context, id, EFAULT);
+    return of_host ? refuse(context, id, EFAULT) : pass(context, id, Outcome::kHousekeeping);
   }
-  if (target->of_host(context)) {
+  if (of_host) {
     if (published_port(context, *target)) return bound_already(context, *target);
     if (!is_closed(target->socket.get())) {
       return refuse(context, id, error_if_connected(context, *target, address, arguments.length));
@@ -116,19 +115,24 @@ Outcome handle_bind(Context& context, const abi::SeccompNotif& notification,
   }
   auto to = destination_of(address, arguments.length);
   auto published = to ? published_bind(context, *target, *to) : std::nullopt;
-  if (!published) return execute(context, *target, address, arguments.length);
+  if (!published) return pass(context, id, Outcome::kHousekeeping);
+  if (!published->port) return pass(context, id, published->outcome);
+  // What is restricted is the kernel's to bind: its clients are relayed.
+  if (may_be_restricted(context, notification)) {
+    context.detail = "bind to port " + std::to_string(to->port);
+    return pass(context, id, Outcome::kLandlock);
+  }
   if (published->outcome == Outcome::kPublished && !target->identity.bound &&
       address.ss_family == target->identity.domain) {
     if (!may_bind(context, *target, to->port)) return refuse(context, id, EACCES);
     if (!context.notify.valid(id)) return Outcome::kCallerGone;
     if (auto done = bind_published(context, *target, *to, *published->port)) return *done;
   }
+  if (!context.policy.listen_unseen) return pass(context, id, Outcome::kPublishedRelayed);
   Outcome executed = execute(context, *target, address, arguments.length);
   if (executed != Outcome::kHousekeeping) return executed;
-  if (context.policy.listen_unseen && published->port) {
-    published_listen(context, target->socket.get(), target->identity, nullptr);
-  }
-  return published->port ? Outcome::kPublishedRelayed : published->outcome;
+  published_listen(context, target->socket.get(), target->identity, nullptr);
+  return Outcome::kPublishedRelayed;
 }
 
 }  // namespace sockswitch

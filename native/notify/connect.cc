@@ -169,8 +169,8 @@ Outcome switch_socket(Context& context, Target& target, const SocketAddress& add
 // first time. AF_UNSPEC, and destinations that are the container's, make it a container socket
 // again. What cannot be done so is refused, never continued: the kernel would do it in the host's
 // namespace.
-Outcome reconnect(Context& context, Target& target, const SocketAddress& address,
-                  const std::optional<Destination>& to) {
+Outcome reconnect(Context& context, const abi::SeccompNotif& notification, Target& target,
+                  const SocketAddress& address, const std::optional<Destination>& to) {
   if (context.interrupted.has_results()) {
     if (auto result = context.interrupted.take_result(socket_cookie(target.socket.get()))) {
       return tell(context, target, target.socket.get(), *result);
@@ -189,6 +189,7 @@ Outcome reconnect(Context& context, Target& target, const SocketAddress& address
     return context.notify.fail(target.id, error) ? Outcome::kNotFresh : Outcome::kCallerGone;
   }
   RouteDecision decision = judge(*to, context.policy, *context.container.view, fd);
+  leave_to_landlock(context, notification, decision);
   if (decision.outcome == Outcome::kSwitched) {
     return switch_socket(context, target, address, *to,
                          {.device = decision.device, .source = decision.source});
@@ -245,13 +246,14 @@ Outcome handle_connect(Context& context, const abi::SeccompNotif& notification,
   if (to && address.raw.ss_family != target->identity.domain) {
     return pass(context, id, Outcome::kNotFresh);
   }
-  if (target->of_host(context)) return reconnect(context, *target, address, to);
+  if (target->of_host(context)) return reconnect(context, notification, *target, address, to);
   if (target->identity.netns != context.container.view->cookie()) {
     return pass(context, id, Outcome::kNestedNetns);
   }
   if (!to) return pass(context, id, Outcome::kDisconnect);
   RouteDecision decision =
       judge(*to, context.policy, *context.container.view, target->socket.get());
+  leave_to_landlock(context, notification, decision);
   if (decision.outcome == Outcome::kPodmanNetwork) {
     return connect_on_podman_network(context, *target, address, *to);
   }

@@ -15,6 +15,7 @@
 
 #include "kernel/control_thread.h"
 #include "notify/caller.h"
+#include "notify/landlock.h"
 #include "notify/notification.h"
 #include "notify/port_privilege.h"
 #include "policy/destination.h"
@@ -115,6 +116,7 @@ struct Context {
   const ContainerNetwork& container;
   const Policy& policy;
   std::uint64_t epoll_generation;
+  const RestrictionMark& restriction;
   std::string& detail;  // for the event of a first outcome: what it was about
 };
 

@@ -27,6 +27,15 @@ void raise_descriptor_limit() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+// What a restriction means for a process of the listener that nothing is known of.
+void leave_to_landlock(Restricted who, RouteDecision& decision, std::string& detail) {
+  if (decision.device == 0 || who == Restricted::kNobody) return;
+  if (who == Restricted::kAnybody) decision = {Outcome::kLandlock, 0};
+  detail += who == Restricted::kAnybody
+                ? "; but a program has restricted itself by Landlock"
+                : "; but not for programs with no_new_privs, as one has restricted itself by Landlock";
+}
+
 }  // namespace
 
 Engine::Engine(std::string helper, GuardSource guard, Listener::Sink sink)
@@ -96,6 +105,7 @@ RouteDecision Engine::explain(std::uint64_t number, const Destination& to, std::
   if (decision.outcome == Outcome::kPodmanNetwork) {
     decision = explain_neighbour(to, *network->view, found.policy()->permissions, detail);
   }
+  leave_to_landlock(found.restricted(), decision, detail);
   if (decision.device != 0 && guard_.missing()) {
     bool switched = decision.outcome == Outcome::kSwitched;
     decision = {switched ? Outcome::kUnguarded : Outcome::kNeighbourRelayed, 0, {}};

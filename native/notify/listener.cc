@@ -59,7 +59,7 @@ void install_wake_signal() {
 // Calls that the kernel must not execute with whatever their descriptor number means by then
 // (listen.cc): where it cannot be told what they are about, they fail.
 bool never_continued(Call call) {
-  return call == Call::kListen || call == Call::kBind || call == Call::kIoctl;
+  return call == Call::kListen || call == Call::kIoctl;
 }
 
 // A process may have moved since its container was made, so where the identity is known only a
@@ -190,12 +190,19 @@ void Listener::run() {
 
 // The least that can be done for the container: its calls go on as if there were no filter.
 void Listener::continue_all() {
-  const CallInHand& in_hand = notify_.in_hand();
-  if (in_hand.call.id != 0) notify_.let_continue(in_hand.call.id);
+  const abi::SeccompNotif& call = notify_.in_hand().call;
+  auto go_on = [&] {
+    // For the next daemon, which may be able to switch.
+    if (decode(call).call == Call::kRestrictSelf) {
+      mark_restricted(record_.marks().restriction, static_cast<pid_t>(call.pid));
+    }
+    notify_.let_continue(call.id);
+  };
+  if (call.id != 0) go_on();
   while (!stopping_ && !hung_up_) {
     Receive received = notify_.receive();
     if (received == Receive::kEnd) return;
-    if (received == Receive::kNotification) notify_.let_continue(in_hand.call.id);
+    if (received == Receive::kNotification) go_on();
   }
 }
 
@@ -296,6 +303,7 @@ void Listener::handle(Session& session, const abi::SeccompNotif& notification, b
                   session.bound,   session.ports,
                   session.guard,   container ? *container : kUnknown,
                   *policy,         session.epoll_generation,
+                  record_.marks().restriction,
                   detail};
   auto give_up = [&] {
     if (never_continued(arguments.call)) {
@@ -352,6 +360,9 @@ Outcome Listener::dispatch(Session& session, Context& context,
     case Call::kEpollCreate:
       // The set comes to be when the call continues: whoever connects next looks again.
       ++session.epoll_generation;
+      return pass(context, notification.id, Outcome::kHousekeeping);
+    case Call::kRestrictSelf:
+      mark_restricted(record_.marks().restriction, static_cast<pid_t>(notification.pid));
       return pass(context, notification.id, Outcome::kHousekeeping);
     case Call::kOther:
       break;

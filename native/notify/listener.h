@@ -61,6 +61,8 @@ class Listener {
 
   int notify_fd() const { return notify_.get(); }
   const LiveRecord& record() const { return *record_; }
+  // Which of its processes may be restricted by Landlock.
+  Restricted restricted() const { return record_.marks().restriction.who(); }
   int record_fd() const { return record_.fd(); }
   const ContainerState& container() const { return *container_; }
   void set_policy(std::shared_ptr<const Policy> policy);

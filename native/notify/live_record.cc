@@ -30,10 +30,12 @@ std::uint64_t layout_fingerprint() {
 
 RecordMapping::RecordMapping(UniqueFd fd) : fd_(std::move(fd)) {
   read_record_state(fd_.get());  // throws where it is none
-  void* memory = ::mmap(nullptr, sizeof(LiveRecord), PROT_READ | PROT_WRITE,
+  void* memory = ::mmap(nullptr, kRecordStateOffset, PROT_READ | PROT_WRITE,
                         MAP_SHARED | MAP_POPULATE, fd_.get(), 0);
   if (memory == MAP_FAILED) throw_errno("mmap", "listener record");
   live_ = std::launder(static_cast<LiveRecord*>(memory));
+  void* marks = static_cast<char*>(memory) + kMarksOffset;
+  marks_ = std::launder(static_cast<LastingMarks*>(marks));
   static const std::uint64_t kLayout = layout_fingerprint();
   if (live_->layout == kLayout) return;
   std::memset(static_cast<char*>(memory) + sizeof(RecordHeader), 0,
@@ -41,6 +43,6 @@ RecordMapping::RecordMapping(UniqueFd fd) : fd_(std::move(fd)) {
   live_->layout = kLayout;
 }
 
-RecordMapping::~RecordMapping() { ::munmap(live_, sizeof(LiveRecord)); }
+RecordMapping::~RecordMapping() { ::munmap(live_, kRecordStateOffset); }
 
 }  // namespace sockswitch

@@ -11,6 +11,7 @@
 
 #include "kernel/listener_record.h"
 #include "kernel/netns.h"
+#include "notify/landlock.h"
 #include "notify/latency.h"
 #include "notify/notification.h"
 #include "policy/outcome.h"
@@ -26,7 +27,15 @@ struct LiveRecord {
   OutcomeCounters counters;
   LatencyHistogram latency;
 };
-static_assert(sizeof(LiveRecord) <= kRecordStateOffset);
+
+// What is never cleared has a place of its own, at the end of the record's head, whatever the layout
+// of the rest is.
+struct LastingMarks {
+  RestrictionMark restriction;
+};
+inline constexpr std::size_t kMarksOffset = kRecordStateOffset - 64;
+static_assert(sizeof(LiveRecord) <= kMarksOffset);
+static_assert(sizeof(LastingMarks) <= kRecordStateOffset - kMarksOffset);
 
 // A mapped record. Where it was written by a version with another layout, it is cleared.
 class RecordMapping {
@@ -39,11 +48,13 @@ class RecordMapping {
 
   LiveRecord& operator*() const { return *live_; }
   LiveRecord* operator->() const { return live_; }
+  LastingMarks& marks() const { return *marks_; }
   int fd() const { return fd_.get(); }
 
  private:
   UniqueFd fd_;
   LiveRecord* live_ = nullptr;
+  LastingMarks* marks_ = nullptr;
 };
 
 }  // namespace sockswitch

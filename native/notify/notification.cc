@@ -20,6 +20,11 @@ struct CallNumber {
 // x32 has the numbers of x86_64 with abi::kX32Bit set (connect, bind, listen, epoll_create*), and
 // an ioctl of its own.
 constexpr CallNumber kCalls[] = {
+    // landlock_restrict_self(2) has one number everywhere.
+    {abi::kArchX86_64, 446, Call::kRestrictSelf},
+    {abi::kArchI386, 446, Call::kRestrictSelf},
+    {abi::kArchAarch64, 446, Call::kRestrictSelf},
+    {abi::kArchArm, 446, Call::kRestrictSelf},
     {abi::kArchX86_64, 16, Call::kIoctl},        {abi::kArchX86_64, 514, Call::kIoctl},
     {abi::kArchI386, 54, Call::kIoctl},          {abi::kArchAarch64, 29, Call::kIoctl},
     {abi::kArchArm, 54, Call::kIoctl},           {abi::kArchX86_64, 42, Call::kConnect},

@@ -51,7 +51,7 @@ class NotifyFd {
 };
 
 // The calls that are trapped, over all architectures.
-enum class Call : std::uint8_t { kConnect, kBind, kListen, kIoctl, kEpollCreate, kOther };
+enum class Call : std::uint8_t { kConnect, kBind, kListen, kIoctl, kEpollCreate, kRestrictSelf, kOther };
 
 struct CallArguments {
   Call call = Call::kOther;

@@ -57,6 +57,8 @@ const std::array<OutcomeInfo, kOutcomeCount>& outcome_table() {
       {Outcome::kEpoll, kFallback, "epoll", "its epoll registration could not be carried over"},
       {Outcome::kUnguarded, kFallback, "unguarded",
        "sockets cannot be guarded here, which require_guard asks for"},
+      {Outcome::kLandlock, kFallback, "landlock",
+       "the program may be restricted by Landlock, which sees only calls that it makes itself"},
       {Outcome::kHostError, kFallback, "host-error", "the host could not connect"},
       {Outcome::kPublishedRelayed, kFallback, "published-relayed",
        "a published port whose clients are relayed to the container's own socket"},

@@ -52,6 +52,7 @@ enum class Outcome : std::uint8_t {
   kSocketOption,
   kEpoll,
   kUnguarded,
+  kLandlock,
   kHostError,
   kPublishedRelayed,
   kNeighbourRelayed,

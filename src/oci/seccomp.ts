@@ -32,6 +32,8 @@ const ENOSYS = 38;
 
 /** Reported to us. If connect is, bind and listen must be, too: they could act on a host socket. */
 const GUARDED = ['connect', 'bind', 'listen'] as const;
+/** Reported before it is executed: from then on the kernel has to see what the program calls (native/notify/landlock.h). */
+const RESTRICTING = ['landlock_restrict_self'] as const;
 /** Reported where the profile lets us: the data plane only learns from them. */
 const OBSERVED = ['epoll_create', 'epoll_create1'] as const;
 const IO_URING = ['io_uring_setup', 'io_uring_enter', 'io_uring_register'] as const;
@@ -88,6 +90,7 @@ export function rewriteSeccomp(seccomp: Seccomp | undefined, options: RewriteOpt
       reason: "the container's seccomp profile never allows connect",
     };
   }
+  for (const name of RESTRICTING) rules = notify(profile, rules, name, true);
   for (const name of OBSERVED) rules = notify(profile, rules, name, false);
   rules = guardIoctl(profile, rules);
   rules = guardSocketcall(profile, rules);

@@ -19,6 +19,7 @@ const CHANGES: Readonly<Record<string, string>> = {
   connect: 'NOTIFY',
   bind: 'NOTIFY',
   listen: 'NOTIFY',
+  landlock_restrict_self: 'NOTIFY',
   socketcall: 'NOTIFY',
   ioctl: 'NOTIFY',
   epoll_create: 'NOTIFY',

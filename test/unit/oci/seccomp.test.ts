@@ -9,7 +9,7 @@ const OPTIONS: RewriteOptions = {
   refuseFastOpen: false,
   machine: 'x64',
 };
-const GUARDED = ['connect', 'bind', 'listen'];
+const GUARDED = ['connect', 'bind', 'listen', 'landlock_restrict_self'];
 const NOTIFIED = [...GUARDED, 'epoll_create', 'epoll_create1'];
 const IO_URING = ['io_uring_setup', 'io_uring_enter', 'io_uring_register'];
 

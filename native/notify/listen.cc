@@ -81,8 +81,10 @@ Outcome handle_listen(Context& context, const abi::SeccompNotif& notification,
               : ::listen(socket.get(), backlog) == 0 ? 0
                                                      : errno;
   if (error != 0) return finish(context, id, error);
-  if (identity) published_listen(context, socket.get(), *identity, port);
-  return finish(context, id, 0);
+  Outcome outcome = identity ? published_listen(context, socket.get(), *identity, port)
+                             : Outcome::kHousekeeping;
+  Outcome told = finish(context, id, 0);
+  return told == Outcome::kHousekeeping ? outcome : told;
 }
 
 }  // namespace sockswitch

@@ -188,26 +188,30 @@ std::shared_ptr<Publication> published_port(const Context& context, const Target
   return nullptr;
 }
 
-void published_listen(Context& context, int socket, const SocketIdentity& identity,
+Outcome published_listen(Context& context, int socket, const SocketIdentity& identity,
                       const std::shared_ptr<Publication>& port) {
-  if (context.policy.published.empty() || !context.container.view) return;
+  if (context.policy.published.empty() || !context.container.view) return Outcome::kHousekeeping;
   Relay& relay = context.host.relay;
   try {
     if (port) {
       auto inside = context.bound.take(socket_cookie(socket));
       relay.serve_direct(port->id, service_of(context, socket, identity.domain, inside));
-      return;
+      return Outcome::kHousekeeping;
     }
-    if (identity.netns != context.container.view->cookie()) return;
+    if (identity.netns != context.container.view->cookie()) return Outcome::kHousekeeping;
     auto name = local_name(socket);
-    if (!name || !is_stream(identity.protocol) || is_loopback(name->address)) return;
+    if (!name || !is_stream(identity.protocol) || is_loopback(name->address)) {
+      return Outcome::kHousekeeping;
+    }
     auto own = find_port(context.policy, IPPROTO_TCP, name->port);
     if (own) {
       relay.serve_inside(own->id, service_of(context, socket, identity.domain, name->address));
     }
   } catch (const ErrnoError& error) {
-    context.detail = error.what();  // the service itself is there: only the relay's part is not
+    context.detail = error.what();
+    return Outcome::kPublishedUnreachable;
   }
+  return Outcome::kHousekeeping;
 }
 
 }  // namespace sockswitch

@@ -33,8 +33,9 @@ std::shared_ptr<Publication> published_port(const Context& context, const Target
 int listen_published(const Context& context, int socket, int backlog, const Publication& port);
 
 // `socket` listens by now: opens the relay's doors. `port` is null for a container socket, whose
-// published port is then looked for.
-void published_listen(Context& context, int socket, const SocketIdentity& identity,
+// published port is then looked for. kHousekeeping, or kPublishedUnreachable with the reason in
+// `context.detail`: the service itself listens all the same.
+Outcome published_listen(Context& context, int socket, const SocketIdentity& identity,
                       const std::shared_ptr<Publication>& port);
 
 }  // namespace sockswitch

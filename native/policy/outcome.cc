@@ -62,6 +62,8 @@ const std::array<OutcomeInfo, kOutcomeCount>& outcome_table() {
       {Outcome::kHostError, kFallback, "host-error", "the host could not connect"},
       {Outcome::kPublishedRelayed, kFallback, "published-relayed",
        "a published port whose clients are relayed to the container's own socket"},
+      {Outcome::kPublishedUnreachable, kFallback, "published-unreachable",
+       "a published port that leads nowhere: its clients cannot be relayed"},
       {Outcome::kNeighbourRelayed, kFallback, "neighbour-relayed",
        "a neighbour's published port, over Podman's network"},
       {Outcome::kPublishedOther, kFallback, "published-other-protocol",

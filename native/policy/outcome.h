@@ -55,6 +55,7 @@ enum class Outcome : std::uint8_t {
   kLandlock,
   kHostError,
   kPublishedRelayed,
+  kPublishedUnreachable,
   kNeighbourRelayed,
   kPublishedOther,
   kCallerGone,

@@ -38,10 +38,6 @@ UniqueFd open_reservation(const Mapping& mapping, int domain) {
   return fd;
 }
 
-bool is_link_local(const Address& address) {
-  return !address.is_v4() && address.bytes[0] == 0xfe && (address.bytes[1] & 0xc0U) == 0x80U;
-}
-
 std::optional<Outlet> outlet_of_address(const Address& host) {
   for (const InterfaceAddress& entry : interface_addresses()) {
     if (entry.address == host && !entry.loopback) return Outlet{entry.device, host};
@@ -55,6 +51,7 @@ std::optional<Outlet> outlet_of_route(const std::vector<FoundRoute>& defaults, b
     if (route.gateway && route.gateway->is_v4() != v4) continue;
     for (const InterfaceAddress& entry : addresses) {
       if (entry.address.is_v4() != v4 || is_link_local(entry.address)) continue;
+      if (is_loopback(entry.address)) continue;  // the service would take its clients for its own
       if (entry.device == route.device) return Outlet{entry.device, entry.address};
     }
   }
@@ -86,6 +83,10 @@ SocketName SocketName::any(int domain, std::uint16_t port) {
 }
 
 bool is_unspecified(const Address& address) { return address == kAny4 || address == kAny6; }
+
+bool is_link_local(const Address& address) {
+  return !address.is_v4() && address.bytes[0] == 0xfe && (address.bytes[1] & 0xc0U) == 0x80U;
+}
 
 bool is_loopback(const Address& address) {
   static const Address kLoopback6 = *Address::parse("::1");

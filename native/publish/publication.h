@@ -52,6 +52,8 @@ struct Publication {
   // The container's profile does not report listen(2): a socket that is bound is taken for one that
   // listens, and one that does not for one that will.
   std::atomic<bool> listen_unseen{false};
+  // Datagrams that the relay could not pass on.
+  std::atomic<std::uint64_t> lost{0};
 };
 
 // A socket address of either family, as the system calls take it.
@@ -90,5 +92,6 @@ SocketName service_name(const Mapping& mapping, int domain);
 
 bool is_unspecified(const Address& address);
 bool is_loopback(const Address& address);
+bool is_link_local(const Address& address);  // IPv6's
 
 }  // namespace sockswitch

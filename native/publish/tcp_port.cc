@@ -11,6 +11,13 @@
 //             its socket could not be switched. The front door is connected to it by sockets made
 //             in the container's namespace. Inside the container nothing is changed.
 //
+// A service has one socket for both families, or one for each, and these are independent: one may
+// be direct and the other inside, and each comes and goes by itself. A client is brought to the
+// socket that takes its family, or, where that is not to be had, to the other one.
+//
+// No client is shown to a service as a loopback address, which services trust: where the container
+// has no other address, nothing is relayed inside (publish/inside.h).
+//
 // Nothing tells that a service has stopped to listen, since close(2) is not trapped. It is noticed
 // at the next connection that is refused, and the port is idle again: that client sees a reset, the
 // next ones are refused. In state direct, a connection to a service that is gone arrives at the
@@ -52,16 +59,16 @@ void switch_on(int fd, int level, int name) {
 
 class TcpPort::Door : public Reactor::Watched {
  public:
-  Door(TcpPort& port, int fd, Target target)
-      : port_(port), fd_(fd), target_(target), key_(port.reactor().watch(*this, {fd}, EPOLLIN)) {}
-  Door(TcpPort& port, UniqueFd fd, const Target& target) : Door(port, fd.get(), target) {
-    owned_ = std::move(fd);
-  }
+  // The reservation: the front door.
+  Door(TcpPort& port, int fd)
+      : port_(port), fd_(fd), key_(port.reactor().watch(*this, {fd}, EPOLLIN)) {}
+  // An inside one.
+  Door(TcpPort& port, UniqueFd fd) : Door(port, fd.get()) { owned_ = std::move(fd); }
   ~Door() override { close(); }
   Door(const Door&) = delete;
   Door& operator=(const Door&) = delete;
 
-  void set_target(const Target& target) { target_ = target; }
+  bool is_inside() const { return static_cast<bool>(owned_); }
   // The last that is done with the port: a buried door may outlive it.
   void close() {
     if (!closed_) port_.reactor().unwatch(key_, {fd_});
@@ -77,9 +84,8 @@ class TcpPort::Door : public Reactor::Watched {
       }
       if (!client) return;
       if (owned_ && port_.answer(client.get())) continue;
-      std::uint64_t generation = port_.generation_;
-      port_.take(std::move(client), target_);
-      if (generation != port_.generation_) return;  // the doors were closed
+      port_.take(*this, std::move(client));
+      if (closed_) return;
     }
   }
   void resume() {
@@ -97,7 +103,6 @@ class TcpPort::Door : public Reactor::Watched {
   TcpPort& port_;
   int fd_;
   UniqueFd owned_;
-  Target target_;
   std::uint64_t key_;
   bool paused_ = false;
   bool closed_ = false;
@@ -105,14 +110,14 @@ class TcpPort::Door : public Reactor::Watched {
 
 class TcpPort::Connection : public Reactor::Watched {
  public:
-  Connection(TcpPort& port, UniqueFd client, UniqueFd service)
+  Connection(TcpPort& port, const Target& target, UniqueFd client, UniqueFd service)
       : port_(port),
-        generation_(port.generation_),
-        own_end_(own_endpoint(service.get())),
+        generation_(target.generation),
+        own_end_(target.direct ? own_endpoint(service.get()) : std::nullopt),
         stream_(std::move(client), std::move(service), port.shared_.pipes),
         key_(port.reactor().watch(*this, {stream_.client(), stream_.service()},
                                   EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)) {
-    if (own_end_) port_.outgoing_.insert(*own_end_);
+    if (own_end_) port_.outgoing_.insert_or_assign(*own_end_, generation_);
   }
   ~Connection() override { close(); }
   Connection(const Connection&) = delete;
@@ -183,7 +188,7 @@ bool TcpPort::is_full() const {
 void TcpPort::resume() {
   if (is_full()) return;
   if (front_) front_->resume();
-  for (const auto& [name, door] : inside_) door->resume();
+  for (const auto& [name, inside] : inside_) inside.door->resume();
 }
 
 void TcpPort::share(bool on) {
@@ -208,23 +213,33 @@ void TcpPort::attach(const std::shared_ptr<NetworkView>& view) {
   if (!direct) serve_inside({view, AF_INET, false, Address{}});
 }
 
-void TcpPort::serve_direct(const Service& service) {
+void TcpPort::serve(const Service& service, bool direct) {
   view_ = service.view;
-  ++generation_;
+  Target target{direct, service, ++generation_};
+  for (bool v4 : {true, false}) {
+    if (service.takes(v4)) served_[v4 ? 0 : 1] = target;
+  }
+  open_reservation();
+}
+
+void TcpPort::serve_direct(const Service& service) {
   outlet_.reset();
-  open_reservation({true, service.domain, service.v6_only, {}});
+  serve(service, true);
   open_inside(service);
 }
 
 void TcpPort::serve_inside(const Service& service) {
   view_ = service.view;
-  ++generation_;
-  shared_.neighbours.closed(publication_->id);
-  inside_.clear();
-  open_reservation({false, service.domain, service.v6_only, service.inside});
+  close_inside(service);
+  if (!address_inside(service)) {
+    throw ErrnoError(EADDRNOTAVAIL, "connect",
+                     "port " + std::to_string(publication_->mapping.container_port) +
+                         ": the container has no address but loopback's for its clients");
+  }
+  serve(service, false);
 }
 
-void TcpPort::open_reservation(const Target& target) {
+void TcpPort::open_reservation() {
   if (!is_listening(reservation_.get())) {
     share(true);
     int error = ::listen(reservation_.get(), kBacklog) == 0 ? 0 : errno;
@@ -234,11 +249,7 @@ void TcpPort::open_reservation(const Target& target) {
       throw ErrnoError(error, "listen", port);
     }
   }
-  if (front_) {
-    front_->set_target(target);
-  } else {
-    front_ = std::make_unique<Door>(*this, reservation_.get(), target);
-  }
+  if (!front_) front_ = std::make_unique<Door>(*this, reservation_.get());
 }
 
 void TcpPort::open_inside(const Service& service) {
@@ -257,57 +268,104 @@ void TcpPort::open_inside(const Service& service) {
                       : SocketName::of(service.domain, service.inside, port);
   if (::bind(fd.get(), at.get(), at.length) != 0) throw_errno("bind", "in the container");
   if (::listen(fd.get(), kBacklog) != 0) throw_errno("listen", "in the container");
-  Target target{true, service.domain, service.v6_only, {}};
-  inside_.emplace(name, std::make_unique<Door>(*this, std::move(fd), target));
+  inside_.emplace(name, InsideDoor{service, std::make_unique<Door>(*this, std::move(fd))});
   shared_.neighbours.opened(publication_, service);
 }
 
-void TcpPort::close_doors() {
+void TcpPort::close_inside(const Service& service) {
+  std::size_t before = inside_.size();
+  for (auto at = inside_.begin(); at != inside_.end();) {
+    const Service& other = at->second.service;
+    bool same = (service.takes(true) && other.takes(true)) ||
+                (service.takes(false) && other.takes(false));
+    if (!same) {
+      ++at;
+      continue;
+    }
+    at->second.door->close();
+    // Buried, since it may be what is being served.
+    shared_.reactor.bury(std::move(at->second.door));
+    at = inside_.erase(at);
+  }
+  if (inside_.size() == before) return;
   shared_.neighbours.closed(publication_->id);
-  // Buried, since one of them may be what is being served.
+  for (const auto& [name, inside] : inside_) {
+    shared_.neighbours.opened(publication_, inside.service);
+  }
+}
+
+void TcpPort::close_doors() {
+  served_ = {};
+  close_inside({view_, AF_INET6, false, {}});
   if (front_) front_->close();
-  for (auto& [name, door] : inside_) door->close();
   if (front_) shared_.reactor.bury(std::move(front_));
-  for (auto& [name, door] : inside_) shared_.reactor.bury(std::move(door));
-  inside_.clear();
   ::shutdown(reservation_.get(), SHUT_RDWR);  // ends listening; it stays bound
 }
 
 void TcpPort::service_gone(std::uint64_t generation) {
-  if (generation != generation_ || publication_->listen_unseen) return;
-  ++generation_;
-  close_doors();
+  if (publication_->listen_unseen) return;
+  bool any_left = false;
+  for (auto& served : served_) {
+    if (served && served->generation == generation) {
+      Service gone = served->service;
+      served.reset();
+      close_inside(gone);
+    }
+  }
+  for (const auto& served : served_) any_left = any_left || served.has_value();
+  if (!any_left && front_) close_doors();
 }
 
 bool TcpPort::answer(int client) { return shared_.neighbours.answer(publication_->id, client); }
 
-void TcpPort::take(UniqueFd client, const Target& target) {
+std::vector<TcpPort::Target> TcpPort::targets_for(const Door& door, int client) const {
+  auto peer = peer_endpoint(client);
+  bool v4 = peer && peer->first.is_v4();
+  std::vector<Target> found;
+  for (const auto& served : {served_[v4 ? 0 : 1], served_[v4 ? 1 : 0]}) {
+    // An inside door stands for a service that has no socket in the container.
+    if (!served || (door.is_inside() && !served->direct)) continue;
+    if (found.empty() || found.front().generation != served->generation) found.push_back(*served);
+  }
+  return found;
+}
+
+void TcpPort::take(const Door& door, UniqueFd client) {
   // So that it will not hold the port when its last packets are on their way (see reserve()).
   switch_on(client.get(), SOL_SOCKET, SO_REUSEADDR);
   auto peer = peer_endpoint(client.get());
-  if (target.direct && peer && outgoing_.contains(*peer)) {
+  auto own = peer ? outgoing_.find(*peer) : outgoing_.end();
+  if (own != outgoing_.end() && !door.is_inside()) {
     reset_on_close(client.get());
-    return service_gone(generation_);
+    return service_gone(own->second);
   }
   switch_on(client.get(), IPPROTO_TCP, TCP_NODELAY);
-  try {
-    UniqueFd service = target.direct ? connect_direct(target) : connect_inside(target);
-    if (!service) {
-      reset_on_close(client.get());
-      if (errno == ECONNREFUSED) service_gone(generation_);
+  for (const Target& target : targets_for(door, client.get())) {
+    try {
+      UniqueFd service = connect(target);
+      if (!service) {
+        if (errno == ECONNREFUSED) service_gone(target.generation);
+        continue;
+      }
+      switch_on(service.get(), IPPROTO_TCP, TCP_NODELAY);
+      auto connection =
+          std::make_unique<Connection>(*this, target, std::move(client), std::move(service));
+      auto* key = connection.get();
+      connections_.emplace(key, std::move(connection));
+      ++shared_.connections;
       return;
+    } catch (const ErrnoError&) {  // NOLINT(bugprone-empty-catch): said by the reset
+      if (!client) return;
     }
-    switch_on(service.get(), IPPROTO_TCP, TCP_NODELAY);
-    auto connection = std::make_unique<Connection>(*this, std::move(client), std::move(service));
-    auto* key = connection.get();
-    connections_.emplace(key, std::move(connection));
-    ++shared_.connections;
-  } catch (const ErrnoError&) {
-    reset_on_close(client.get());
   }
+  reset_on_close(client.get());
 }
 
-UniqueFd TcpPort::connect_direct(const Target& target) {
+UniqueFd TcpPort::connect(const Target& target) {
+  return target.direct ? connect_direct(target.service) : connect_inside(target.service);
+}
+
+UniqueFd TcpPort::connect_direct(const Service& target) {
   const Mapping& mapping = publication_->mapping;
   for (bool fresh : {false, true}) {
     if (fresh || !outlet_) {
@@ -330,13 +388,29 @@ UniqueFd TcpPort::connect_direct(const Target& target) {
   return {};
 }
 
-UniqueFd TcpPort::connect_inside(const Target& target) {
-  std::uint16_t port = publication_->mapping.container_port;
-  bool any = is_unspecified(target.inside);
-  int domain = (any ? target.v6_only : !target.inside.is_v4()) ? AF_INET6 : AF_INET;
-  Address to = any ? container_address(source(), domain) : target.inside;
+std::optional<Address> TcpPort::address_inside(const Service& service) {
+  if (!is_unspecified(service.inside)) {
+    return may_be_seen(service.inside) ? std::optional(service.inside) : std::nullopt;
+  }
+  std::optional<Address> found;
+  if (service.takes(true)) found = addresses_.find(source(), *view_, AF_INET);
+  if (!found && service.takes(false)) found = addresses_.find(source(), *view_, AF_INET6);
+  return found;
+}
+
+UniqueFd TcpPort::connect_inside(const Service& service) {
+  auto to = address_inside(service);
+  if (!to) {
+    errno = EADDRNOTAVAIL;
+    return {};
+  }
+  int domain = to->is_v4() ? AF_INET : AF_INET6;
   UniqueFd fd = source().open(domain, SOCK_STREAM | SOCK_NONBLOCK, IPPROTO_TCP);
-  int error = start_connect(fd.get(), SocketName::of(domain, to, port));
+  std::uint16_t port = publication_->mapping.container_port;
+  int error = start_connect(fd.get(), SocketName::of(domain, *to, port));
+  auto own = own_endpoint(fd.get());
+  // Routes can give a connection any address of the container for its source.
+  if (own && !may_be_seen(own->first)) error = EADDRNOTAVAIL;
   if (error == 0 || error == EINPROGRESS) return fd;
   errno = error;
   return {};

@@ -1,13 +1,15 @@
 // A published TCP port, as the relay serves it: its doors, and the connections through them.
 #pragma once
 
+#include <array>
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
+#include <vector>
 
 #include "path/network_view.h"
 #include "publish/endpoint.h"
+#include "publish/inside.h"
 #include "publish/neighbours.h"
 #include "publish/publication.h"
 #include "publish/reactor.h"
@@ -21,6 +23,10 @@ struct Service {
   int domain = AF_INET;
   bool v6_only = false;
   Address inside;  // the address that it asked for, mostly an unspecified one
+
+  bool takes(bool v4) const {
+    return v4 ? domain == AF_INET || !v6_only : domain == AF_INET6;
+  }
 };
 
 // What all ports share.
@@ -50,24 +56,35 @@ class TcpPort {
  private:
   class Door;
   class Connection;
-  // Where a door's connections go.
+  // A service's socket, which takes one family of clients, or both.
   struct Target {
     bool direct = false;
-    int domain = AF_INET;
-    bool v6_only = false;
-    Address inside;  // as Service has it
+    Service service;
+    std::uint64_t generation = 0;
+  };
+  struct InsideDoor {
+    Service service;
+    std::unique_ptr<Door> door;
   };
 
-  void open_reservation(const Target& target);
+  void serve(const Service& service, bool direct);
+  void open_reservation();
   void open_inside(const Service& service);
+  // Those that take a client which `service` takes.
+  void close_inside(const Service& service);
   void close_doors();
+  std::vector<Target> targets_for(const Door& door, int client) const;
   // A service of generation `generation` turned out to be gone.
   void service_gone(std::uint64_t generation);
   // Whether a client from inside was none (see Neighbours).
   bool answer(int client);
-  void take(UniqueFd client, const Target& target);
-  UniqueFd connect_direct(const Target& target);
-  UniqueFd connect_inside(const Target& target);
+  void take(const Door& door, UniqueFd client);
+  // Empty, with errno, where there is nothing to connect to.
+  UniqueFd connect(const Target& target);
+  UniqueFd connect_direct(const Service& service);
+  UniqueFd connect_inside(const Service& service);
+  // Where a service is reached in its container; no value if clients would be seen as loopback.
+  std::optional<Address> address_inside(const Service& service);
   SocketSource& source();
   Reactor& reactor();
   bool is_full() const;
@@ -78,12 +95,15 @@ class TcpPort {
   UniqueFd reservation_;
   std::shared_ptr<NetworkView> view_;
   std::unique_ptr<SocketSource> source_;
+  InsideAddresses addresses_;
   std::unique_ptr<Door> front_;  // the reservation
-  std::map<std::pair<int, Address>, std::unique_ptr<Door>> inside_;
+  std::map<std::pair<int, Address>, InsideDoor> inside_;
+  // By the family of clients that they take: IPv4, IPv6.
+  std::array<std::optional<Target>, 2> served_;
   std::map<Connection*, std::unique_ptr<Connection>> connections_;
   // The relay's own ends of its connections to the service: what comes from one of them at the
-  // front door has found no service there.
-  std::set<Endpoint> outgoing_;
+  // front door has found no service there. With the generation of the service that it went to.
+  std::map<Endpoint, std::uint64_t> outgoing_;
   std::optional<Outlet> outlet_;
   std::uint64_t generation_ = 0;
   int sharing_ = 0;

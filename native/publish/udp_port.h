@@ -7,6 +7,8 @@
 #include <utility>
 
 #include "path/network_view.h"
+#include "publish/allowance.h"
+#include "publish/inside.h"
 #include "publish/publication.h"
 #include "publish/reactor.h"
 
@@ -43,6 +45,8 @@ class UdpPort : public Reactor::Watched {
   UniqueFd reservation_;
   std::shared_ptr<NetworkView> view_;
   std::unique_ptr<SocketSource> source_;
+  InsideAddresses addresses_;
+  Allowance new_sessions_;
   std::uint64_t key_ = 0;
   std::map<Key, std::unique_ptr<Session>> sessions_;
 };

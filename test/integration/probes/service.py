@@ -1,7 +1,7 @@
 """A service that tells each client who it is. Arguments: KIND ADDRESS PORT [OPTION...].
 
 KIND: tcp, udp. Options: reuseport (a worker that shares the port), once (ends after one client), mptcp (as Go's
-listeners since 1.24).
+listeners since 1.24), v6only (IPv4 has a socket of its own).
 Prints "listening", or the name of the error.
 """
 import errno, socket, sys
@@ -10,6 +10,8 @@ kind, address, port, *options = sys.argv[1:]
 family = socket.AF_INET6 if ':' in address else socket.AF_INET
 protocol = 262 if 'mptcp' in options else 0
 sock = socket.socket(family, socket.SOCK_STREAM if kind == 'tcp' else socket.SOCK_DGRAM, protocol)
+if 'v6only' in options and family == socket.AF_INET6:
+    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
 if 'reuseport' in options:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 try:

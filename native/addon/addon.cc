@@ -1,7 +1,10 @@
 // What the addon exports; src/daemon/addon.ts types it.
+#include <fcntl.h>
 #include <napi.h>
 
 #include <memory>
+#include <mutex>
+#include <utility>
 
 #include "addon/keeper_link.h"
 #include "addon/values.h"
@@ -19,16 +22,52 @@ GuardSource::Paths guard_paths(const Napi::Object& options) {
           .socket = get_string(options, "guardSocket")};
 }
 
-// The engine reports to JS through a thread-safe function; it does not keep the process alive.
+// Events on their way to JS, by a thread-safe function that does not keep the process alive.
+class Events {
+ public:
+  explicit Events(const Napi::Object& options)
+      : call_(Napi::ThreadSafeFunction::New(options.Env(), get_function(options, "onEvents"),
+                                            "sockswitch events", 0, 1)) {
+    call_.Unref(options.Env());
+  }
+
+  void report(ListenerEvent event) {
+    std::lock_guard lock(mutex_);
+    if (closed_) return;
+    auto held = std::make_unique<ListenerEvent>(std::move(event));
+    auto deliver = [](Napi::Env env, Napi::Function handler, ListenerEvent* raw) {
+      std::unique_ptr<ListenerEvent> owned(raw);
+      run_handler(env, [&] {
+        auto batch = Napi::Array::New(env, 1);
+        batch.Set(0U, to_js(env, *owned));
+        handler.Call({batch});
+      });
+    };
+    if (call_.NonBlockingCall(held.get(), deliver) == napi_ok) {
+      [[maybe_unused]] auto* theirs = held.release();
+    }
+  }
+
+  // What is reported later goes nowhere.
+  void close() {
+    std::lock_guard lock(mutex_);
+    if (!std::exchange(closed_, true)) call_.Release();
+  }
+
+ private:
+  std::mutex mutex_;
+  bool closed_ = false;
+  Napi::ThreadSafeFunction call_;
+};
+
 class EngineObject {
  public:
   explicit EngineObject(const Napi::Object& options)
-      : events_(Napi::ThreadSafeFunction::New(options.Env(), get_function(options, "onEvents"),
-                                              "sockswitch events", 0, 1)) {
-    events_.Unref(options.Env());
+      : events_(std::make_shared<Events>(options)) {
     GuardSource guard(guard_paths(options), get_bool(options, "requireGuard"));
-    engine_ = std::make_unique<Engine>(get_string(options, "netnsProgram"), std::move(guard),
-                                       [this](ListenerEvent event) { report(std::move(event)); });
+    auto report = [events = events_](ListenerEvent event) { events->report(std::move(event)); };
+    engine_ =
+        std::make_unique<Engine>(get_string(options, "netnsProgram"), std::move(guard), report);
   }
 
   Engine& engine() {
@@ -38,25 +77,17 @@ class EngineObject {
 
   void stop() {
     if (!engine_) return;
-    engine_.reset();  // joins the threads: nobody reports any more
-    events_.Release();
+    if (engine_->stop()) {
+      engine_.reset();
+    } else {
+      // Its threads need it as long as the process lives.
+      [[maybe_unused]] auto* left = engine_.release();
+    }
+    events_->close();
   }
 
  private:
-  void report(ListenerEvent event) {
-    auto held = std::make_unique<ListenerEvent>(std::move(event));
-    auto deliver = [](Napi::Env env, Napi::Function handler, ListenerEvent* raw) {
-      std::unique_ptr<ListenerEvent> owned(raw);
-      auto batch = Napi::Array::New(env, 1);
-      batch.Set(0U, to_js(env, *owned));
-      handler.Call({batch});
-    };
-    if (events_.NonBlockingCall(held.get(), deliver) == napi_ok) {
-      [[maybe_unused]] auto* theirs = held.release();
-    }
-  }
-
-  Napi::ThreadSafeFunction events_;
+  std::shared_ptr<Events> events_;
   std::unique_ptr<Engine> engine_;
 };
 
@@ -74,14 +105,23 @@ std::uint64_t listener_number(const Napi::CallbackInfo& info) {
   return static_cast<std::uint64_t>(get_integer(info, 0));
 }
 
+UniqueFd duplicate_of(int fd) {
+  UniqueFd copy(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  if (!copy) throw_errno("fcntl", "F_DUPFD_CLOEXEC");
+  return copy;
+}
+
 Napi::Value attach(const Napi::CallbackInfo& info, EngineObject& object) {
   Napi::Object options = get_object(info, 0);
-  UniqueFd fd(get_int(options, "fd"));
-  UniqueFd record(get_int(options, "record"));
-  auto number = object.engine().attach(std::move(fd), std::move(record), get_int(options, "pid"),
-                                       get_netns(options, "netns"),
+  int fd = get_int(options, "fd");
+  int record = get_int(options, "record");
+  auto number = object.engine().attach(duplicate_of(fd), duplicate_of(record),
+                                       get_int(options, "pid"), get_netns(options, "netns"),
                                        get_string(options, "container"),
                                        get_policy(options.Get("policy"), object.engine()));
+  // The caller's, until now: it may try again.
+  UniqueFd(fd).reset();
+  UniqueFd(record).reset();
   return Napi::Number::New(info.Env(), static_cast<double>(number));
 }
 

@@ -170,6 +170,8 @@ class KeeperLink {
       handle(receive_message(fd_.get(), sizeof(KeeperHeader) + kMaxStateBytes));
     } catch (const ErrnoError& error) {
       if (error.error() != EAGAIN) lost(error.what());
+    } catch (const std::exception& error) {  // libuv knows no exceptions
+      lost(error.what());
     }
   }
 
@@ -204,7 +206,7 @@ class KeeperLink {
   }
 
   void call(const Napi::FunctionReference& handler, const std::vector<napi_value>& arguments) {
-    handler.MakeCallback(env_.Global(), arguments);
+    run_handler(env_, [&] { handler.MakeCallback(env_.Global(), arguments); });
   }
 
   Napi::Env env_;

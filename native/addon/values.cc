@@ -214,6 +214,15 @@ Napi::Array to_js(Napi::Env env, const std::vector<TcpSocket>& sockets) {
   return array;
 }
 
+void report_failed_handler(Napi::Env env, const Napi::Error& error) noexcept {
+  try {
+    auto console = env.Global().Get("console").As<Napi::Object>();
+    console.Get("error").As<Napi::Function>().Call(
+        console, {Napi::String::New(env, "sockswitch: an event was not handled:"), error.Value()});
+  } catch (const Napi::Error&) {  // NOLINT(bugprone-empty-catch): there is no other place to say it
+  }
+}
+
 Napi::Error to_js_error(Napi::Env env, const ErrnoError& error) {
   auto result = Napi::Error::New(env, error.what());
   result.Set("code", Napi::String::New(env, error.code()));

@@ -49,4 +49,23 @@ auto guarded(Napi::Env env, Body body) {
   }
 }
 
+// Says on standard error that a handler failed, and with what. Never throws.
+void report_failed_handler(Napi::Env env, const Napi::Error& error) noexcept;
+
+// Runs `body`, which calls a handler of JS, for a caller that knows no exceptions (libuv, Node.js):
+// what is thrown is reported, and life goes on.
+template <typename Body>
+void run_handler(Napi::Env env, Body body) noexcept {
+  try {
+    try {
+      body();
+    } catch (const Napi::Error& error) {
+      report_failed_handler(env, error);
+    } catch (const std::exception& error) {
+      report_failed_handler(env, Napi::Error::New(env, error.what()));
+    }
+  } catch (...) {  // NOLINT(bugprone-empty-catch): of the report; nobody is left to be told
+  }
+}
+
 }  // namespace sockswitch::addon

@@ -61,6 +61,8 @@ class Interrupted {
   std::optional<int> take_result(std::uint64_t host_socket);
   // Drops what no restarted call has asked for within a second.
   void expire();
+  // Whether there is anything left to expire.
+  bool is_empty() const { return sockets_.empty() && results_.empty(); }
   bool has_sockets() const { return !sockets_.empty(); }
   bool has_results() const { return !results_.empty(); }
 

@@ -13,6 +13,9 @@
 namespace sockswitch {
 namespace {
 
+// A listener ends within a millisecond, if nothing that its container made keeps it.
+constexpr std::chrono::seconds kPatience{2};
+
 OptionBaselines read_host_baselines() {
   UniqueFd v4(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   UniqueFd v6(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -50,12 +53,13 @@ Engine::Engine(std::string helper, GuardSource guard, Listener::Sink sink)
   raise_descriptor_limit();
 }
 
-Engine::~Engine() { stop(); }
+Engine::~Engine() = default;
 
 std::uint64_t Engine::attach(UniqueFd fd, UniqueFd record, pid_t pid,
                              const std::optional<NetnsIdentity>& netns,
                              const std::string& container_key, Policy policy) {
   std::lock_guard lock(mutex_);
+  reap();
   std::uint64_t number = next_++;
   int notify_fd = fd.get();
   Entry entry;
@@ -165,11 +169,11 @@ std::vector<std::shared_ptr<Publication>> Engine::published(
 
 void Engine::bury(Entry entry) {
   watcher_.remove(entry.watch);
-  std::erase_if(ending_, [](const std::future<void>& ending) {
-    return ending.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
-  });
-  ending_.push_back(std::async(
-      std::launch::async, [listener = std::move(entry.listener)]() mutable { listener.reset(); }));
+  ending_.push_back(std::move(entry.listener));
+}
+
+void Engine::reap() {
+  std::erase_if(ending_, [](const auto& listener) { return listener->stop(); });
 }
 
 std::string Engine::obstacle(std::uint64_t number) const {
@@ -197,13 +201,18 @@ void Engine::forget(std::uint64_t number) {
   if (found == listeners_.end()) return;
   bury(std::move(found->second));
   listeners_.erase(found);
+  reap();
 }
 
-void Engine::stop() {
+bool Engine::stop() {
   std::lock_guard lock(mutex_);
   for (auto& [number, entry] : listeners_) bury(std::move(entry));
   listeners_.clear();
-  ending_.clear();  // waits
+  const auto until = std::chrono::steady_clock::now() + kPatience;
+  do {
+    reap();
+  } while (!ending_.empty() && std::chrono::steady_clock::now() < until);
+  return ending_.empty();
 }
 
 const Listener& Engine::listener(std::uint64_t number) const {

@@ -1,7 +1,6 @@
 // The data plane as a whole: all listeners, and what they share.
 #pragma once
 
-#include <future>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -19,6 +18,7 @@ class Engine {
   // `helper` is the path of sockswitch-netns. `sink` is called on a thread of its own. Throws
   // ErrnoError.
   Engine(std::string helper, GuardSource guard, Listener::Sink sink);
+  // After stop() has said that all have ended.
   ~Engine();
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
@@ -59,7 +59,10 @@ class Engine {
   // Whether the network namespace at a path has any device except the loopback. Throws ErrnoError.
   bool is_connected(const std::string& netns);
   void forget(std::uint64_t listener);
-  void stop();
+  // Ends all listeners. False if some have not ended within a moment: their threads wait in the
+  // kernel for their containers, and may come back, so that this object must be left as it is, for
+  // the end of the process. What the keeper holds of them is another daemon's to serve.
+  [[nodiscard]] bool stop();
   bool guards_sockets() const { return guard_.available(); }
 
  private:
@@ -73,6 +76,7 @@ class Engine {
                                   const Permissions& permissions, std::string& detail) const;
   std::shared_ptr<ContainerState> container(const std::string& key);
   void bury(Entry entry);
+  void reap();
 
   std::string helper_;
   Listener::Sink sink_;
@@ -94,7 +98,7 @@ class Engine {
   std::uint64_t next_publication_ = 1;
   // Listeners that are ending. A container can keep its listener's thread busy or waiting (memory
   // or files of a FUSE server that does not answer), which must not stop whoever forgets it.
-  std::vector<std::future<void>> ending_;
+  std::vector<std::unique_ptr<Listener>> ending_;
 };
 
 }  // namespace sockswitch

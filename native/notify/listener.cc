@@ -45,6 +45,9 @@ constexpr std::chrono::seconds kLookupPause{1};
 // An OCI runtime's work between handing over the listener and the end of the container's start.
 constexpr int kStartMs = 50;
 
+// More than Interrupted remembers anything for.
+constexpr int kRestartMs = 1100;
+
 int wake_signal() { return SIGRTMIN + 6; }
 
 void install_wake_signal() {
@@ -141,18 +144,22 @@ void Listener::remember_netns(const std::optional<NetnsIdentity>& netns) {
 }
 
 Listener::~Listener() {
-  stopping_ = true;
-  while (!interrupted()) {
+  while (!stop()) {
   }
   thread_.join();
 }
 
-bool Listener::hang_up() {
-  hung_up_ = true;
-  return interrupted();
+bool Listener::stop() {
+  stopping_ = true;
+  return kick();
 }
 
-bool Listener::interrupted() {
+bool Listener::hang_up() {
+  hung_up_ = true;
+  return kick();
+}
+
+bool Listener::kick() {
   if (done_) return true;
   ::pthread_kill(thread_.native_handle(), wake_signal());
   constexpr struct timespec kPause{0, 200'000};
@@ -214,10 +221,18 @@ void Listener::prepare(Session& session) {
   if (pid_ != 0 && ::poll(&first, 1, kStartMs) == 0) network(session, pid_, ignored);
 }
 
+// A call that was interrupted has left something for its repetition, and its caller may have been
+// killed: it is not kept until whenever the next call comes.
+void Listener::wait_for_restart(Session& session) {
+  struct pollfd next{.fd = session.notify.get(), .events = POLLIN};
+  if (::poll(&next, 1, kRestartMs) == 0) session.interrupted.expire();
+}
+
 void Listener::serve(Session& session) {
   resume(session);
   prepare(session);
   while (!stopping_) {
+    if (!session.interrupted.is_empty()) wait_for_restart(session);
     switch (session.notify.receive()) {
       case Receive::kNotification:
         handle(session, session.notify.in_hand().call, false);

@@ -54,7 +54,7 @@ class Listener {
            const std::optional<NetnsIdentity>& netns,
            std::shared_ptr<ContainerState> container, std::shared_ptr<const Policy> policy,
            NetworkViews& views, const Host& host, Sink sink);
-  // Ends the thread without answering what is pending.
+  // Ends the thread without answering what is pending, and waits for that: see stop().
   ~Listener();
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
@@ -67,6 +67,10 @@ class Listener {
   const ContainerState& container() const { return *container_; }
   void set_policy(std::shared_ptr<const Policy> policy);
   std::shared_ptr<const Policy> policy() const;
+  // Asks the thread to end, to be called again until it returns true: it has. That can take for
+  // ever: a container's files or memory may be a FUSE server's that does not answer, and the thread
+  // waits for it in close(2), where no signal helps.
+  bool stop();
   // The kernel reports that no process of the tree is left: ends the thread. To be called again
   // until it returns true, since one signal may come just before the thread enters RECV.
   bool hang_up();
@@ -90,6 +94,7 @@ class Listener {
   void serve(Session& session);
   void prepare(Session& session);
   void resume(Session& session);
+  void wait_for_restart(Session& session);
   void continue_all();
   void handle(Session& session, const abi::SeccompNotif& notification, bool resumed);
   Outcome dispatch(Session& session, Context& context, const abi::SeccompNotif& notification,
@@ -98,7 +103,7 @@ class Listener {
   const ContainerNetwork* network(Session& session, pid_t caller, std::string& detail);
   void tell_relay(Session& session, const std::shared_ptr<NetworkView>& view);
   void report(ListenerEvent::Type type, Outcome outcome, const std::string& detail);
-  bool interrupted();
+  bool kick();
 
   std::uint64_t number_;
   RecordMapping record_;

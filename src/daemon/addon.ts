@@ -67,7 +67,7 @@ export interface DataPlaneEvent {
 }
 
 export interface ListenerOptions {
-  /** The seccomp notification descriptor; ownership passes to the data plane, also on error. */
+  /** The seccomp notification descriptor; ownership passes to the data plane, except on error. */
   readonly fd: number;
   /** The listener's record (native/kernel/listener_record.h); likewise. */
   readonly record: number;
@@ -98,7 +98,7 @@ export interface GuardPaths {
 export interface Engine {
   /** The kernel keeps host sockets to their job (native/switch/socket_guard.h). */
   readonly guardsSockets: boolean;
-  /** Starts a listener thread; returns the listener's number, never reused. */
+  /** Starts a listener thread; returns the listener's number, never reused. Throws where there is no room (EAGAIN: threads, EMFILE). */
   attach(options: ListenerOptions): number;
   setPolicy(listener: number, policy: Policy): void;
   /** Counts by outcome since the listener began. Also for a closed listener until `forget`. */

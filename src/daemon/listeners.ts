@@ -26,6 +26,9 @@ import type { Journal } from './journal.js';
 import type { Logger } from './log.js';
 import { secondsSince } from './moment.js';
 
+/** Between two attempts to serve a listener for which there was no room (threads, descriptors). */
+const ATTACH_PAUSE_MS = 1_000;
+
 /** A keeper whose socket is full is given the rest after this time. */
 const REFILL_PAUSE_MS = 10;
 
@@ -58,6 +61,8 @@ export class Listeners {
   readonly #attached = new Map<number, number>();
   /** What the keeper that is connected now holds, as far as it has said so. */
   readonly #kept = new Set<number>();
+  /** By the keeper's id: those that could not be served yet. Their calls wait. */
+  readonly #waiting = new Set<number>();
   #unknown = 0;
   #handover = true;
 
@@ -68,7 +73,7 @@ export class Listeners {
   /** A listener came. Never throws; its descriptors are the data plane's afterwards, or closed. */
   accept(listener: KeptListener): void {
     this.#kept.add(listener.id);
-    if (this.#attached.has(listener.id)) {
+    if (this.#attached.has(listener.id) || this.#waiting.has(listener.id)) {
       closeSync(listener.fd);
       closeSync(listener.record);
       return;
@@ -143,7 +148,8 @@ export class Listeners {
     return container.status === 'running' ? this.#options.compile(container) : SWITCH_NOTHING;
   }
 
-  #attach(container: Container, { id, fd, record }: KeptListener, pid: number): void {
+  #attach(container: Container, kept: KeptListener, pid: number): void {
+    const { id, fd, record } = kept;
     const { engine, containers, log } = this.#options;
     let listener: number;
     try {
@@ -152,9 +158,17 @@ export class Listeners {
       const { netns } = container.metadata;
       listener = engine.attach({ fd, record, pid, netns, container: container.key, policy });
     } catch (error) {
-      this.#report(`cannot be served: ${messageOf(error)}`, container.id);
+      if (!this.#waiting.has(id)) {
+        this.#waiting.add(id);
+        this.#report(
+          `cannot be served yet, its calls wait: ${messageOf(error)}; trying again every second`,
+          container.id,
+        );
+      }
+      setTimeout(() => this.#attach(container, kept, pid), ATTACH_PAUSE_MS).unref();
       return;
     }
+    this.#waiting.delete(id);
     this.#attached.set(id, listener);
     const first = containers.addListener(container, listener);
     if (first) {
@@ -190,7 +204,9 @@ export class Listeners {
       return;
     }
     for (const [id, listener] of this.#attached) {
-      if (listener === event.listener) this.#attached.delete(id);
+      if (listener !== event.listener) continue;
+      this.#attached.delete(id);
+      this.#kept.delete(id);
     }
     if (container === undefined) return;
     const counts = containers.removeListener(event.listener)?.ended

@@ -52,6 +52,8 @@ export function daemonUnit(plan: UnitPlan): string[] {
     'Type=exec',
     `ExecStart=${word(plan.node)} ${word(plan.programs.cli)} daemon --external-keeper`,
     'ExecReload=/bin/kill -HUP $MAINPID',
+    '# It stops within 3 s, or hangs in the kernel for a container, and then no signal helps.',
+    'TimeoutStopSec=5s',
     ...environment,
     'Restart=always',
     ...COMES_BACK,

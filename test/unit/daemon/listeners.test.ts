@@ -1,5 +1,5 @@
 import { pino } from 'pino';
-import { beforeEach, expect, test } from 'vitest';
+import { beforeEach, expect, test, vi } from 'vitest';
 import { Containers } from '../../../src/daemon/containers.js';
 import { Journal } from '../../../src/daemon/journal.js';
 import { Listeners } from '../../../src/daemon/listeners.js';
@@ -231,4 +231,25 @@ test('containers are found by the beginning of their id', () => {
   expect(containers.find(`${'a'.repeat(60)}b`).id).toContain('bbbb');
   expect(() => containers.find('aaaa')).toThrow(expect.objectContaining({ code: 'ambiguous' }));
   expect(() => containers.find('b')).toThrow(expect.objectContaining({ code: 'not-found' }));
+});
+
+test('a listener for which there is no room is tried again, and reported once', () => {
+  vi.useFakeTimers();
+  try {
+    engine.failure = new Error('Resource temporarily unavailable');
+    const listener = { id: 77, fd: 10, record: 11, state: state('running') };
+    listeners.accept(listener);
+    vi.advanceTimersByTime(5_000);
+    expect(engine.attached.size).toBe(0);
+    expect(
+      journal.list().filter(({ message }) => message.includes('cannot be served')),
+    ).toHaveLength(1);
+    engine.failure = undefined;
+    vi.advanceTimersByTime(1_000);
+    expect([...engine.attached.values()]).toMatchObject([{ fd: 10, record: 11 }]);
+    vi.advanceTimersByTime(5_000);
+    expect(engine.attached.size).toBe(1);
+  } finally {
+    vi.useRealTimers();
+  }
 });

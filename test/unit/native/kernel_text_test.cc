@@ -9,6 +9,7 @@
 #include "path/routing.h"
 #include "notify/caller.h"
 #include "notify/context.h"
+#include "publish/allowance.h"
 #include "switch/epoll_set.h"
 
 namespace {
@@ -149,6 +150,21 @@ TEST(an_interrupted_call_is_remembered_once) {
   for (std::uint64_t i = 0; i < 1000; ++i) interrupted.keep_result(i, 0);
   CHECK(!interrupted.take_result(0));
   CHECK(interrupted.take_result(999).has_value());
+}
+
+TEST(an_allowance_is_used_up_and_grows_again) {
+  using std::chrono::milliseconds;
+  Allowance allowance(3, 10);
+  auto now = Allowance::Clock::now();
+  for (int i = 0; i < 3; ++i) CHECK(allowance.take(now));
+  CHECK(!allowance.take(now));
+  CHECK(!allowance.take(now + milliseconds(50)));
+  CHECK(allowance.take(now + milliseconds(160)));
+  CHECK(!allowance.take(now + milliseconds(161)));
+  // Never more than at once.
+  now += std::chrono::seconds(60);
+  for (int i = 0; i < 3; ++i) CHECK(allowance.take(now));
+  CHECK(!allowance.take(now));
 }
 
 }  // namespace

@@ -33,7 +33,7 @@ void raise_descriptor_limit() {
 // What a restriction means for a process of the listener that nothing is known of.
 void leave_to_landlock(Restricted who, RouteDecision& decision, std::string& detail) {
   if (decision.device == 0 || who == Restricted::kNobody) return;
-  if (who == Restricted::kAnybody) decision = {Outcome::kLandlock, 0};
+  if (who == Restricted::kAnybody) decision = {Outcome::kLandlock, 0, {}};
   detail += who == Restricted::kAnybody
                 ? "; but a program has restricted itself by Landlock"
                 : "; but not for programs with no_new_privs, as one has restricted itself by Landlock";

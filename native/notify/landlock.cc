@@ -50,7 +50,7 @@ void leave_to_landlock(Context& context, const abi::SeccompNotif& notification,
                        RouteDecision& decision) {
   bool leads_out =
       decision.outcome == Outcome::kSwitched || decision.outcome == Outcome::kPodmanNetwork;
-  if (leads_out && may_be_restricted(context, notification)) decision = {Outcome::kLandlock, 0};
+  if (leads_out && may_be_restricted(context, notification)) decision = {Outcome::kLandlock, 0, {}};
 }
 
 }  // namespace sockswitch

@@ -21,7 +21,7 @@
 #include <cstdint>
 
 #include "kernel/linux_abi.h"
-#include "policy/network_view.h"
+#include "path/network_view.h"
 
 namespace sockswitch {
 

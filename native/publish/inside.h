@@ -10,7 +10,7 @@
 
 #include "kernel/netns.h"
 #include "policy/address.h"
-#include "policy/network_view.h"
+#include "path/network_view.h"
 
 namespace sockswitch {
 

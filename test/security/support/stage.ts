@@ -5,6 +5,7 @@ import { execa } from 'execa';
 import { inject } from 'vitest';
 import {
   HOST1,
+  type Host,
   host1,
   LAB_PROGRAM,
   listens,
@@ -28,7 +29,7 @@ export const TRIES_WITHOUT = 2_000;
 export const PATIENCE_MS = 170_000;
 
 /** Where the programs are on the host and in containers. */
-const ON_HOST = 'sockswitch-attacks';
+export const ON_HOST = 'sockswitch-attacks';
 const IN_CONTAINER = '/attacks';
 export const VOLUME = ['-v', `./${ON_HOST}:${IN_CONTAINER}:ro`] as const;
 
@@ -43,14 +44,19 @@ const ENVIRONMENT = {
   SILENT6: 'fd98::1',
 } as const;
 
-/** Copies the programs to the host and starts victims and witness. */
-export async function setStage(): Promise<void> {
+/** Puts the programs where VOLUME has them. */
+export async function copyPrograms(to: Host): Promise<void> {
   const archive = await execa('tar', ['-C', PROGRAMS, '-c', '.'], { encoding: 'buffer' });
   const unpack = `mkdir -p ${ON_HOST} && tar -C ${ON_HOST} -x`;
-  await execa(LAB_PROGRAM, ['exec', 'host1', '--', 'sh', '-c', unpack], {
+  await execa(LAB_PROGRAM, ['exec', to.name, '--', 'sh', '-c', unpack], {
     env: { LAB_NAME: inject('lab').name },
     input: archive.stdout,
   });
+}
+
+/** Copies the programs to the host and starts victims and witness. */
+export async function setStage(): Promise<void> {
+  await copyPrograms(host1);
   const script = (name: string) =>
     readFileSync(fileURLToPath(new URL(name, import.meta.url)), 'utf8');
   await host1.serve(['python3', '-c', script('host.py'), HOST1.v4, HOST1.v6], listens(18003));

@@ -1,8 +1,8 @@
 /**
  * What root in a container, or the user by Podman, does to a network that is there: routes, rules, devices, firewall, namespaces.
  *
- * `inside` is for sh in the container, where `$dev` is its first device except lo and `$gw` the IPv4 gateway. A script that fails
- * must fail alike in both containers, and must not fail in common ones (networks.ts).
+ * `inside` is for sh in the container, where `$dev` is its first device (lo where there is no other), `$own` that one's IPv4 address
+ * and `$gw` the IPv4 gateway. A script may fail, alike in both containers, but not in common ones (networks.ts).
  */
 import { FAR, REMOTE } from '../../integration/support/lab.js';
 import { CLUSTER_IP, OTHER_PORT, PORT } from './destinations.js';
@@ -142,13 +142,10 @@ export const CHANGES: readonly Change[] = [
     'half of the Internet twice',
     'ip route add blackhole 0.0.0.0/1; ip route add blackhole 128.0.0.0/1',
   ),
-  route(
-    'a next hop that is nobody',
-    'ip route add 10.99.0.0/16 via 10.77.0.200 dev "${dev:-lo}" onlink',
-  ),
+  route('a next hop that is nobody', 'ip route add 10.99.0.0/16 via 10.77.0.200 dev "$dev" onlink'),
   route(
     'on the link',
-    'ip route add 10.99.0.0/16 dev "${dev:-lo}"; ip -6 route add fd99::/64 dev "${dev:-lo}"',
+    'ip route add 10.99.0.0/16 dev "$dev"; ip -6 route add fd99::/64 dev "$dev"',
   ),
   route('local', `ip route add local ${FAR.v4} dev lo; ip -6 route add local ${FAR.v6} dev lo`),
   route('an address of its own for far', `ip address add ${FAR.v4}/32 dev lo`),
@@ -157,7 +154,7 @@ export const CHANGES: readonly Change[] = [
   route('table 100 only', 'ip route add blackhole 10.99.0.0/16 table 100'),
   route(
     'another source address',
-    'ip address add 10.77.0.60/24 dev "${dev:-lo}"; ip route add 10.99.0.0/16 via "$gw" dev "${dev:-lo}" src 10.77.0.60',
+    'ip address add 10.77.0.60/24 dev "$dev"; ip route add 10.99.0.0/16 via "$gw" dev "$dev" src 10.77.0.60',
   ),
   {
     ...route(
@@ -175,7 +172,7 @@ export const CHANGES: readonly Change[] = [
   rule('to', ruled(`to ${FAR.v4}`)),
   rule('tos', ruled('tos 16')),
   rule('iif lo', ruled('iif lo')),
-  rule('oif', ruled('oif "${dev:-lo}"')),
+  rule('oif', ruled('oif "$dev"')),
   rule('from its own', ruled('from "$own"')),
   rule('not to the LAN', ruled('not to 10.77.0.0/24')),
   rule(
@@ -226,7 +223,7 @@ ip route restore </tmp/r; ip -6 route restore </tmp/r6; true`,
   link('its device is gone', 'ip link del "$dev"'),
   link(
     'a wrong neighbour entry',
-    'ip neigh replace "${gw:-10.77.0.1}" lladdr 02:00:00:00:00:99 dev "$dev" nud permanent',
+    'ip neigh replace "$gw" lladdr 02:00:00:00:00:99 dev "$dev" nud permanent',
   ),
   link('a tiny MTU', 'ip link set "$dev" mtu 576'),
   link('no addresses', 'ip address flush dev "$dev"'),

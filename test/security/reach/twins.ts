@@ -20,7 +20,7 @@ import { destinations } from './destinations.js';
 import type { NetworkKind } from './networks.js';
 import { clearContainers } from './stage.js';
 
-const PATIENCE_MS = [1_500, 6_000] as const;
+const PATIENCE_MS = [1_000, 6_000] as const;
 const TWINS = ['plain', 'accelerated'] as const;
 type Twin = (typeof TWINS)[number];
 
@@ -43,11 +43,13 @@ const CAPABILITIES: Readonly<Record<Rights, readonly string[]>> = {
   privileged: ['--privileged'],
 };
 
-/** `$dev`, `$gw` and `$own` of changes.ts. */
+/** What changes.ts says of these. */
 const NAMES = `
 dev=$(ip -o link show | sed -n 's/^[0-9]*: \\([^:@]*\\).*/\\1/p' | grep -v '^lo$' | head -n 1)
 gw=$(ip -4 route show default | sed -n 's/.* via \\([^ ]*\\).*/\\1/p' | head -n 1)
-own=$(ip -4 -o address show dev "$dev" 2>/dev/null | sed -n 's/.*inet \\([0-9.]*\\).*/\\1/p' | head -n 1)`;
+own=$(ip -4 -o address show dev "$dev" 2>/dev/null | sed -n 's/.*inet \\([0-9.]*\\).*/\\1/p' | head -n 1)
+[ -n "$dev" ] || dev=lo
+[ -n "$gw" ] || gw=10.77.0.1`;
 
 function waitForNetwork({ noIpv6 }: NetworkKind): string {
   const there = noIpv6 === true ? 'true' : 'ip -6 route show default | grep -q .';
@@ -86,12 +88,12 @@ const nameOf = (twin: Twin) => `reach-${twin}`;
 
 /** `podman run` for one of the twins, up to the command. */
 function runWords(
-  { network, rights, runtime }: Combination,
+  { network, rights, runtime, annotations: more }: Combination,
   twin: Twin,
   how: readonly string[],
 ): string[] {
   const name = nameOf(twin);
-  const annotations = Object.entries(twin === 'accelerated' ? ENABLED : {}).map(
+  const annotations = Object.entries(twin === 'accelerated' ? { ...ENABLED, ...more } : {}).map(
     ([key, value]) => `--annotation=${key}=${value}`,
   );
   return [

@@ -18,9 +18,13 @@ export async function buildAttacks(): Promise<void> {
   const flags = ['-std=gnu17', '-O1', '-Wall', '-Wextra', '-Werror', '-Wno-unused-result'];
   const compile = (...files: [string, ...string[]]) => {
     const program = join(PROGRAMS, basename(files[0], '.c'));
-    return execa(compiler, [...given, ...flags, '-static', '-s', '-pthread', '-o', program, ...files], {
-      cwd: SOURCES,
-    });
+    return execa(
+      compiler,
+      [...given, ...flags, '-static', '-s', '-pthread', '-o', program, ...files],
+      {
+        cwd: SOURCES,
+      },
+    );
   };
   for (const source of sources) await compile(source, COMMON);
   await compile(REACH);

@@ -136,8 +136,8 @@ export const CHANGES: readonly Change[] = [
     'ip route add prohibit 10.77.0.96/28; ip -6 route add prohibit fd77::100',
   ),
   route('throw', 'ip route add throw 10.99.0.0/16'),
-  route('no default', 'ip route del default; ip -6 route del default; true'),
-  route('a blackhole as default, better', 'ip route add blackhole default metric 0; true'),
+  route('no default', 'ip route del default; ip -6 route del default 2>/dev/null; true'),
+  route('a blackhole as default', 'ip route replace blackhole default'),
   route(
     'half of the Internet twice',
     'ip route add blackhole 0.0.0.0/1; ip route add blackhole 128.0.0.0/1',
@@ -149,7 +149,7 @@ export const CHANGES: readonly Change[] = [
   ),
   route('local', `ip route add local ${FAR.v4} dev lo; ip -6 route add local ${FAR.v6} dev lo`),
   route('an address of its own for far', `ip address add ${FAR.v4}/32 dev lo`),
-  route('by type of service', `ip route add blackhole ${FAR.v4} tos 16`),
+  route('by type of service', `ip route add blackhole ${FAR.v4} tos 0x10`),
   route('a next hop object', 'ip nexthop add id 7 blackhole; ip route add 10.99.0.0/16 nhid 7'),
   route('table 100 only', 'ip route add blackhole 10.99.0.0/16 table 100'),
   route(
@@ -170,7 +170,7 @@ export const CHANGES: readonly Change[] = [
   rule('dport', ruled(`ipproto tcp dport ${OTHER_PORT}`)),
   rule('sport', ruled('ipproto tcp sport 32768-60999')),
   rule('to', ruled(`to ${FAR.v4}`)),
-  rule('tos', ruled('tos 16')),
+  rule('tos', ruled('tos 0x10')),
   rule('iif lo', ruled('iif lo')),
   rule('oif', ruled('oif "$dev"')),
   rule('from its own', ruled('from "$own"')),
@@ -343,8 +343,8 @@ tc filter add dev "$dev" parent ffff: protocol ip u32 match ip src 10.99.0.0/16 
   inPod(
     'a pod that the node shuts in',
     `${POD}${FORWARD}
-nft add chain ip node fwd '{ type filter hook forward priority 0; }'
-nft add rule ip node fwd ip saddr 10.200.0.2 drop`,
+nft add chain ip node shut '{ type filter hook forward priority 0; }'
+nft add rule ip node shut ip saddr 10.200.0.2 drop`,
   ),
   { id: 'a node with pods', family: 'namespaces', needs: 'privileged', inside: `${POD}${FORWARD}` },
 

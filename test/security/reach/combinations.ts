@@ -7,7 +7,7 @@ import type { Runtime } from '../../integration/support/places.js';
 import { CHANGES, type Change, NOTHING } from './changes.js';
 import { NETWORK_KINDS, type NetworkKind } from './networks.js';
 
-/** What the container's root may do: `bare` without any capability, `admin` with NET_ADMIN and NET_RAW. */
+/** What the container may do: `bare` is a user without any capability, `admin` with NET_ADMIN and NET_RAW. */
 export const RIGHTS = ['bare', 'default', 'admin', 'privileged'] as const;
 export type Rights = (typeof RIGHTS)[number];
 

@@ -27,7 +27,8 @@ export async function expectEqualReach(combination: Combination): Promise<Compar
   expect(Object.keys(plain).length, 'destinations').toBe(
     rounds * destinations(network.bridge).length,
   );
-  expect(differences(plain, accelerated)).toEqual({});
+  const different = differences(plain, accelerated);
+  expect(different, JSON.stringify(different, null, 2)).toEqual({});
   if (network.common !== true) return comparison;
   // On a common network a script does what its name says, and the container is accelerated.
   expect(complaints.plain, 'what the change complains of').toBe('');

@@ -13,7 +13,7 @@ import { clearReachStage, setReachStage } from './stage.js';
 /** The first process: a pod that may not reach far and tries all the time; the node itself tries when it is asked to. */
 const NODE = `
 ${change('a pod that the node shuts in').inside}
-nsenter --net=/run/netns/pod sh -c 'while :; do /attacks/reach probe 300 far,${FAR.v4},${PORT}; done' >/tmp/pod.log 2>&1 &
+nsenter --net=/run/netns/pod sh -c 'while :; do /attacks/reach probe 300 far,${FAR.v4},${PORT}; sleep 0.2; done' >/tmp/pod.log 2>&1 &
 while :; do
   if [ -e /tmp/ask ]; then rm /tmp/ask; /attacks/reach probe 3000 far,${FAR.v4},${PORT} >>/tmp/node.log; fi
   sleep 0.05

@@ -250,25 +250,10 @@ static long now_ms(void) {
   return time.tv_sec * 1000 + time.tv_nsec / 1000000;
 }
 
-static bool own_address(const char* text) {
-  struct ifaddrs* all;
-  bool found = false;
-  if (getifaddrs(&all) != 0) return false;
-  for (struct ifaddrs* own = all; own != NULL && !found; own = own->ifa_next) {
-    char here[INET6_ADDRSTRLEN];
-    if (own->ifa_addr == NULL) continue;
-    if (own->ifa_addr->sa_family != AF_INET && own->ifa_addr->sa_family != AF_INET6) continue;
-    print_address((struct sockaddr_storage*)own->ifa_addr, here);
-    found = strcmp(here, text) == 0;
-  }
-  freeifaddrs(all);
-  return found;
-}
-
 static void report(int round, const struct destination* to) {
   char name[TEXT], local[TEXT], peer[TEXT];
   if (sscanf(to->heard, "%255s %255s %255s", name, local, peer) == 3)
-    printf("%d %s %s/%s<%s\n", round, to->label, name, local, own_address(peer) ? "self" : peer);
+    printf("%d %s %s/%s<%s\n", round, to->label, name, local, peer);
   else if (to->connected)
     printf("%d %s open\n", round, to->label);
   else

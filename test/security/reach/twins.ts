@@ -37,7 +37,7 @@ export interface Comparison {
 }
 
 const CAPABILITIES: Readonly<Record<Rights, readonly string[]>> = {
-  bare: ['--cap-drop=all'],
+  bare: ['--cap-drop=all', '--user=1000'],
   default: [],
   admin: ['--cap-add=NET_ADMIN', '--cap-add=NET_RAW', '--device=/dev/net/tun'],
   privileged: ['--privileged'],
@@ -166,13 +166,22 @@ async function inRootless(script: string): Promise<void> {
   await must('podman unshare --rootless-netns sh -c "$1"', script);
 }
 
+/** Addresses that Podman gave to one of the twins (networks.ts): each has its own. Companions have .1, .2 and .20. */
+const GIVEN = [
+  /(?<=<)10\.101\.\d+\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7])$/,
+  /(?<=<)10\.77\.0\.(?:19[2-9]|20[0-7])$/,
+  /(?<=<)fd01:(?!.*::(?:1|20)$).*$/,
+];
+const normal = (outcome: string) =>
+  GIVEN.reduce((text, given) => text.replace(given, 'self'), outcome);
+
 function parse(twin: Twin, result: Result): ReadonlyMap<string, string> {
   const lines = result.stdout.trim().split('\n');
   const found = lines.map((line) => /^([12] \S+) (\S+)/.exec(line));
   if (result.status !== 0 || found.includes(null)) {
     throw new Error(`${twin}: ${describeResult(['client'], result)}`);
   }
-  return new Map(found.map((match) => [match?.[1] ?? '', match?.[2] ?? '']));
+  return new Map(found.map((match) => [match?.[1] ?? '', normal(match?.[2] ?? '')]));
 }
 
 type Outcomes = Readonly<Record<Twin, ReadonlyMap<string, string>>>;
@@ -232,12 +241,15 @@ async function switchedBy({ client }: Combination): Promise<number | undefined> 
 
 async function remove(): Promise<void> {
   const script = `
-for name; do
-  podman rm --force --ignore --time 0 "$name" "owner-$name"
-  podman pod rm --force --ignore --time 0 "reach-pod-$name"
-done >/dev/null 2>&1
+set -e
+podman rm --force --ignore --time 0 "$1" "$2" "owner-$1" "owner-$2"
+podman pod rm --force --ignore --time 0 "reach-pod-$1" "reach-pod-$2"
 podman unshare rm -rf reach-sync`;
-  await host1.sh(script, TWINS.map(nameOf));
+  const names = TWINS.map(nameOf);
+  // The end of a container that ends by itself may be under way.
+  await eventually('the end of both', async () =>
+    (await host1.sh(script, names)).status === 0 ? true : undefined,
+  );
 }
 
 let stageOf: NetworkKind | undefined;

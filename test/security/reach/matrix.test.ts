@@ -1,7 +1,8 @@
 /**
  * All combinations of networks, changes, moments and restarts: the same reach with and without acceleration.
  *
- *   SOCKSWITCH_REACH_SEED   a number, for others than the usual ones
+ *   SOCKSWITCH_REACH_SEED      a number, for others than the usual ones
+ *   SOCKSWITCH_REACH_CONTROL   1: neither container is accelerated, to try the tests themselves; also for the tests beside this one
  */
 import { afterAll, beforeAll, test } from 'vitest';
 import { describeOnLab } from '../../integration/support/lab.js';

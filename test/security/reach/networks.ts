@@ -126,7 +126,6 @@ export const NETWORK_KINDS: readonly NetworkKind[] = [
   pasta('--ns-ifname,tap7'),
   pasta('--mtu,1400'),
   pasta('--no-ndp,--no-dhcp,--no-ra', { noIpv6: true }),
-  pasta('--tcp-ports,18100'),
   pasta('-T,18100'),
   slirp('', { common: true }),
   slirp('outbound_addr=10.77.0.111'),
@@ -164,7 +163,7 @@ export const NETWORK_KINDS: readonly NetworkKind[] = [
     {
       family: 'gateway container',
       noIpv6: true,
-      setUp: `${network('reach-71', 71)}\n${gateway(7, '--network reach-71 --network reach-7:ip=10.101.7.2', FORWARD)}`,
+      setUp: `${network('reach-71', 71)}\n${gateway(7, '--network reach-71 --network reach-7:ip=10.101.7.2', `ip route del default via 10.101.7.2; ${FORWARD}`)}`,
     },
   ),
   bridge('route through a container', 8, '--route 10.99.0.0/16,10.101.8.2', {

@@ -127,6 +127,30 @@ ip route add default via 10.9.9.1`,
     },
   );
 
+  test.each(['daemon', 'keeper'] as const)(
+    'the default route moves to a VPN that is down, then the %s is restarted: nobody is reached',
+    async (restart) => {
+      const vpn = 'a tun, as of a VPN that is down';
+      const { plain } = await expectEqualReach(example('pasta', vpn, { moment: 'after', restart }));
+      expect(plain['1 far'], 'before').toEqual([`remote/${FAR.v4}<10.77.0.11`]);
+      expect(plain['2 far'], 'after').toEqual(NOBODY);
+      expect(plain['2 far6'], 'after').toEqual(NOBODY);
+    },
+  );
+
+  test('the network of a container whose VPN is down: nobody outside is reached', async () => {
+    const { plain } = await expectEqualReach(example('container: (VPN that is down)'));
+    expect(plain['1 far']).toEqual(NOBODY);
+    expect(plain['1 far6']).toEqual(NOBODY);
+  });
+
+  test.each(['slirp4netns:cidr=10.77.0.0/24', 'slirp4netns:cidr=10.99.0.0/24'])(
+    '%s, which is a network outside, too: that one is reached as slirp4netns has it',
+    async (network) => {
+      await expectEqualReach(example(network));
+    },
+  );
+
   test.each(['none', 'internal'])(
     'a port is published on a network that has none (%s): refused',
     async (id) => {

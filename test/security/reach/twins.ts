@@ -173,6 +173,7 @@ const GIVEN = [
   /(?<=<)10\.101\.\d+\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7])$/,
   /(?<=<)10\.77\.0\.(?:19[2-9]|20[0-7])$/,
   /(?<=<)fd01:(?!.*::(?:1|20)$).*$/,
+  /(?<=<)fe80:.*$/,
 ];
 const normal = (outcome: string) =>
   GIVEN.reduce((text, given) => text.replace(given, 'self'), outcome);

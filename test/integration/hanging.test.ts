@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { afterAll, expect, test } from 'vitest';
-import { startDaemon } from './support/daemon.js';
+import { daemonPid, startDaemon } from './support/daemon.js';
 import { describeOnLab, eventually, FAR, host1 } from './support/lab.js';
 import { ENABLED, eventuallyCounters, logged, startContainer } from './support/podman.js';
 
@@ -25,13 +25,13 @@ describeOnLab('a container that hangs its listener', () => {
     await logged(hanging, 'mounted');
     expect((await other.sh(CURL)).stdout).toBe('200\n');
     // Without anybody who would kill it: it has to let go of the keeper by itself.
+    const pid = await daemonPid();
     await host1.output(['sockswitch', 'stop', '--force']);
-    await eventually('the next daemon to have the keeper', () =>
-      startDaemon().then(
-        () => true,
-        () => undefined,
-      ),
+    // What the kernel keeps of it has no command line.
+    await eventually('the end of the daemon', async () =>
+      (await host1.sh('cat "/proc/$1/cmdline"', [String(pid)])).stdout === '' ? true : undefined,
     );
+    await startDaemon();
     expect((await other.sh(CURL)).stdout).toBe('200\n');
     await eventuallyCounters(other, ({ switched }) => switched >= 1);
     // Both are served again, and the end of the one that hangs is the end of the waiting.

@@ -62,8 +62,7 @@ class Events {
 
 class EngineObject {
  public:
-  explicit EngineObject(const Napi::Object& options)
-      : events_(std::make_shared<Events>(options)) {
+  explicit EngineObject(const Napi::Object& options) : events_(std::make_shared<Events>(options)) {
     GuardSource guard(guard_paths(options), get_bool(options, "requireGuard"));
     auto report = [events = events_](ListenerEvent event) { events->report(std::move(event)); };
     engine_ =
@@ -115,10 +114,9 @@ Napi::Value attach(const Napi::CallbackInfo& info, EngineObject& object) {
   Napi::Object options = get_object(info, 0);
   int fd = get_int(options, "fd");
   int record = get_int(options, "record");
-  auto number = object.engine().attach(duplicate_of(fd), duplicate_of(record),
-                                       get_int(options, "pid"), get_netns(options, "netns"),
-                                       get_string(options, "container"),
-                                       get_policy(options.Get("policy"), object.engine()));
+  auto number = object.engine().attach(
+      duplicate_of(fd), duplicate_of(record), get_int(options, "pid"), get_netns(options, "netns"),
+      get_string(options, "container"), get_policy(options.Get("policy"), object.engine()));
   // The caller's, until now: it may try again.
   UniqueFd(fd).reset();
   UniqueFd(record).reset();

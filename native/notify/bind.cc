@@ -8,12 +8,13 @@
 //
 // A call that is continued is executed with whatever descriptor is at that number by then. A host
 // socket that a second thread puts there meanwhile is bound to a port of the host: it is pinned and
-// guarded as ever, and cannot listen on it (listen.cc), so the port is taken until it is closed, and
-// no more (docs/threat-model.md, "What stays").
+// guarded as ever, and cannot listen on it (listen.cc), so the port is taken until it is closed,
+// and no more (docs/threat-model.md, "What stays").
 //
 // One bind of a container socket is executed here: to a published port in a container whose profile
-// does not report listen(2), since the relay has to find it bound. For these families that is exact,
-// since the kernel looks at the socket alone, with the one exception of ports that need a privilege.
+// does not report listen(2), since the relay has to find it bound. For these families that is
+// exact, since the kernel looks at the socket alone, with the one exception of ports that need a
+// privilege.
 #include <netinet/in.h>
 #include <sys/socket.h>
 

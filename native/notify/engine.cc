@@ -34,9 +34,10 @@ void raise_descriptor_limit() {
 void leave_to_landlock(Restricted who, RouteDecision& decision, std::string& detail) {
   if (decision.device == 0 || who == Restricted::kNobody) return;
   if (who == Restricted::kAnybody) decision = {Outcome::kLandlock, 0, {}};
-  detail += who == Restricted::kAnybody
-                ? "; but a program has restricted itself by Landlock"
-                : "; but not for programs with no_new_privs, as one has restricted itself by Landlock";
+  detail +=
+      who == Restricted::kAnybody
+          ? "; but a program has restricted itself by Landlock"
+          : "; but not for programs with no_new_privs, as one has restricted itself by Landlock";
 }
 
 }  // namespace
@@ -122,8 +123,7 @@ RouteDecision Engine::explain(std::uint64_t number, const Destination& to, std::
 }
 
 RouteDecision Engine::explain_neighbour(const Destination& to, NetworkView& from,
-                                        const Permissions& permissions,
-                                        std::string& detail) const {
+                                        const Permissions& permissions, std::string& detail) const {
   auto neighbour = relay_.neighbours().find(to, from, permissions);
   if (!neighbour.published) return {Outcome::kPodmanNetwork, 0, {}};
   if (!neighbour.shortcut) {

@@ -1,5 +1,5 @@
-// Programs that have restricted themselves by Landlock (landlock(7)): a connect(2) or bind(2) that this
-// process makes for them is not seen by the kernel's check, so it must not be made.
+// Programs that have restricted themselves by Landlock (landlock(7)): a connect(2) or bind(2) that
+// this process makes for them is not seen by the kernel's check, so it must not be made.
 //
 // The kernel says of no process whether it is restricted. What is known:
 //

@@ -61,9 +61,7 @@ void install_wake_signal() {
 
 // Calls that the kernel must not execute with whatever their descriptor number means by then
 // (listen.cc): where it cannot be told what they are about, they fail.
-bool never_continued(Call call) {
-  return call == Call::kListen || call == Call::kIoctl;
-}
+bool never_continued(Call call) { return call == Call::kListen || call == Call::kIoctl; }
 
 // A process may have moved since its container was made, so where the identity is known only a
 // namespace that has it will do.
@@ -313,11 +311,16 @@ void Listener::handle(Session& session, const abi::SeccompNotif& notification, b
   const auto* container = network(session, static_cast<pid_t>(notification.pid), detail);
   auto policy = this->policy();
   session.interrupted.expire();
-  Context context{session.notify,  host_,
-                  session.callers, session.interrupted,
-                  session.bound,   session.ports,
-                  session.guard,   container ? *container : kUnknown,
-                  *policy,         session.epoll_generation,
+  Context context{session.notify,
+                  host_,
+                  session.callers,
+                  session.interrupted,
+                  session.bound,
+                  session.ports,
+                  session.guard,
+                  container ? *container : kUnknown,
+                  *policy,
+                  session.epoll_generation,
                   record_.marks().restriction,
                   detail};
   auto give_up = [&] {

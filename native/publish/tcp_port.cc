@@ -276,8 +276,8 @@ void TcpPort::close_inside(const Service& service) {
   std::size_t before = inside_.size();
   for (auto at = inside_.begin(); at != inside_.end();) {
     const Service& other = at->second.service;
-    bool same = (service.takes(true) && other.takes(true)) ||
-                (service.takes(false) && other.takes(false));
+    bool same =
+        (service.takes(true) && other.takes(true)) || (service.takes(false) && other.takes(false));
     if (!same) {
       ++at;
       continue;
@@ -369,8 +369,7 @@ UniqueFd TcpPort::connect_direct(const Service& target) {
   const Mapping& mapping = publication_->mapping;
   for (bool fresh : {false, true}) {
     if (fresh || !outlet_) {
-      outlet_ = find_outlet(mapping, target.domain, target.v6_only,
-                            own_default_routes());
+      outlet_ = find_outlet(mapping, target.domain, target.v6_only, own_default_routes());
     }
     if (!outlet_) break;
     int domain = outlet_->address.is_v4() ? AF_INET : AF_INET6;

@@ -367,7 +367,7 @@ Outcome Listener::dispatch(Session& session, Context& context,
   }
   switch (arguments.call) {
     case Call::kConnect:
-      if (!context.container.view) return pass(context, notification.id, Outcome::kInternal);
+      if (!context.container.view) return pass(context, notification.id, Outcome::kUnknownWay);
       return handle_connect(context, notification, arguments);
     case Call::kBind:
       return handle_bind(context, notification, arguments);

@@ -96,10 +96,11 @@ constexpr Option kPastaOptions[] = {
     {{0, "dhcp-search"}},
     {{0, "no-dhcp"}},
     {{0, "no-dhcpv6"}},
-    {{0, "no-ndp"}},
+    // Without an answer to neighbour solicitations no IPv6 packet finds the tap.
+    {{0, "no-ndp"}, kIpv4Only},
     {{0, "no-ra"}},
     {{0, "no-udp"}},
-    {{0, "no-icmp"}},
+    {{0, "no-icmp"}, kIpv4Only},
     // Connections inwards, and those between the two loopbacks, which never see the tap.
     {{'t', "tcp-ports", true}},
     {{'u', "udp-ports", true}},

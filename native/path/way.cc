@@ -194,6 +194,11 @@ Follower::Inside Follower::leave_container(const RoutedPacket& packet) {
                                                  packet.destination.text() +
                                                  " cannot be followed: " + what)};
   }
+  // A container that has lost its addresses sends with those of its link, which nobody answers.
+  if (!route->source || is_link_local(*route->source)) {
+    return {.route = {},
+            .end = end(Outcome::kNoRoute, "the container has no address to send from")};
+  }
   return {.route = std::move(*route), .end = {}, .found = true};
 }
 
@@ -202,9 +207,6 @@ Way Follower::cross_bridge(const Exit& exit, const RoutedPacket& packet, FoundRo
   bool v4 = packet.destination.is_v4();
   if (auto unknown = unknown_tables(shared, v4, "the namespace of Podman's bridges")) {
     return *unknown;
-  }
-  if (!route.source) {
-    return end(Outcome::kUnknownWay, "the container's source address is not known");
   }
   RoutedPacket forwarded{.destination = packet.destination,
                          .port = packet.port,

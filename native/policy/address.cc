@@ -53,6 +53,10 @@ std::optional<Address> Address::parse(const std::string& text) {
   return {};
 }
 
+bool is_link_local(const Address& address) {
+  return !address.is_v4() && address.bytes[0] == 0xfe && (address.bytes[1] & 0xc0U) == 0x80U;
+}
+
 std::size_t AddressHash::operator()(const Address& address) const {
   std::uint64_t high = 0;
   std::uint64_t low = 0;

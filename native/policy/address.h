@@ -30,6 +30,9 @@ struct Address {
   static std::optional<Address> parse(const std::string& text);
 };
 
+// fe80::/10.
+bool is_link_local(const Address& address);
+
 struct AddressHash {
   std::size_t operator()(const Address& address) const;
 };

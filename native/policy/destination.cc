@@ -32,7 +32,7 @@ std::optional<Outcome> fixed_v6(const Address& address, std::uint32_t scope) {
   if (address == kUnspecified) return Outcome::kUnspecified;
   if (address == kLoopback) return Outcome::kLoopback;
   if (address.bytes[0] == 0xff) return Outcome::kMulticast;
-  if (address.bytes[0] == 0xfe && (address.bytes[1] & 0xc0) == 0x80) return Outcome::kLinkLocal;
+  if (is_link_local(address)) return Outcome::kLinkLocal;
   if (scope != 0) return Outcome::kLinkLocal;  // a zone names a device of the container
   return {};
 }

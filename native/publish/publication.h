@@ -92,6 +92,5 @@ SocketName service_name(const Mapping& mapping, int domain);
 
 bool is_unspecified(const Address& address);
 bool is_loopback(const Address& address);
-bool is_link_local(const Address& address);  // IPv6's
 
 }  // namespace sockswitch

@@ -5,7 +5,12 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { describeOnLab, FAR, host1, REMOTE } from '../../integration/support/lab.js';
 import { RUNTIMES } from '../../integration/support/places.js';
-import { ENABLED, podmanRun } from '../../integration/support/podman.js';
+import {
+  ENABLED,
+  eventuallyCounters,
+  podmanRun,
+  startContainer,
+} from '../../integration/support/podman.js';
 import { SECOND } from './destinations.js';
 import { example } from './examples.js';
 import { expectEqualReach } from './expect.js';
@@ -151,19 +156,37 @@ ip route add default via 10.9.9.1`,
     },
   );
 
-  test.each(['none', 'internal'])(
-    'a port is published on a network that has none (%s): refused',
-    async (id) => {
-      const port = '18190';
-      const { network, ...how } = {
-        network: id === 'none' ? 'none' : 'reach-inner',
-        annotations: { ...ENABLED, 'sockswitch/publish': `${port}:80` },
-      };
-      const script = `ss --no-header --tcp --listening 'sport = :${port}'`;
-      const start = await podmanRun({ network, ...how, command: ['sleep', '1'] });
-      expect(start.status).not.toBe(0);
-      expect(start.stderr).toContain('sockswitch/publish');
-      expect(await host1.output(['sh', '-c', script])).toBe('');
-    },
-  );
+  test('a port is published on a container without a network: refused', async () => {
+    const port = '18190';
+    const script = `ss --no-header --tcp --listening 'sport = :${port}'`;
+    const start = await podmanRun({
+      network: 'none',
+      annotations: { ...ENABLED, 'sockswitch/publish': `${port}:80` },
+      command: ['sleep', '1'],
+    });
+    expect(start.status).not.toBe(0);
+    expect(start.stderr).toContain('sockswitch/publish');
+    expect(await host1.output(['sh', '-c', script])).toBe('');
+  });
+
+  test('a port is published on an internal network: relayed, as with -p, and no socket of the host is given', async () => {
+    const service = await startContainer({
+      network: 'reach-inner',
+      annotations: { ...ENABLED, 'sockswitch/publish': '18191:80' },
+      command: ['nginx', '-g', 'daemon off;'],
+    });
+    try {
+      const page = await host1.output([
+        'sh',
+        '-c',
+        'for try in $(seq 50); do curl -sf -m 2 http://10.77.0.11:18191/ && exit; sleep 0.1; done',
+      ]);
+      expect(page).toContain('nginx');
+      const { reasons } = await eventuallyCounters(service, ({ fallback }) => fallback > 0);
+      expect(reasons).toMatchObject({ 'published-relayed': expect.any(Number) });
+      expect(reasons).not.toHaveProperty('published');
+    } finally {
+      await service.remove();
+    }
+  });
 });

@@ -88,7 +88,9 @@ TEST(fallback_pasta_families) {
   CHECK_EQ(pasta("--no-tcp"), both("pasta's option --no-tcp"));
   CHECK_EQ(pasta("--no-tcp --no-tcp -4"), both("pasta's option --no-tcp"));
   CHECK_EQ(pasta("--splice-only"), both("pasta's option --splice-only"));
-  CHECK_EQ(pasta("--no-udp --no-icmp --no-dhcp --no-ra --no-ndp --no-dhcpv6"), kFree);
+  CHECK_EQ(pasta("--no-udp --no-dhcp --no-ra --no-dhcpv6"), kFree);
+  CHECK_EQ(pasta("--no-ndp"), "- | pasta's option --no-ndp");
+  CHECK_EQ(pasta("--no-icmp"), "- | pasta's option --no-icmp");
 }
 
 TEST(fallback_pasta_spellings) {

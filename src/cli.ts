@@ -1,6 +1,5 @@
 #!/usr/bin/env node
 /** Runs the command line (program.ts). */
-import { fail } from './commands/output.js';
 import { createProgram } from './program.js';
 
 // A reader that goes away (`sockswitch ps | head -1`) is not an error.
@@ -17,5 +16,5 @@ try {
     await createProgram().parseAsync();
   }
 } catch (error) {
-  fail(error);
+  (await import('./commands/output.js')).fail(error);
 }

@@ -2,7 +2,7 @@
 import { Argument, Command, Option } from 'commander';
 import * as help from './commands/help.js';
 import { SHELLS } from './manual/completion.js';
-import { LOG_LEVELS } from './policy/config.js';
+import { LOG_LEVELS } from './policy/log-levels.js';
 import { version } from './version.js';
 
 /** Builds it anew. Man pages and completion are made from this, too. */
@@ -149,7 +149,7 @@ export function createProgram(): Command {
     .addArgument(new Argument('<shell>', 'which shell').choices(SHELLS))
     .addHelpText('after', help.completion)
     .action(async (shell) =>
-      (await import('./manual/completion.js')).printCompletion(createProgram(), shell),
+      (await import('./commands/completion.js')).printCompletion(createProgram(), shell),
     );
 
   program

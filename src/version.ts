@@ -1,13 +1,8 @@
 /** The product's version, as package.json has it, and the commit that it was built from. */
 import { readFileSync } from 'node:fs';
-import { z } from 'zod';
-
-const packageJson = z.object({ version: z.string() });
 
 // Read at the start: an upgrade replaces the files under a daemon that goes on as it is.
-const VERSION = packageJson.parse(
-  JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')),
-).version;
+const VERSION = versionOf(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
 
 export function version(): string {
   return VERSION;
@@ -20,4 +15,11 @@ export function commit(): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Not with zod, whose loading alone takes longer than the rest of a short command. */
+function versionOf(packageJson: string): string {
+  const { version } = JSON.parse(packageJson) as { readonly version?: unknown };
+  if (typeof version !== 'string') throw new TypeError('package.json has no version');
+  return version;
 }

@@ -4,7 +4,8 @@ import { loadAddon } from '../daemon/addon.js';
 import { createLogger, type LogFormat } from '../daemon/log.js';
 import { Supervisor } from '../daemon/supervisor.js';
 import { configPaths, defaultGraphRoot, programs, runtimePaths } from '../paths.js';
-import { type LogLevel, loadConfig } from '../policy/config.js';
+import { loadConfig } from '../policy/config.js';
+import type { LogLevel } from '../policy/log-levels.js';
 
 export interface DaemonOptions {
   readonly logLevel?: LogLevel;

@@ -5,7 +5,7 @@
  */
 import { type DestinationStream, type Logger, pino } from 'pino';
 import { z } from 'zod';
-import type { LogLevel } from '../policy/config.js';
+import type { LogLevel } from '../policy/log-levels.js';
 import { escapeControl } from '../text.js';
 
 export const LOG_FORMATS = ['auto', 'json', 'text'] as const;

@@ -5,7 +5,6 @@
  * containers it asks Podman for when they are wanted.
  */
 import type { Command } from 'commander';
-import { print } from '../commands/output.js';
 
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
 export type Shell = (typeof SHELLS)[number];
@@ -25,10 +24,6 @@ interface CompletedOption {
   readonly flags: readonly string[];
   readonly description: string;
   readonly values: readonly string[];
-}
-
-export function printCompletion(program: Command, shell: Shell): void {
-  print(completion(program, shell));
 }
 
 export function completion(program: Command, shell: Shell): string {

@@ -8,10 +8,8 @@ import { parse, TomlError } from 'smol-toml';
 import { z } from 'zod';
 import { codeOf, messageOf, UserError } from '../errors.js';
 import { nearest, quote } from '../text.js';
+import { LOG_LEVELS, type LogLevel } from './log-levels.js';
 import { type Prefix, parsePrefix } from './prefix.js';
-
-export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
-export type LogLevel = (typeof LOG_LEVELS)[number];
 
 export type WaitKillable = 'auto' | 'always' | 'never';
 

@@ -34,6 +34,7 @@
         "native/kernel/netlink.cc",
         "native/kernel/netlink_message.cc",
         "native/kernel/netns.cc",
+        "native/kernel/replace_process.cc",
         "native/kernel/sock_diag.cc",
         "native/kernel/syscalls.cc",
         "native/kernel/task.cc",

@@ -4,6 +4,12 @@ import * as help from './commands/help.js';
 import { SHELLS } from './manual/completion.js';
 import { LOG_LEVELS } from './policy/log-levels.js';
 import { version } from './version.js';
+import { CANNOT, FIREWALL, knows, PRESETS } from './with/choices.js';
+
+/** For an option that can be repeated. */
+function collect(value: string, before: readonly string[] = []): string[] {
+  return [...before, value];
+}
 
 /** Builds it anew. Man pages and completion are made from this, too. */
 export function createProgram(): Command {
@@ -14,7 +20,8 @@ export function createProgram(): Command {
     .helpOption('-h, --help', 'print this help')
     .helpCommand('help [command]', 'print the help of a command')
     .showHelpAfterError('(see --help)')
-    .addHelpText('after', help.general);
+    .addHelpText('after', help.general)
+    .enablePositionalOptions(); // what stands behind the command of "with" is its own
 
   program
     .command('daemon')
@@ -125,6 +132,41 @@ export function createProgram(): Command {
     .option('--oci', 'in the form of an OCI spec, for a bare runtime')
     .addHelpText('after', help.profile)
     .action(async (options) => (await import('./commands/profile.js')).profile(options));
+
+  const withVerb = program
+    .command('with')
+    .summary('opt in all containers and builds that a command starts')
+    .description(help.withDescription)
+    .usage('[options] -- COMMAND [ARGUMENTS...]')
+    .argument('[command...]', 'the command, and its arguments')
+    .option('--shell', 'start $SHELL instead of a command')
+    .option('--required', 'fail rather than run without acceleration')
+    .option(
+      '--ignore <prefixes>',
+      'destinations that stay on the container network, as sockswitch/ignore; can be repeated',
+      collect,
+    )
+    .addOption(
+      new Option('--preset <name>', 'settings for what the containers are').choices(PRESETS),
+    )
+    .option('--pod-cidr <prefixes>', 'of the cluster, for --preset kubernetes', collect)
+    .option('--service-cidr <prefixes>', 'of the cluster, for --preset kubernetes', collect);
+  if (knows('sockswitch/firewall')) {
+    withVerb.addOption(
+      new Option('--firewall <how>', 'as the annotation sockswitch/firewall').choices(FIREWALL),
+    );
+  }
+  if (knows('sockswitch/tunnels')) {
+    withVerb.option('--tunnels', 'accelerate tunnels, as the annotation sockswitch/tunnels');
+  }
+  withVerb
+    .passThroughOptions()
+    .configureOutput({ outputError: (text, write) => write(text) })
+    .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : CANNOT.start))
+    .addHelpText('after', help.withText)
+    .action(async (words, options) =>
+      (await import('./commands/with.js')).withCommand(words, options),
+    );
 
   program
     .command('install')

@@ -9,6 +9,7 @@
 #include "addon/keeper_link.h"
 #include "addon/values.h"
 #include "kernel/features.h"
+#include "kernel/replace_process.h"
 #include "kernel/sock_diag.h"
 #include "kernel/unix_socket.h"
 #include "notify/engine.h"
@@ -258,6 +259,12 @@ Napi::Value tcp_sockets(const Napi::CallbackInfo& info) {
                  [&]() -> Napi::Value { return to_js(info.Env(), list_tcp_sockets()); });
 }
 
+Napi::Value execute(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    replace_process(get_strings(get_object(info, 0), "argv"));
+  });
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("outcomes", outcomes_to_js(env));
   exports.Set("kernelFeatures", Napi::Function::New(env, kernel_features));
@@ -266,6 +273,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("connectKeeper", Napi::Function::New(env, connect_keeper));
   exports.Set("portHolders", Napi::Function::New(env, port_holders));
   exports.Set("tcpSockets", Napi::Function::New(env, tcp_sockets));
+  exports.Set("execute", Napi::Function::New(env, execute));
   exports.Set("peerCredentials", Napi::Function::New(env, peer_credentials_of));
   return exports;
 }

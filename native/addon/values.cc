@@ -26,14 +26,6 @@ auto get_array(const Napi::Object& object, const char* key, const char* wanted, 
   return result;
 }
 
-std::vector<std::string> get_strings(const Napi::Object& object, const char* key) {
-  return get_array(object, key, "an array of strings",
-                   [](const Napi::Value& element) -> std::optional<std::string> {
-                     if (!element.IsString()) return {};
-                     return element.As<Napi::String>();
-                   });
-}
-
 std::vector<std::uint64_t> get_numbers(const Napi::Object& object, const char* key) {
   return get_array(object, key, "an array of numbers",
                    [](const Napi::Value& element) -> std::optional<std::uint64_t> {
@@ -97,6 +89,14 @@ Napi::Function get_function(const Napi::Object& object, const char* key) {
 Napi::Object get_object(const Napi::CallbackInfo& info, std::size_t index) {
   if (!info[index].IsObject()) wrong(info.Env(), "argument " + std::to_string(index), "an object");
   return info[index].As<Napi::Object>();
+}
+
+std::vector<std::string> get_strings(const Napi::Object& object, const char* key) {
+  return get_array(object, key, "an array of strings",
+                   [](const Napi::Value& element) -> std::optional<std::string> {
+                     if (!element.IsString()) return {};
+                     return element.As<Napi::String>();
+                   });
 }
 
 std::string get_string(const Napi::CallbackInfo& info, std::size_t index) {

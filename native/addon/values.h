@@ -16,6 +16,7 @@ namespace sockswitch::addon {
 std::string get_string(const Napi::Object& object, const char* key);
 int get_int(const Napi::Object& object, const char* key);
 bool get_bool(const Napi::Object& object, const char* key);
+std::vector<std::string> get_strings(const Napi::Object& object, const char* key);
 Napi::Function get_function(const Napi::Object& object, const char* key);
 Napi::Object get_object(const Napi::CallbackInfo& info, std::size_t index);
 std::string get_string(const Napi::CallbackInfo& info, std::size_t index);

@@ -193,6 +193,43 @@ Examples:
   sockswitch profile --oci          linux.seccomp of config.json, for crun run
 `;
 
+export const withDescription = `Runs a command such that every container and every build that it starts is opted
+in to acceleration, as with the annotation sockswitch/enable=true. Your
+configuration is not touched: it holds for the command and what it starts. The
+command takes the place of sockswitch, so its terminal, its signals and its exit
+status are its own.
+
+Containers: an option of "podman run", "podman create" or a compose file that
+says otherwise wins, as "--annotation sockswitch/enable=false" does. Builds
+("podman build", "buildah build"): RUN steps get a seccomp profile that is made
+from the one that they would have had. Neither reaches a Podman service (podman --remote, DOCKER_HOST), which runs
+elsewhere: sockswitch says so where it can see it.
+
+--preset kubernetes is for commands that make Kubernetes nodes of containers:
+addresses of pods and services stay inside, as the usual tools number them
+(kind, minikube, kubeadm, k3s). --pod-cidr and --service-cidr name others.`;
+
+export const withText = `
+Environment of the command:
+  CONTAINERS_CONF_OVERRIDE  a configuration for Podman, with what it named before
+                            (CONTAINERS_CONF for Podman 4.3, which lacks it)
+  PATH                      begins with a directory that holds podman and buildah
+  SOCKSWITCH_WITH           set, for a shell's prompt, say
+
+Exit status:
+  125  sockswitch could not start the command; the message names the remedy
+  126  the command cannot be executed
+  127  there is no such command
+  otherwise that of the command
+
+Examples:
+  sockswitch with -- podman run --rm docker.io/library/alpine wget -qO- http://example.org
+  sockswitch with -- podman build -t image .
+  sockswitch with -- podman-compose up -d
+  sockswitch with --preset kubernetes -- kind create cluster
+  sockswitch with --shell --ignore 10.0.0.0/8,fd00::/8
+`;
+
 export const installDescription = `Installs sockswitch for this user:
 
   - Podman's hook, in a directory of its own

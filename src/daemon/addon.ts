@@ -223,6 +223,11 @@ export interface Addon {
   ): readonly { readonly inode: number; readonly uid: number }[];
   /** The connected TCP sockets of this process's network namespace. Throws AddonError. */
   tcpSockets(): TcpSocket[];
+  /**
+   * Becomes another program, which is looked for in PATH, with the present environment. Throws AddonError: `ENOENT`,
+   * `EACCES` and what else execve(2) says.
+   */
+  execute(program: { readonly argv: readonly string[] }): never;
   /** Who is at the other end of a connected Unix socket (SO_PEERCRED). */
   peerCredentials(fd: number): { readonly pid: number; readonly uid: number; readonly gid: number };
 }

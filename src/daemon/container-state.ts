@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { messageOf, UserError } from '../errors.js';
+import { MAX_METADATA } from '../oci/listener-metadata.js';
 import { quote, shorten } from '../text.js';
 
 const schema = z.object({
@@ -12,7 +13,7 @@ const schema = z.object({
   // crun says 0 for `podman exec`: the process is then taken from the first notification.
   pid: z.int().nonnegative().default(0),
   /** What the profile says: ours, or whatever another tool writes there. */
-  metadata: z.string().max(1024).default(''),
+  metadata: z.string().max(MAX_METADATA).default(''),
   state: z.object({
     id: z.string().min(1).max(1024),
     status: z.enum(['creating', 'created', 'running', 'stopped']),

@@ -230,7 +230,9 @@ export class Listeners {
   #requestOf({ metadata, state }: ContainerProcessState): ContainerRequest {
     const registered = this.#options.registered(state.id);
     if (registered !== undefined) return registered;
-    if (parseMetadata(metadata) !== undefined) return parseAnnotations(state.annotations);
+    const given = parseMetadata(metadata);
+    if (given !== undefined)
+      return parseAnnotations({ ...given.annotations, ...state.annotations });
     throw new UserError(
       `the container's profile has the listener metadata ${quote(metadata)}, not ours, and nerdctl has not told of it`,
     );

@@ -10,6 +10,7 @@ import { UserError } from '../errors.js';
 import { type Prefix, parsePrefix } from '../policy/prefix.js';
 import { type Mapping, parsePublish } from '../policy/publish.js';
 import { nearest, quote } from '../text.js';
+import { MAX_IGNORED, OUR_ANNOTATIONS } from './annotation-names.js';
 
 export interface ContainerRequest {
   readonly enabled: boolean;
@@ -22,15 +23,6 @@ export interface ContainerRequest {
 }
 
 const OURS = 'sockswitch/';
-const KNOWN = [
-  'sockswitch/enable',
-  'sockswitch/firewall',
-  'sockswitch/ignore',
-  'sockswitch/publish',
-  'sockswitch/required',
-] as const;
-
-const MAX_PREFIXES = 1024;
 const MAX_VALUE_BYTES = 64 * 1024;
 /** All annotations travel in the runtime's ContainerProcessState, which the keeper bounds. */
 const MAX_TOTAL_BYTES = 64 * 1024;
@@ -77,10 +69,12 @@ export function parseAnnotations(annotations: Annotations): ContainerRequest {
 
 function refuseUnknown(keys: readonly string[]): void {
   for (const key of keys) {
-    if (!key.startsWith(OURS) || KNOWN.some((known) => known === key)) continue;
-    const suggestion = nearest(key, KNOWN);
+    if (!key.startsWith(OURS) || OUR_ANNOTATIONS.some((known) => known === key)) continue;
+    const suggestion = nearest(key, OUR_ANNOTATIONS);
     const remedy = suggestion === undefined ? 'remove it' : `did you mean ${quote(suggestion)}?`;
-    throw new UserError(`unknown annotation ${quote(key)}: ${remedy} (known: ${KNOWN.join(', ')})`);
+    throw new UserError(
+      `unknown annotation ${quote(key)}: ${remedy} (known: ${OUR_ANNOTATIONS.join(', ')})`,
+    );
   }
 }
 
@@ -143,9 +137,9 @@ function valueFor(annotations: Annotations, key: string): string | undefined {
 }
 
 function limitCount(key: string, count: number): void {
-  if (count <= MAX_PREFIXES) return;
+  if (count <= MAX_IGNORED) return;
   throw new UserError(
-    `annotation ${key} holds ${count} entries: keep it to ${MAX_PREFIXES}; larger prefixes can cover several`,
+    `annotation ${key} holds ${count} entries: keep it to ${MAX_IGNORED}; larger prefixes can cover several`,
   );
 }
 

@@ -5,6 +5,7 @@
  *
  *   sockswitch/1                                             of `sockswitch profile`: nothing is known
  *   sockswitch/1 {"netns":"4:4026532000","networkAdmin":true}
+ *   sockswitch/1 {"annotations":{"sockswitch/ignore":"10.0.0.0/8"},...}   of `sockswitch with`, for a build
  */
 import { z } from 'zod';
 
@@ -18,8 +19,13 @@ const schema = z.object({
     .optional(),
   /** The container may change its routes (CAP_NET_ADMIN). Not known: false. */
   networkAdmin: z.boolean().default(false),
+  /** What a container asks for whose engine hands no annotations to the runtime. The container's own go before them. */
+  annotations: z.record(z.string(), z.string()).optional(),
 });
 export type ListenerMetadata = z.infer<typeof schema>;
+
+/** Longest metadata that is read, in characters: annotations may take 64 KiB. */
+export const MAX_METADATA = 65 * 1024;
 
 /** Of a profile that no hook has completed. */
 export const LISTENER_METADATA = VERSION;

@@ -20,7 +20,7 @@
  */
 import { UserError } from '../errors.js';
 import { quote } from '../text.js';
-import { LISTENER_METADATA } from './listener-metadata.js';
+import { LISTENER_METADATA, printMetadata } from './listener-metadata.js';
 import { refuseFastOpen } from './seccomp-fastopen.js';
 import { IOCTL, reportInterfaceRequests } from './seccomp-ioctl.js';
 import type { Seccomp, SeccompRule } from './seccomp-types.js';
@@ -54,6 +54,8 @@ export interface RewriteOptions {
   readonly refuseFastOpen: boolean;
   /** `process.arch`, for a spec that has no seccomp section. */
   readonly machine: string;
+  /** For an engine that hands no annotations to the runtime: what the container asks for. */
+  readonly annotations?: Readonly<Record<string, string>>;
 }
 
 export type Rewrite =
@@ -100,7 +102,10 @@ export function rewriteSeccomp(seccomp: Seccomp | undefined, options: RewriteOpt
   const result: Seccomp = {
     ...profile,
     listenerPath: options.listenerPath,
-    listenerMetadata: LISTENER_METADATA,
+    listenerMetadata:
+      options.annotations === undefined
+        ? LISTENER_METADATA
+        : printMetadata({ networkAdmin: false, annotations: options.annotations }),
     syscalls: rules,
   };
   if (options.waitKillable && !(profile.flags ?? []).includes(WAIT_KILLABLE)) {

@@ -60,6 +60,27 @@ describeOnLab('Podman 4.3', () => {
     await bridge.remove();
   });
 
+  test('sockswitch with, which has no CONTAINERS_CONF_OVERRIDE here', async () => {
+    const run = ['podman', 'run', '--rm', 'localhost/lab', ...curl(REMOTE.v4)];
+    const page = await host.run(['sockswitch', 'with', '--required', '--', ...run]);
+    expect(page).toMatchObject({ status: 0, stdout: PAGE });
+    const last = ['tail', '-n', '1', 'sockswitch-daemon.log'];
+    expect(await host.output(last)).toContain('"switched":1,"fallback":0');
+    const container = await startContainer({ host, network: 'slirp4netns' });
+    expect(await container.counters(), 'nothing is left of it').toBeUndefined();
+    await container.remove();
+    const script = `
+set -e
+directory=$(mktemp -d); trap 'rm -rf "$directory"' EXIT; cd "$directory"
+printf 'FROM localhost/lab\\nRUN curl -sS http://${REMOTE.v4}/\\n' >Containerfile
+sockswitch with -- podman build --no-cache .
+tail -n 1 ~/sockswitch-daemon.log`;
+    const build = await host.sh(script);
+    expect(build.status, build.stderr).toBe(0);
+    expect(build.stdout).toContain(PAGE);
+    expect(build.stdout).toContain('"switched":1,"fallback":0');
+  });
+
   test('uninstall twice, install twice', async () => {
     await host.output(['sockswitch', 'uninstall']);
     expect(await host.output(['sockswitch', 'uninstall'])).toContain('absent');

@@ -65,6 +65,9 @@ function addon(more: Partial<Addon> = {}): Addon {
     },
     portHolders: () => [],
     tcpSockets: () => [],
+    execute: () => {
+      throw new Error('the daemon becomes no other program');
+    },
     peerCredentials: () => ({ pid: 1, uid: userId(), gid: 0 }),
     ...more,
   };

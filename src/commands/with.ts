@@ -1,0 +1,126 @@
+/**
+ * `sockswitch with`: opts in every container and build that a command starts.
+ *
+ * Order of events: options become annotations; Podman's configuration with these is written beside what is there
+ * (with/containers-conf.ts) and named in the environment; a `podman` and a `buildah` that see to builds
+ * (with/front.sh) come first in PATH; this process becomes the command. So nothing of ours stands between the command and
+ * its terminal, its signals or its exit status, and nothing has to be taken back.
+ *
+ * It must not cost more than 100 ms. So nothing here loads zod, and what reads TOML or addresses is loaded where they are.
+ */
+import { existsSync } from 'node:fs';
+import { delimiter } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { UserError } from '../errors.js';
+import { configPaths, runtimePaths } from '../paths.js';
+import { CANNOT } from '../with/choices.js';
+import { obstacle } from '../with/daemon.js';
+import { become, say } from '../with/execute.js';
+import { digest, WithFiles } from '../with/files.js';
+import { annotationsFor, doubts, type WithOptions } from '../with/options.js';
+import {
+  abilitiesOf,
+  confFile,
+  configurationFiles,
+  findProgram,
+  podmanVersion,
+} from '../with/podman.js';
+import { STATE_VARIABLE, stateText } from '../with/state.js';
+
+const FRONT = fileURLToPath(new URL('../../dist/with/front.sh', import.meta.url));
+const FRONT_PROGRAM = fileURLToPath(new URL('../../dist/with/front.js', import.meta.url));
+
+/** Becomes the command. Ends with status 125 where that cannot be begun. */
+export async function withCommand(words: readonly string[], options: WithOptions): Promise<void> {
+  try {
+    const argv = commandLine(words, options.shell === true);
+    await prepare(options);
+    become(argv);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    say(error.message);
+    process.exitCode = CANNOT.start;
+  }
+}
+
+function commandLine(words: readonly string[], shell: boolean): readonly string[] {
+  const { SHELL = '' } = process.env;
+  if (shell && words.length > 0) {
+    throw new UserError(
+      '--shell starts a shell, and a command was given, too: leave one of them out',
+    );
+  }
+  if (shell) return [SHELL === '' ? '/bin/sh' : SHELL];
+  if (words.length > 0) return words;
+  throw new UserError(
+    'no command was given: write it behind "--", as in "sockswitch with -- podman run IMAGE", or use --shell',
+  );
+}
+
+/** Writes the files and sets the variables of this process that the command inherits. */
+async function prepare(options: WithOptions): Promise<void> {
+  const annotations = await annotationsFor(options);
+  const paths = runtimePaths();
+  await look(annotations, paths.controlSocket);
+  const files = new WithFiles(paths);
+  const environment = process.env;
+  const podman = findProgram('podman', FRONT, environment);
+  const buildah = findProgram('buildah', FRONT, environment);
+  if (podman === undefined)
+    say('there is no podman in PATH, so only what the command brings along is opted in');
+
+  const version = podman === undefined ? undefined : await podmanVersion(podman, files);
+  const abilities = abilitiesOf(version);
+  const { CONTAINERS_CONF_OVERRIDE: override = '', PATH = '' } = environment;
+  const request = {
+    files: configurationFiles(environment),
+    override: override === '' ? undefined : confFile(override),
+    annotations,
+    hooksDirectory: configPaths().hooksDirectory,
+    abilities,
+  };
+  const variable = abilities.override ? 'CONTAINERS_CONF_OVERRIDE' : 'CONTAINERS_CONF';
+  const name = `containers-${digest(JSON.stringify(request))}.conf`;
+  environment[variable] = await files.keep(name, async () =>
+    (await import('../with/containers-conf.js')).containersConf(request),
+  );
+
+  const front = files.links({
+    ...(podman === undefined ? {} : { podman: FRONT }),
+    ...(buildah === undefined ? {} : { buildah: FRONT }),
+  });
+  const others = PATH.split(delimiter).filter((directory) => directory !== front);
+  environment['PATH'] = [front, ...others].join(delimiter);
+  environment['SOCKSWITCH_WITH_PODMAN'] = podman ?? '';
+  environment['SOCKSWITCH_WITH_BUILDAH'] = buildah ?? '';
+  environment['SOCKSWITCH_WITH_NODE'] = process.execPath;
+  environment['SOCKSWITCH_WITH_FRONT'] = FRONT_PROGRAM;
+  environment[STATE_VARIABLE] = stateText(annotations, environment[STATE_VARIABLE]);
+}
+
+/** Says what stands in the way of acceleration. Throws UserError where it is required. */
+async function look(
+  annotations: Readonly<Record<string, string>>,
+  controlSocket: string,
+): Promise<void> {
+  const { hookFile } = configPaths();
+  const problem = existsSync(hookFile)
+    ? await obstacle(controlSocket)
+    : `Podman's hook is not installed (${hookFile} is missing): run "sockswitch install"`;
+  if (problem !== undefined) {
+    if (annotations['sockswitch/required'] === 'true') {
+      throw new UserError(
+        `--required was given, and containers would not be accelerated: ${problem}`,
+      );
+    }
+    say(`containers will not be accelerated: ${problem}`);
+  }
+  for (const doubt of doubts(annotations)) say(doubt);
+  for (const name of ['CONTAINER_HOST', 'CONTAINER_CONNECTION', 'DOCKER_HOST']) {
+    const { [name]: value = '' } = process.env;
+    if (value === '') continue;
+    say(
+      `${name} is set: containers that a program has a service start (podman --remote, docker, compose) are not opted in; unset it, give those containers the annotation sockswitch/enable=true, or start the service itself with "sockswitch with -- podman system service"`,
+    );
+  }
+}

@@ -1,0 +1,13 @@
+/** The names of our annotations, apart from what reads them, which loads more than a short command should. */
+
+/** Every annotation under `sockswitch/`; docs/annotations.md says what each means. */
+export const OUR_ANNOTATIONS = [
+  'sockswitch/enable',
+  'sockswitch/firewall',
+  'sockswitch/ignore',
+  'sockswitch/publish',
+  'sockswitch/required',
+] as const;
+
+/** Most entries of an ignore list. */
+export const MAX_IGNORED = 1024;

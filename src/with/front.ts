@@ -1,0 +1,110 @@
+/**
+ * `front.js podman|buildah ARGUMENTS`: looks at a call that builds, or that goes to a Podman service (front.sh), adds
+ * what a build needs to be accelerated, and becomes the real program.
+ *
+ * No hook sees the containers in which RUN steps are executed, but Buildah hands their seccomp profile to the runtime as
+ * it is. So a build gets a profile with our rules, made from the one that it would have had. What is asked for travels
+ * in the profile (oci/listener-metadata.ts).
+ */
+import { existsSync } from 'node:fs';
+import { UserError } from '../errors.js';
+import { makeProfile } from '../oci/profile.js';
+import { runtimePaths } from '../paths.js';
+import { commit, version } from '../version.js';
+import { CANNOT } from './choices.js';
+import { obstacle } from './daemon.js';
+import { become, say } from './execute.js';
+import { digest, readText, WithFiles } from './files.js';
+import { readState, STATE_VARIABLE } from './state.js';
+import { type Build, readCall, type Tool, withProfile } from './words.js';
+
+/** Where Buildah looks for its default profile, in this order (containers/common, pkg/seccomp). */
+const DEFAULT_PROFILES = ['/etc/containers/seccomp.json', '/usr/share/containers/seccomp.json'];
+/** What a build can have of the annotations: the others are about a container's start. */
+const CARRIED = ['sockswitch/ignore', 'sockswitch/firewall'];
+
+const [tool = '', ...words] = process.argv.slice(2);
+try {
+  const name: Tool = tool === 'buildah' ? 'buildah' : 'podman';
+  const real =
+    process.env[name === 'buildah' ? 'SOCKSWITCH_WITH_BUILDAH' : 'SOCKSWITCH_WITH_PODMAN'];
+  if (real === undefined) throw new UserError(`${name} is not known here: unset ${STATE_VARIABLE}`);
+  become([real, ...(await changed(name, words))]);
+} catch (error) {
+  if (!(error instanceof UserError)) throw error;
+  say(error.message);
+  process.exitCode = CANNOT.start;
+}
+
+/** The words to call the program with. Throws UserError where acceleration is required and cannot be. */
+async function changed(name: Tool, given: readonly string[]): Promise<readonly string[]> {
+  const annotations = readState(process.env[STATE_VARIABLE] ?? '');
+  const isRequired = annotations['sockswitch/required'] === 'true';
+  const without = (reason: string): readonly string[] => {
+    if (isRequired) throw new UserError(`--required was given, and ${reason}`);
+    say(`not accelerated: ${reason}`);
+    return given;
+  };
+  const call = readCall(name, given, process.env);
+  if (call.remote !== undefined) {
+    if (!call.startsContainers) return given;
+    return without(
+      `${call.remote} leads to a Podman service, which does not see what "sockswitch with" sets: call podman with --annotation sockswitch/enable=true where that is this user's service (root's takes no notice), or start the service itself with "sockswitch with -- podman system service"`,
+    );
+  }
+  const { build } = call;
+  if (build === undefined || build.network === 'host') return given; // as fast as it gets
+  if (build.isolation === 'chroot') {
+    say(
+      '--isolation=chroot runs build steps in the host’s network: there is nothing to accelerate',
+    );
+    return given;
+  }
+  const paths = runtimePaths();
+  const problem = await obstacle(paths.controlSocket);
+  if (problem !== undefined) return without(problem);
+  try {
+    const profile = await profileFor(build, annotations, paths);
+    return profile === undefined ? given : withProfile(given, build, profile);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    return without(error.message);
+  }
+}
+
+/** The path of the build's profile with our rules; undefined where it has them. Throws UserError. */
+async function profileFor(
+  build: Build,
+  annotations: Readonly<Record<string, string>>,
+  paths: ReturnType<typeof runtimePaths>,
+): Promise<string | undefined> {
+  const base = baseProfile(build.seccomp);
+  if (base?.includes(JSON.stringify(paths.listenerSocket)) === true) return undefined;
+  const carried = Object.fromEntries(
+    Object.entries(annotations).filter(([name]) => CARRIED.includes(name)),
+  );
+  const options = {
+    listenerPath: paths.listenerSocket,
+    waitKillable: false, // not every runtime takes it
+    refuseFastOpen: true,
+    machine: process.arch,
+    annotations: carried,
+  };
+  // Another version may write another profile.
+  const key = JSON.stringify([version(), commit(), options, base]);
+  return new WithFiles(paths).keep(`build-${digest(key)}.json`, () =>
+    makeProfile(base, 'engine', options),
+  );
+}
+
+/** The text of the profile that the build asks for; undefined: unconfined. */
+function baseProfile(seccomp: string | undefined): string | undefined {
+  if (seccomp === 'unconfined') return undefined;
+  const path = seccomp ?? DEFAULT_PROFILES.find((one) => existsSync(one));
+  if (path === undefined) {
+    throw new UserError(
+      `neither ${DEFAULT_PROFILES.join(' nor ')} is there to make the build's seccomp profile from: install golang-github-containers-common or containers-common, or give --security-opt seccomp=FILE`,
+    );
+  }
+  return readText(path, 'the seccomp profile');
+}

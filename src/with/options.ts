@@ -1,0 +1,107 @@
+/** The options of `sockswitch with`, and the annotations that they stand for. */
+
+import { UserError } from '../errors.js';
+import { MAX_IGNORED } from '../oci/annotation-names.js';
+import type { Prefix } from '../policy/prefix.js';
+import { quote } from '../text.js';
+import { knows } from './choices.js';
+
+export interface WithOptions {
+  readonly ignore?: readonly string[];
+  readonly required?: boolean;
+  readonly firewall?: string;
+  readonly tunnels?: boolean;
+  readonly preset?: string;
+  readonly podCidr?: readonly string[];
+  readonly serviceCidr?: readonly string[];
+  readonly shell?: boolean;
+}
+
+/** Cluster networks where nothing else is said. */
+const KUBERNETES = {
+  /** kind, minikube and kubeadm with flannel (Usernetes); k3s; kind's IPv6. */
+  pods: ['10.244.0.0/16', '10.42.0.0/16', 'fd00:10:244::/56'],
+  /** kubeadm and minikube, whose default holds kind's, too; k3s; kind's IPv6. */
+  services: ['10.96.0.0/12', '10.43.0.0/16', 'fd00:10:96::/112'],
+} as const;
+
+/** Annotations, names to values. Throws UserError. */
+export async function annotationsFor(options: WithOptions): Promise<Record<string, string>> {
+  const isKubernetes = options.preset === 'kubernetes';
+  if (!isKubernetes && (options.podCidr !== undefined || options.serviceCidr !== undefined)) {
+    throw new UserError(
+      '--pod-cidr and --service-cidr belong to --preset kubernetes: add it, or use --ignore',
+    );
+  }
+  const ignore = [
+    ...(await prefixes('--ignore', options.ignore ?? [])),
+    ...(isKubernetes ? await clusterNetworks(options) : []),
+  ];
+  const unique = [...new Set(ignore)];
+  if (unique.length > MAX_IGNORED) {
+    throw new UserError(
+      `--ignore holds ${unique.length} entries: keep it to ${MAX_IGNORED}; larger prefixes can cover several`,
+    );
+  }
+  const annotations: Record<string, string> = { 'sockswitch/enable': 'true' };
+  if (options.required === true) annotations['sockswitch/required'] = 'true';
+  if (unique.length > 0) annotations['sockswitch/ignore'] = unique.join(' ');
+  const firewall = options.firewall ?? (isKubernetes ? 'ignore' : undefined);
+  if (firewall !== undefined && knows('sockswitch/firewall')) {
+    annotations['sockswitch/firewall'] = firewall;
+  }
+  if ((options.tunnels === true || isKubernetes) && knows('sockswitch/tunnels')) {
+    annotations['sockswitch/tunnels'] = 'true';
+  }
+  return annotations;
+}
+
+/** What is worth a word although it is allowed. */
+export function doubts(annotations: Readonly<Record<string, string>>): string[] {
+  if (annotations['sockswitch/firewall'] !== 'ignore') return [];
+  if (annotations['sockswitch/ignore'] !== undefined) return [];
+  return [
+    'with --firewall ignore the rules of a Kubernetes node are not looked at, so its service addresses must be on the ignore list: add --ignore with the service CIDR, or --preset kubernetes',
+  ];
+}
+
+async function clusterNetworks(options: WithOptions): Promise<Prefix[]> {
+  const { parsePrefix } = await import('../policy/prefix.js');
+  const pods = await prefixes('--pod-cidr', options.podCidr ?? KUBERNETES.pods);
+  const services = await prefixes('--service-cidr', options.serviceCidr ?? KUBERNETES.services);
+  for (const pod of pods) {
+    const other = services.find((service) => overlap(pod, service, parsePrefix));
+    if (other === undefined) continue;
+    throw new UserError(
+      `the pod CIDR ${pod} and the service CIDR ${other} overlap, which no cluster can have: correct --pod-cidr or --service-cidr`,
+    );
+  }
+  return [...pods, ...services];
+}
+
+/** Entries may be separated by commas and blanks, as Kubernetes and the annotation do. */
+async function prefixes(option: string, values: readonly string[]): Promise<Prefix[]> {
+  if (values.length === 0) return [];
+  const { parsePrefix } = await import('../policy/prefix.js'); // slow to load: see commands/with.ts
+  return values
+    .flatMap((value) => value.split(/[\s,]+/))
+    .filter((word) => word !== '')
+    .map((word) => {
+      const prefix = parsePrefix(word);
+      if (prefix !== undefined) return prefix;
+      throw new UserError(
+        `${option} holds ${quote(word)}: write addresses or prefixes such as 10.96.0.0/16 or fd00::/8, separated by commas`,
+      );
+    });
+}
+
+/** Whether one of two prefixes holds the other. */
+function overlap(
+  one: Prefix,
+  other: Prefix,
+  parsePrefix: (text: string) => Prefix | undefined,
+): boolean {
+  const lengthOf = (prefix: Prefix) => Number(prefix.split('/')[1]);
+  const [longer, shorter] = lengthOf(one) >= lengthOf(other) ? [one, other] : [other, one];
+  return parsePrefix(`${longer.split('/')[0]}/${lengthOf(shorter)}`) === shorter;
+}

@@ -1,0 +1,44 @@
+/** What `sockswitch with` says to the programs in front of `podman` and `buildah`, in an environment variable. */
+import { UserError } from '../errors.js';
+import { quote } from '../text.js';
+
+/** Set where `with` holds: annotations, names to values, as JSON. */
+export const STATE_VARIABLE = 'SOCKSWITCH_WITH';
+
+type Annotations = Readonly<Record<string, string>>;
+
+/** `outer`: the variable's value where one `with` runs in another; what it asks for holds on, and ignore lists add up. */
+export function stateText(annotations: Annotations, outer: string | undefined): string {
+  if (outer === undefined || outer === '') return JSON.stringify(annotations);
+  const before = readState(outer);
+  const ignore = [before, annotations].flatMap((one) => one['sockswitch/ignore']?.split(' ') ?? []);
+  return JSON.stringify({
+    ...before,
+    ...annotations,
+    ...(ignore.length > 0 ? { 'sockswitch/ignore': [...new Set(ignore)].join(' ') } : {}),
+  });
+}
+
+/** Throws UserError. */
+export function readState(text: string): Annotations {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    value = undefined;
+  }
+  if (isAnnotations(value)) return value;
+  throw new UserError(
+    `${STATE_VARIABLE} is ${quote(text)}, which "sockswitch with" has not written: unset it`,
+  );
+}
+
+// Not with zod: see commands/with.ts.
+function isAnnotations(value: unknown): value is Annotations {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    !Array.isArray(value) &&
+    Object.values(value).every((one) => typeof one === 'string')
+  );
+}

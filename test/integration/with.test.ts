@@ -1,0 +1,202 @@
+/** `sockswitch with`: what a command starts is accelerated, on the real Podman: containers, pods, compose, builds. */
+import { describe, expect, test } from 'vitest';
+import { startDaemon, stopDaemon } from './support/daemon.js';
+import { describeOnLab, HOST1, host1, REMOTE, type Result } from './support/lab.js';
+import { ps } from './support/podman.js';
+
+const PAGE = 'hello from remote\n';
+const CURL = `curl -sS --max-time 10 http://${REMOTE.v4}/`;
+
+/** Builds in a directory of its own; the output has `switched N` and `fallback N` of the daemon's log behind it. */
+function build(
+  containerfile: string,
+  words: readonly string[] = [],
+  options = '',
+): Promise<Result> {
+  const script = `
+set -e
+directory=$(mktemp -d); trap 'rm -rf "$directory"' EXIT; cd "$directory"
+cat >Containerfile
+before=$(stat --format=%s ~/sockswitch-daemon.log)
+sockswitch with ${options} -- podman build --no-cache --quiet=false "$@" . 2>&1
+sleep 0.5
+tail -c +$((before + 1)) ~/sockswitch-daemon.log | sed -n 's/.*"switched":\\([0-9]*\\),"fallback":\\([0-9]*\\).*/switched \\1 fallback \\2/p'`;
+  return host1.sh(script, words, { stdin: containerfile });
+}
+
+describeOnLab('sockswitch with', () => {
+  test('podman run, whatever the command is that calls it', async () => {
+    const script = `podman run --rm localhost/lab ${CURL}; sleep 0.5; tail -n 1 ~/sockswitch-daemon.log`;
+    const run = await host1.run(['sockswitch', 'with', '--', 'bash', '-c', script]);
+    expect(run.stdout).toContain(PAGE);
+    expect(run.stdout).toContain('"switched":1,"fallback":0');
+  });
+
+  test('containers have the annotations, and an option of their own wins', async () => {
+    const script = `
+id=$(podman run -d localhost/lab sleep infinity)
+podman inspect --format '{{index .Config.Annotations "sockswitch/ignore"}}' $id
+podman exec $id ${CURL}
+echo $id
+podman run --rm --annotation sockswitch/enable=false localhost/lab grep Seccomp_filters /proc/self/status`;
+    const words = [
+      'sockswitch',
+      'with',
+      '--ignore',
+      `${REMOTE.v4},fd00::/8`,
+      '--',
+      'bash',
+      '-c',
+      script,
+    ];
+    const [ignore, page, id = '', filters] = (await host1.output(words)).split('\n');
+    expect([ignore, page]).toEqual([`${REMOTE.v4}/32 fd00::/8`, PAGE.trim()]);
+    const row = (await ps()).containers.find((one) => one.id === id);
+    expect(row?.counts).toMatchObject({ switched: 0 });
+    expect(row?.reasons).toMatchObject([{ outcome: 'ignored', count: 1 }]);
+    expect(filters).toContain('1');
+    await host1.output(['podman', 'rm', '--force', '--time', '0', id]);
+  });
+
+  test('a container of it can be stopped and started again without it', async () => {
+    const made = [
+      'podman',
+      'run',
+      '-d',
+      '--name',
+      'with-again',
+      'localhost/lab',
+      'sleep',
+      'infinity',
+    ];
+    await host1.output(['sockswitch', 'with', '--', ...made]);
+    await host1.output(['podman', 'restart', '--time', '0', 'with-again']);
+    const ip = await host1.output(['podman', 'exec', 'with-again', 'sh', '-c', `${CURL}ip`]);
+    expect(ip).toBe(`${HOST1.v4}\n`);
+    const id = (
+      await host1.output(['podman', 'inspect', '--format', '{{.Id}}', 'with-again'])
+    ).trim();
+    expect((await ps()).containers.find((one) => one.id === id)?.counts).toMatchObject({
+      switched: 1,
+    });
+    await host1.output(['podman', 'rm', '--force', '--time', '0', 'with-again']);
+  });
+
+  test('podman-compose, and podman kube play', async () => {
+    const compose = `
+set -e
+directory=$(mktemp -d); trap 'rm -rf "$directory"' EXIT; cd "$directory"
+cat >compose.yaml <<'YAML'
+services:
+  web:
+    image: localhost/lab
+    command: sleep infinity
+YAML
+cat >pod.yaml <<'YAML'
+apiVersion: v1
+kind: Pod
+metadata: {name: with-pod}
+spec: {containers: [{name: one, image: localhost/lab, command: [sleep, infinity]}]}
+YAML
+sockswitch with -- podman-compose --no-ansi -p withtest up -d >/dev/null 2>&1
+sockswitch with -- podman kube play pod.yaml >/dev/null
+for name in withtest_web_1 with-pod-one; do
+  podman exec $name ${CURL}ip
+  sockswitch ps --json | jq --raw-output --arg name $name '.containers[] | select(.name == $name) | .counts.switched'
+done
+podman-compose -p withtest down --timeout 0 >/dev/null 2>&1
+podman kube down pod.yaml >/dev/null`;
+    const result = await host1.sh(compose);
+    expect(result.stdout, result.stderr).toBe(`${HOST1.v4}\n1\n${HOST1.v4}\n1\n`);
+  });
+
+  test('without a daemon: a warning, and nothing with --required', async () => {
+    await stopDaemon();
+    try {
+      const run = ['podman', 'run', '--rm', 'localhost/lab', 'echo', 'ran'];
+      const warned = await host1.run(['sockswitch', 'with', '--', ...run]);
+      expect(warned).toMatchObject({ status: 0, stdout: 'ran\n' });
+      expect(warned.stderr).toContain('no daemon is running');
+      const refused = await host1.run(['sockswitch', 'with', '--required', '--', ...run]);
+      expect(refused).toMatchObject({ status: 125, stdout: '' });
+    } finally {
+      await startDaemon();
+    }
+  });
+
+  test('a Podman service of this user, which is started with it', async () => {
+    const socket = '/tmp/with-podman.sock';
+    const service = ['podman', 'system', 'service', '--time', '0', `unix://${socket}`];
+    await host1.serve(['sockswitch', 'with', '--', ...service], `test -S ${socket}`);
+    const remote = ['podman', '--remote', '--url', `unix://${socket}`];
+    const words = [...remote, 'run', '--rm', 'localhost/lab', 'sh', '-c', `sleep 1; ${CURL}ip`];
+    expect((await host1.run(words)).stdout.trim()).toBe(HOST1.v4);
+    await host1.stopServers();
+  });
+
+  describe('builds', () => {
+    test('RUN steps of all stages, with cache mounts', async () => {
+      const result = await build(`
+FROM localhost/lab AS first
+RUN --mount=type=cache,target=/cache ${CURL}ip | tee /cache/ip >/ip
+FROM localhost/lab
+COPY --from=first /ip /ip
+RUN --mount=type=cache,target=/cache cmp /ip /cache/ip && ${CURL}ip && cat /ip
+`);
+      expect(result.status, result.stdout).toBe(0);
+      expect(result.stdout.match(new RegExp(`^${HOST1.v4}$`, 'gm'))).toHaveLength(2);
+      expect(result.stdout.match(/^switched 1 fallback 0$/gm)).toHaveLength(2);
+    });
+
+    test('--network=none stays none', async () => {
+      const result = await build(`FROM localhost/lab\nRUN ! ${CURL} --max-time 2\n`, [
+        '--network=none',
+      ]);
+      expect(result.status, result.stdout).toBe(0);
+      expect(result.stdout).toMatch(/^switched 0 fallback 1$/m);
+    });
+
+    test('the ignore list, and a profile of the user', async () => {
+      const own = `${REMOTE.v4}/32`;
+      const ignored = await build(`FROM localhost/lab\nRUN ${CURL}\n`, [], `--ignore ${own}`);
+      expect(ignored.status, ignored.stdout).toBe(0);
+      expect(ignored.stdout).toMatch(/^switched 0 fallback 1$/m);
+      await host1.output([
+        'sh',
+        '-c',
+        `jq '(.syscalls[] | select(.names | index("mkdir")) | .names) -= ["mkdir", "mkdirat"]' /usr/share/containers/seccomp.json >own.json`,
+      ]);
+      const words = ['--security-opt', 'seccomp=/home/lab/own.json'];
+      const text = `FROM localhost/lab\nRUN ! mkdir /new && ${CURL}\n`;
+      const profile = await build(text, words);
+      expect(profile.status, profile.stdout).toBe(0);
+      expect(profile.stdout).toMatch(/^switched 1 fallback 0$/m);
+    });
+
+    test('several at once', async () => {
+      const text = (name: string) => `FROM localhost/lab\nRUN ${CURL}ip && echo ${name}\n`;
+      const results = await Promise.all(['one', 'two', 'three'].map((name) => build(text(name))));
+      for (const { status, stdout } of results) {
+        expect(status, stdout).toBe(0);
+        expect(stdout).toContain(`\n${HOST1.v4}\n`);
+      }
+    });
+
+    test('slirp4netns, and runc', async () => {
+      const words = ['--network=slirp4netns', '--runtime=/usr/sbin/runc'];
+      const result = await build(`FROM localhost/lab\nRUN ${CURL}ip\n`, words);
+      expect(result.status, result.stdout).toBe(0);
+      expect(result.stdout).toMatch(/^switched 1 fallback 0$/m);
+    });
+
+    test('--isolation=chroot has the host’s network, and that is said', async () => {
+      const result = await build('FROM localhost/lab\nRUN readlink /proc/self/ns/net\n', [
+        '--isolation=chroot',
+      ]);
+      expect(result.status, result.stdout).toBe(0);
+      expect(result.stdout).toContain('there is nothing to accelerate');
+      const host = (await host1.output(['readlink', '/proc/self/ns/net'])).trim();
+      expect(result.stdout).toContain(host);
+    });
+  });
+});

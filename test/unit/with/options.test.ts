@@ -1,0 +1,71 @@
+/** The options of `with` as annotations, and as what one `with` passes on to another. */
+import { describe, expect, test } from 'vitest';
+import { parseAnnotations } from '../../../src/oci/annotations.js';
+import { annotationsFor, doubts } from '../../../src/with/options.js';
+import { readState, stateText } from '../../../src/with/state.js';
+
+describe('options', () => {
+  test('become annotations that the daemon understands', async () => {
+    expect(await annotationsFor({})).toEqual({ 'sockswitch/enable': 'true' });
+    const annotations = await annotationsFor({
+      required: true,
+      ignore: ['10.1.2.3/8,fd00::/8', '10.0.0.0/8 192.0.2.7'],
+    });
+    expect(annotations).toMatchObject({
+      'sockswitch/required': 'true',
+      'sockswitch/ignore': '10.0.0.0/8 fd00::/8 192.0.2.7/32',
+    });
+    expect(parseAnnotations(annotations)).toMatchObject({ enabled: true, required: true });
+    expect(parseAnnotations(await annotationsFor({ preset: 'kubernetes' })).enabled).toBe(true);
+  });
+
+  test('a preset has the usual networks of a cluster, or those that are named', async () => {
+    const usual = (await annotationsFor({ preset: 'kubernetes' }))['sockswitch/ignore'];
+    expect(usual?.split(' ')).toEqual(expect.arrayContaining(['10.244.0.0/16', '10.96.0.0/12']));
+    const named = await annotationsFor({
+      preset: 'kubernetes',
+      podCidr: ['10.1.0.0/16'],
+      serviceCidr: ['10.2.0.0/16'],
+      ignore: ['10.3.0.0/16'],
+    });
+    expect(named['sockswitch/ignore']).toBe('10.3.0.0/16 10.1.0.0/16 10.2.0.0/16');
+  });
+
+  test('bad ones are named', async () => {
+    await expect(annotationsFor({ ignore: ['10.0.0.0/33'] })).rejects.toThrow(
+      '--ignore holds "10.0.0.0/33"',
+    );
+    await expect(annotationsFor({ podCidr: ['10.0.0.0/8'] })).rejects.toThrow(
+      '--preset kubernetes',
+    );
+    await expect(
+      annotationsFor({ preset: 'kubernetes', podCidr: ['10.96.4.0/24'] }),
+    ).rejects.toThrow('the pod CIDR 10.96.4.0/24 and the service CIDR 10.96.0.0/12 overlap');
+    const many = Array.from({ length: 1025 }, (_, n) => `10.${n >> 8}.${n & 255}.0/24`).join(',');
+    await expect(annotationsFor({ ignore: [many] })).rejects.toThrow('1025 entries');
+  });
+
+  test('a firewall that is not looked at needs a list', () => {
+    expect(doubts({ 'sockswitch/firewall': 'ignore' })).toHaveLength(1);
+    expect(doubts({ 'sockswitch/firewall': 'ignore', 'sockswitch/ignore': '10.0.0.0/8' })).toEqual(
+      [],
+    );
+    expect(doubts({})).toEqual([]);
+  });
+});
+
+test('one with in another: what both ask for', () => {
+  const outer = stateText(
+    { 'sockswitch/required': 'true', 'sockswitch/ignore': '10.0.0.0/8' },
+    undefined,
+  );
+  expect(
+    readState(stateText({ 'sockswitch/enable': 'true', 'sockswitch/ignore': 'fd00::/8' }, outer)),
+  ).toEqual({
+    'sockswitch/enable': 'true',
+    'sockswitch/required': 'true',
+    'sockswitch/ignore': '10.0.0.0/8 fd00::/8',
+  });
+  for (const bad of ['', 'x', '[]', '{"a":1}', 'null'])
+    expect(() => readState(bad)).toThrow('unset it');
+});

@@ -1,0 +1,279 @@
+/** `sockswitch with` as a process of its own, with programs in the place of podman and buildah. */
+import { spawn } from 'node:child_process';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parse } from 'smol-toml';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+
+const CLI = fileURLToPath(new URL('../../../dist/cli.js', import.meta.url));
+const ECHO =
+  '#!/bin/sh\n[ "$1" = --version ] && echo podman version 5.4.2 && exit\necho "$(basename "$0")" "$@"\n';
+
+let base: string;
+let daemon: Server | undefined;
+
+beforeEach(() => {
+  base = mkdtempSync(join(tmpdir(), 'with-'));
+  for (const part of ['bin', 'run', 'home/.config/sockswitch/hooks.d']) {
+    mkdirSync(join(base, part), { recursive: true, mode: 0o700 });
+  }
+  writeFileSync(join(base, 'home/.config/sockswitch/hooks.d/sockswitch.json'), '{}');
+  for (const name of ['podman', 'buildah']) program(name, ECHO);
+});
+afterEach(async () => {
+  await new Promise<void>((resolve) => (daemon ? daemon.close(() => resolve()) : resolve()));
+  daemon = undefined;
+  rmSync(base, { recursive: true, force: true });
+});
+
+function program(name: string, text: string): void {
+  writeFileSync(join(base, 'bin', name), text);
+  chmodSync(join(base, 'bin', name), 0o755);
+}
+
+async function startDaemon(status: object = {}): Promise<void> {
+  const server = createServer((_request, response) => response.end(JSON.stringify(status)));
+  daemon = server;
+  mkdirSync(join(base, 'run/sockswitch'), { recursive: true, mode: 0o700 });
+  await new Promise<void>((resolve) =>
+    server.listen(join(base, 'run/sockswitch/control.sock'), resolve),
+  );
+}
+
+interface Run {
+  readonly status: number | null;
+  readonly signal: string | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function run(
+  words: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+  input = '',
+): Promise<Run> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [CLI, 'with', ...words], {
+      env: {
+        PATH: `${join(base, 'bin')}:/usr/bin:/bin`,
+        HOME: join(base, 'home'),
+        XDG_RUNTIME_DIR: join(base, 'run'),
+        ...env,
+      },
+    });
+    let [stdout, stderr] = ['', ''];
+    child.stdout.on('data', (data) => (stdout += data));
+    child.stderr.on('data', (data) => (stderr += data));
+    child.on('error', reject);
+    child.on('close', (status, signal) => resolve({ status, signal, stdout, stderr }));
+    child.stdin.end(input);
+  });
+}
+
+describe('the command', () => {
+  test('has its own exit status, signals and streams', async () => {
+    await startDaemon();
+    expect(await run(['--', 'sh', '-c', 'exit 7'])).toMatchObject({ status: 7, stderr: '' });
+    expect(await run(['--', 'sh', '-c', 'kill -TERM $$'])).toMatchObject({ signal: 'SIGTERM' });
+    expect(await run(['--', 'cat'], {}, 'text')).toMatchObject({ status: 0, stdout: 'text' });
+    // As without us: a writer to a closed pipe is ended by the signal.
+    const pipe = await run(['--', 'bash', '-o', 'pipefail', '-c', 'yes | head -1; echo $?']);
+    expect(pipe.stdout).toBe('y\n141\n');
+  });
+
+  test('takes what looks like our options', async () => {
+    await startDaemon();
+    expect((await run(['--', 'echo', '--required', '-h'])).stdout).toBe('--required -h\n');
+    expect((await run(['echo', '--ignore'])).stdout).toBe('--ignore\n');
+  });
+
+  test('that is not there, or cannot be run', async () => {
+    await startDaemon();
+    const missing = await run(['--', 'no-such-command']);
+    expect(missing).toMatchObject({ status: 127 });
+    expect(missing.stderr).toContain('no command "no-such-command"');
+    expect(await run(['--', base])).toMatchObject({ status: 126 });
+    expect(await run([])).toMatchObject({ status: 125 });
+    expect(await run(['--no-such-option', '--', 'true'])).toMatchObject({ status: 125 });
+    expect(await run(['--preset', 'swarm', '--', 'true'])).toMatchObject({ status: 125 });
+  });
+
+  test('is a shell with --shell', async () => {
+    await startDaemon();
+    const shell = await run(['--shell'], { SHELL: '/bin/sh' }, 'command -v podman; exit 3\n');
+    expect(shell).toMatchObject({ status: 3, stdout: `${base}/run/sockswitch/with/bin/podman\n` });
+    expect(await run(['--shell', '--', 'true'])).toMatchObject({ status: 125 });
+  });
+});
+
+describe('without a daemon', () => {
+  test('it runs, with a warning', async () => {
+    const result = await run(['--', 'echo', 'ran']);
+    expect(result).toMatchObject({ status: 0, stdout: 'ran\n' });
+    expect(result.stderr).toContain('containers will not be accelerated: no daemon is running');
+  });
+
+  test('it does not with --required, nor with a daemon that accelerates nothing', async () => {
+    expect(await run(['--required', '--', 'echo', 'ran'])).toMatchObject({
+      status: 125,
+      stdout: '',
+    });
+    await startDaemon({ unaccelerated: 'no guard' });
+    const refused = await run(['--required', '--', 'echo', 'ran']);
+    expect(refused).toMatchObject({ status: 125, stdout: '' });
+    expect(refused.stderr).toContain('no guard');
+    const warned = await run(['--', 'echo', 'ran']);
+    expect(warned).toMatchObject({ status: 0, stdout: 'ran\n' });
+    expect(warned.stderr).toContain('no guard');
+  });
+
+  test('a hook that is not installed is said', async () => {
+    await startDaemon();
+    rmSync(join(base, 'home/.config/sockswitch/hooks.d/sockswitch.json'));
+    expect((await run(['--', 'true'])).stderr).toContain('run "sockswitch install"');
+  });
+});
+
+describe("Podman's configuration", () => {
+  const CAT = ['--', 'sh', '-c', 'cat "$CONTAINERS_CONF_OVERRIDE"'];
+
+  test('keeps what an override file says, also with one with in another', async () => {
+    await startDaemon();
+    const mine = join(base, 'mine.conf');
+    writeFileSync(mine, '[containers]\nannotations = ["a=1"]\n');
+    const env = { CONTAINERS_CONF_OVERRIDE: mine };
+    const nested = [process.execPath, CLI, 'with', '--ignore', 'fd00::/8'];
+    const { stdout } = await run(['--ignore', '10.0.0.0/8', '--', ...nested, ...CAT], env);
+    expect(parse(stdout)).toMatchObject({
+      containers: {
+        annotations: ['a=1', 'sockswitch/enable=true', 'sockswitch/ignore=10.0.0.0/8 fd00::/8'],
+      },
+    });
+    expect(readFileSync(mine, 'utf8')).toBe('[containers]\nannotations = ["a=1"]\n');
+  });
+
+  test('an override file that is missing, or not understood', async () => {
+    await startDaemon();
+    const mine = join(base, 'mine.conf');
+    const missing = await run(CAT, { CONTAINERS_CONF_OVERRIDE: mine });
+    expect(missing).toMatchObject({ status: 125 });
+    expect(missing.stderr).toContain(`cannot read Podman's configuration "${mine}" (ENOENT)`);
+    writeFileSync(mine, '[');
+    expect((await run(CAT, { CONTAINERS_CONF_OVERRIDE: mine })).stderr).toContain(
+      'is not understood',
+    );
+  });
+
+  test('a place that cannot be written to', async () => {
+    await startDaemon();
+    writeFileSync(join(base, 'run/sockswitch/with'), 'in the way');
+    const result = await run(['--', 'true']);
+    expect(result).toMatchObject({ status: 125 });
+    expect(result.stderr).toContain(`cannot write "${base}/run/sockswitch/with"`);
+  });
+
+  test('Podman 4.3 gets it as CONTAINERS_CONF', async () => {
+    await startDaemon();
+    program('podman', ECHO.replace('5.4.2', '4.3.1'));
+    mkdirSync(join(base, 'home/.config/containers'));
+    const mine = join(base, 'home/.config/containers/containers.conf');
+    writeFileSync(mine, '[engine]\nruntime = "runc"\n');
+    const script = 'echo "# $CONTAINERS_CONF_OVERRIDE"; cat "$CONTAINERS_CONF"';
+    const { stdout } = await run(['--', 'sh', '-c', script]);
+    expect(stdout).toMatch(/^# \n/);
+    expect(parse(stdout)).toMatchObject({
+      containers: { annotations: ['sockswitch/enable=true'] },
+      engine: { runtime: 'runc' },
+    });
+  });
+});
+
+describe('podman and buildah in front', () => {
+  const profile = (stdout: string) => {
+    const path = /seccomp=(\S+)/.exec(stdout)?.[1] ?? '';
+    return JSON.parse(readFileSync(path, 'utf8')) as Readonly<Record<string, unknown>>;
+  };
+  let mine: string;
+  beforeEach(async () => {
+    mine = join(base, 'mine.json');
+    const rules = [{ names: ['connect', 'bind', 'listen', 'read'], action: 'SCMP_ACT_ALLOW' }];
+    writeFileSync(mine, JSON.stringify({ defaultAction: 'SCMP_ACT_ERRNO', syscalls: rules }));
+  });
+
+  test('leave alone what is no build', async () => {
+    await startDaemon();
+    const words = ['run', '--rm', '-it', 'image', 'sh', '-c', 'a  b'];
+    expect((await run(['--', 'podman', ...words])).stdout).toBe(`podman ${words.join(' ')}\n`);
+  });
+
+  test('give a build a profile made from its own, with what was asked for', async () => {
+    await startDaemon();
+    const words = ['build', '--security-opt', `seccomp=${mine}`, '.'];
+    const { stdout } = await run(['--ignore', '10.0.0.0/8', '--', 'podman', ...words]);
+    expect(stdout).toMatch(/^podman build --security-opt seccomp=\S+ \.\n$/);
+    expect(profile(stdout)).toMatchObject({
+      defaultAction: 'SCMP_ACT_ERRNO',
+      listenerPath: `${base}/run/sockswitch/listener.sock`,
+      listenerMetadata:
+        'sockswitch/1 {"networkAdmin":false,"annotations":{"sockswitch/ignore":"10.0.0.0/8"}}',
+    });
+    const again = await run([
+      '--',
+      'podman',
+      'build',
+      `--security-opt=${/seccomp=\S+/.exec(stdout)?.[0]}`,
+    ]);
+    expect(again.stdout, 'a profile of ours stays').toContain(/seccomp=\S+/.exec(stdout)?.[0]);
+    const unconfined = await run([
+      '--',
+      'buildah',
+      'bud',
+      '--security-opt',
+      'seccomp=unconfined',
+      '.',
+    ]);
+    expect(profile(unconfined.stdout)).toMatchObject({ defaultAction: 'SCMP_ACT_ALLOW' });
+  });
+
+  test('report a profile that cannot be extended, and leave it', async () => {
+    await startDaemon();
+    writeFileSync(mine, '{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[]}');
+    const build = ['--', 'podman', 'build', '--security-opt', `seccomp=${mine}`, '.'];
+    const left = await run(build);
+    expect(left.stdout).toBe(`podman build --security-opt seccomp=${mine} .\n`);
+    expect(left.stderr).toContain(
+      "not accelerated: the container's seccomp profile never allows connect",
+    );
+    expect(await run(['--required', ...build])).toMatchObject({ status: 125, stdout: '' });
+  });
+
+  test('leave builds in the host’s network, and say so of chroot', async () => {
+    await startDaemon();
+    const chroot = await run(['--required', '--', 'podman', 'build', '--isolation=chroot', '.']);
+    expect(chroot.stdout).toBe('podman build --isolation=chroot .\n');
+    expect(chroot.stderr).toContain('chroot');
+    const host = await run(['--', 'podman', 'build', '--network', 'host', '.']);
+    expect(host).toMatchObject({ stdout: 'podman build --network host .\n', stderr: '' });
+  });
+
+  test('leave builds alone without a daemon', async () => {
+    const result = await run(['--', 'podman', 'build', '--security-opt', `seccomp=${mine}`, '.']);
+    expect(result.stdout).toBe(`podman build --security-opt seccomp=${mine} .\n`);
+    expect(result.stderr).toContain('not accelerated: no daemon is running');
+  });
+
+  test('report a Podman service', async () => {
+    await startDaemon();
+    const remote = await run(['--', 'podman', '--remote', 'run', 'image']);
+    expect(remote).toMatchObject({ status: 0, stdout: 'podman --remote run image\n' });
+    expect(remote.stderr).toContain('--remote leads to a Podman service');
+    expect((await run(['--', 'podman', '--remote', 'ps'])).stderr).toBe('');
+    const required = await run(['--required', '--', 'podman', '--remote', 'run', 'image']);
+    expect(required).toMatchObject({ status: 125, stdout: '' });
+    const host = await run(['--', 'true'], { CONTAINER_HOST: 'unix:///s' });
+    expect(host.stderr).toContain('CONTAINER_HOST is set');
+  });
+});

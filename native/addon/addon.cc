@@ -232,6 +232,8 @@ Napi::Value kernel_features(const Napi::CallbackInfo& info) {
   object.Set("waitKillable", features.wait_killable);
   object.Set("pidfdThread", features.pidfd_thread);
   object.Set("netnsCookie", features.netns_cookie);
+  object.Set("kcmp", features.kcmp);
+  object.Set("listenerInUse", features.listener_in_use);
   object.Set("pinningProblem", features.pinning_problem);
   return object;
 }

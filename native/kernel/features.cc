@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <ifaddrs.h>
 #include <linux/filter.h>
+#include <linux/kcmp.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <sys/ioctl.h>
@@ -39,6 +40,7 @@ void probe_seccomp(KernelFeatures& features) {
   // A thread may have one notification descriptor; each flag is tried on a thread of its own.
   std::thread([&] {
     UniqueFd listener = install_harmless_filter(0);
+    if (!listener) features.listener_in_use = errno == EBUSY;
     if (!listener) return;
     features.user_notif = true;
     // A notification that does not exist is ENOENT; an ioctl that does not exist is another error.
@@ -105,6 +107,8 @@ KernelFeatures probe_kernel() {
   features.pidfd_thread = static_cast<bool>(thread);
   UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   features.netns_cookie = socket && netns_cookie(socket.get()).has_value();
+  const pid_t self = ::getpid();
+  features.kcmp = ::syscall(SYS_kcmp, self, self, KCMP_FILES, 0, 0) == 0;
   features.pinning_problem = probe_pinning();
   return features;
 }

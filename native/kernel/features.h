@@ -12,6 +12,10 @@ struct KernelFeatures {
   bool wait_killable = false;  // 5.19
   bool pidfd_thread = false;   // 6.9
   bool netns_cookie = false;   // 5.14
+  bool kcmp = false;           // kcmp(2), 3.5; refused in containers without CAP_SYS_PTRACE
+  // A filter of this very process has a listener already, and the kernel takes one in a chain: then
+  // `user_notif` and all that needs it are false, whatever the kernel can do.
+  bool listener_in_use = false;
   // Empty, or why a socket pinned to a device would not be kept from the host's loopback.
   std::string pinning_problem;
 };

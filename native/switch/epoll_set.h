@@ -36,8 +36,13 @@ enum class Membership : std::uint8_t {
   kPresent,  // `socket`'s file is in the set as `number`
   kNoEpoll,  // the thread's descriptor `epoll` is no epoll set (any more)
 };
-// Throws ErrnoError where kcmp(2) is not to be had.
+// Where kcmp(2) is not permitted, `epoll_membership_by_fdinfo` answers: container engines tie it to
+// CAP_SYS_PTRACE, so the daemon in a container may lack it. Throws ErrnoError where neither does.
 Membership epoll_membership(pid_t tid, int epoll, int socket, int number);
+
+// The same from /proc/TID/fdinfo. A descriptor of another kind that has no inode of its own, as an
+// eventfd, is taken for an epoll set that holds nothing.
+Membership epoll_membership_by_fdinfo(pid_t tid, int epoll, int socket, int number);
 
 // The epoll descriptors of a thread's table. Their numbers are read from the directory
 // /proc/TID/fdinfo, which the owner of the user namespace may list, other than /proc/TID/fd.

@@ -33,6 +33,8 @@ export const statusSchema = z.object({
     syncWakeUp: z.boolean(),
     waitKillable: z.boolean(),
     pidfdThread: z.boolean(),
+    /** kcmp(2) is permitted; where it is not, more is asked of the kernel in its place. */
+    kcmp: z.boolean().default(true),
     /** Host sockets are guarded (docs/threat-model.md). */
     socketGuard: z.boolean(),
   }),

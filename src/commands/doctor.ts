@@ -1,5 +1,6 @@
 /** `sockswitch doctor`. */
 import { loadAddon } from '../daemon/addon.js';
+import { surroundings } from '../daemon/surroundings.js';
 import { checkDaemon } from '../doctor/daemon.js';
 import { type Finding, ok, problem, type Severity } from '../doctor/finding.js';
 import {
@@ -8,7 +9,7 @@ import {
   checkRuntimeDirectory,
   dryRun,
 } from '../doctor/installation.js';
-import { checkGuard, checkKernel, checkLimits } from '../doctor/kernel.js';
+import { checkGuard, checkKernel, checkLimits, checkSurroundings } from '../doctor/kernel.js';
 import { checkPodman } from '../doctor/podman.js';
 import { messageOf } from '../errors.js';
 import { programs, runtimePaths } from '../paths.js';
@@ -50,6 +51,7 @@ async function examine(): Promise<Finding[]> {
     }
   };
   await check('kernel', () => checkKernel(loadAddon().kernelFeatures()));
+  await check('surroundings', () => checkSurroundings(surroundings()));
   await check('limits', () => checkLimits());
   const { files, paths } = await plannedFiles();
   let { waitKillable, requireGuard } = parseConfig('', paths.config);
@@ -57,7 +59,7 @@ async function examine(): Promise<Finding[]> {
     ({ waitKillable, requireGuard } = loadConfig(paths.config));
     return ok('config', `${paths.config} is understood, or not there`);
   });
-  await check('podman', () => checkPodman(waitKillable));
+  await check('podman', () => checkPodman(waitKillable, surroundings().userNamespace));
   await check('install', () => checkFiles(files));
   await check('podman.precedence', () => checkPrecedence(paths));
   const runtime = runtimePaths();

@@ -2,7 +2,7 @@
 import { accessSync, constants } from 'node:fs';
 import { execa } from 'execa';
 import { loadAddon } from '../daemon/addon.js';
-import { guardProblem } from '../daemon/kernel.js';
+import { guardProblem, LISTENER_IN_USE } from '../daemon/kernel.js';
 import { UserError } from '../errors.js';
 import { installAll } from '../oci/install.js';
 import { type InstallFile, installFiles } from '../oci/installation.js';
@@ -36,8 +36,11 @@ export async function install(options: { readonly dryRun?: boolean }): Promise<v
   if (missing !== undefined) print(`\n${missing}`);
 }
 
-/** What only an administrator can add to the installation; undefined where nothing is missing. */
+/** What is not in this user's hands and keeps containers from being accelerated; undefined where nothing is missing. */
 function missingCapability({ requireGuard }: Config): string | undefined {
+  if (loadAddon().kernelFeatures().listenerInUse) {
+    return `Nothing is accelerated yet: ${LISTENER_IN_USE.message}.\n-> ${LISTENER_IN_USE.remedy}`;
+  }
   if (!requireGuard) return undefined;
   const guardProgram = programs().guard;
   const paths = { guardProgram, guardSocket: runtimePaths().guardSocket };

@@ -32,6 +32,7 @@ export function describe(current: Status): string {
     ['  synchronous wake-up', kernel.syncWakeUp ? 'in use' : 'not there (Linux 6.6 has it)'],
     ['  uninterrupted switching', waitKillable(current)],
     ['  thread pidfds', kernel.pidfdThread ? 'in use' : 'not there (Linux 6.9 has it)'],
+    ['  kcmp', kernel.kcmp ? 'in use' : 'not permitted (docs/nesting.md)'],
     ['  socket guard', kernel.socketGuard ? 'in use' : 'not there ("sockswitch doctor" tells why)'],
     ['keeper', keeper.connected ? 'connected' : `not connected (${keeper.socket})`],
     ['configuration', config.present ? config.path : `${config.path} (none, defaults)`],

@@ -15,6 +15,7 @@ export function printVersion(): void {
 function features(): string {
   try {
     const found = loadAddon().kernelFeatures();
+    if (found.listenerInUse) return 'a seccomp listener is in use here, and no other is possible';
     const missing = missingFeatures(found);
     if (missing.length > 0) return `lacks ${missing.join(', ')}`;
     const optional: readonly [boolean, string][] = [

@@ -197,6 +197,10 @@ export interface Addon {
     readonly waitKillable: boolean;
     readonly pidfdThread: boolean;
     readonly netnsCookie: boolean;
+    /** kcmp(2) is permitted. */
+    readonly kcmp: boolean;
+    /** This process runs under a seccomp filter with a listener, beside which the kernel takes no other. */
+    readonly listenerInUse: boolean;
     /** A socket pinned to a device cannot reach loopback; "" or the reason why that is not so. */
     readonly pinningProblem: string;
   };

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { UserError } from '../errors.js';
 import type { Addon } from './addon.js';
+import { type Surroundings, surroundings } from './surroundings.js';
 
 export type KernelFeatures = ReturnType<Addon['kernelFeatures']>;
 
@@ -37,19 +38,48 @@ export function settingsProblem(
   };
 }
 
+/** Where a seccomp filter of this process has a listener: the kernel takes no other beside it. */
+export const LISTENER_IN_USE = {
+  message:
+    'this process runs under a seccomp filter that has a listener already, as in a container that is accelerated itself, and the kernel takes only one (EBUSY)',
+  remedy:
+    'run the outer container without acceleration (sockswitch/enable=false), or leave the acceleration to the sockswitch outside (docs/nesting.md)',
+} as const;
+
 /** What stands in the way where sockets cannot be guarded (native/switch/socket_guard.h). */
-export function guardProblem(guardProgram: string): {
+export function guardProblem(
+  guardProgram: string,
+  around: Pick<Surroundings, 'userNamespace' | 'mayHaveBpf'> = surroundings(),
+): {
   readonly message: string;
   readonly remedy: string;
 } {
+  const wants = 'sockets that containers get cannot be guarded: this kernel wants CAP_BPF for it';
+  if (around.userNamespace) {
+    return {
+      message: `${wants}, and of the machine's first user namespace, which no program in another one has`,
+      remedy:
+        'run the outer container without a user namespace of its own and with --cap-add=bpf, leave the acceleration to a sockswitch outside, or accept what is left without the guard by require_guard = false (docs/nesting.md)',
+    };
+  }
+  if (!around.mayHaveBpf) {
+    return {
+      message: `${wants}, which this container was started without, so that no program in it can have it`,
+      remedy:
+        'start the outer container with --cap-add=bpf (Kubernetes: securityContext.capabilities.add: [BPF]), or accept what is left without the guard by require_guard = false (docs/nesting.md)',
+    };
+  }
   return {
-    message: `sockets that containers get cannot be guarded: this kernel wants CAP_BPF for it, which ${guardProgram} does not have (or cannot use, on a file system that is mounted nosuid)`,
+    message: `${wants}, which ${guardProgram} does not have (or cannot use, on a file system that is mounted nosuid)`,
     remedy: `run "sudo setcap cap_bpf=ep ${guardProgram}", and restart the daemon`,
   };
 }
 
 /** Throws UserError that names everything that is missing. */
 export function requireKernel(features: KernelFeatures, settings = settingsProblem()): void {
+  if (features.listenerInUse) {
+    throw new UserError(`${LISTENER_IN_USE.message}: ${LISTENER_IN_USE.remedy}`);
+  }
   const missing = missingFeatures(features);
   if (missing.length > 0) {
     throw new UserError(

@@ -489,8 +489,8 @@ export class Supervisor {
   }
 
   #kernelInUse() {
-    const { syncWakeUp, waitKillable, pidfdThread } = this.#features;
-    return { syncWakeUp, waitKillable, pidfdThread, socketGuard: this.#engine.guardsSockets };
+    const { syncWakeUp, waitKillable, pidfdThread, kcmp } = this.#features;
+    return { syncWakeUp, waitKillable, pidfdThread, kcmp, socketGuard: this.#engine.guardsSockets };
   }
 
   #api() {

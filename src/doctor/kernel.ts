@@ -5,15 +5,18 @@ import type { Addon, GuardPaths } from '../daemon/addon.js';
 import {
   guardProblem,
   type KernelFeatures,
+  LISTENER_IN_USE,
   missingFeatures,
   settingsProblem,
 } from '../daemon/kernel.js';
+import type { Surroundings } from '../daemon/surroundings.js';
 import { type Finding, note, ok, problem, warning } from './finding.js';
 
 export function checkKernel(features: KernelFeatures, settings = settingsProblem()): Finding[] {
   const missing = missingFeatures(features);
-  const required =
-    missing.length === 0
+  const required = features.listenerInUse
+    ? problem('kernel.required', LISTENER_IN_USE.message, LISTENER_IN_USE.remedy)
+    : missing.length === 0
       ? ok('kernel.required', `Linux ${release()} has what is needed`)
       : problem(
           'kernel.required',
@@ -57,6 +60,12 @@ function optional(features: KernelFeatures): Finding[] {
       'thread pidfds (Linux 6.9)',
       'programs that keep descriptors in one thread only are not accelerated',
     ),
+    features.kcmp
+      ? ok('kernel.kcmp', 'kcmp is permitted')
+      : note(
+          'kernel.kcmp',
+          'kcmp is not permitted (a container has it with CAP_SYS_PTRACE): connections of programs with many descriptors take longer',
+        ),
   ];
 }
 
@@ -71,6 +80,28 @@ export function checkGuard(
   return required
     ? problem('guard', `nothing is accelerated: ${message}`, remedy)
     : warning('guard', `${message} (docs/threat-model.md tells what is left)`, remedy);
+}
+
+/** What inner containers and their networks need, where sockswitch runs in a container itself (docs/nesting.md). */
+export function checkSurroundings({ coveredProc, tunProblem }: Surroundings): Finding[] {
+  return [
+    tunProblem === undefined
+      ? ok('surroundings.tun', '/dev/net/tun can be opened')
+      : problem(
+          'surroundings.tun',
+          `/dev/net/tun cannot be opened (${tunProblem}), so neither pasta nor slirp4netns can give a container a network`,
+          tunProblem === 'ENOENT'
+            ? 'load the kernel module tun; in a container, start that one with --device /dev/net/tun'
+            : 'let this user open it: chmod 0666 /dev/net/tun',
+        ),
+    coveredProc.length === 0
+      ? ok('surroundings.proc', 'nothing is mounted over parts of /proc')
+      : warning(
+          'surroundings.proc',
+          `parts of /proc are covered here (${coveredProc.slice(0, 3).join(', ')}), as in a container, so that inner containers can have no /proc of their own`,
+          'start the outer container with --security-opt unmask=ALL (Kubernetes: securityContext.procMount: Unmasked)',
+        ),
+  ];
 }
 
 /** Limits of this user that become narrow with many containers. */

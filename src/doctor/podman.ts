@@ -19,7 +19,10 @@ export const podmanInfo = z.object({
 });
 export type PodmanInfo = z.infer<typeof podmanInfo>;
 
-export async function checkPodman(waitKillable: WaitKillable): Promise<Finding[]> {
+export async function checkPodman(
+  waitKillable: WaitKillable,
+  userNamespace: boolean,
+): Promise<Finding[]> {
   const result = await execa('podman', ['info', '--format', 'json'], {
     reject: false,
     stdin: 'ignore',
@@ -35,7 +38,7 @@ export async function checkPodman(waitKillable: WaitKillable): Promise<Finding[]
     ];
   }
   try {
-    return judgePodman(podmanInfo.parse(JSON.parse(result.stdout)), waitKillable);
+    return judgePodman(podmanInfo.parse(JSON.parse(result.stdout)), waitKillable, userNamespace);
   } catch {
     return [
       problem(
@@ -47,20 +50,18 @@ export async function checkPodman(waitKillable: WaitKillable): Promise<Finding[]
   }
 }
 
-export function judgePodman({ host, version }: PodmanInfo, waitKillable: WaitKillable): Finding[] {
+export function judgePodman(
+  { host, version }: PodmanInfo,
+  waitKillable: WaitKillable,
+  userNamespace: boolean,
+): Finding[] {
   const { name, version: runtimeText } = host.ociRuntime;
   const runtime = /version ([0-9][^\s]*)/.exec(runtimeText)?.[1] ?? '0';
   return [
     atLeast(version.Version, '4.3')
       ? ok('podman', `Podman ${version.Version}`)
       : problem('podman', `Podman ${version.Version} is too old`, 'install Podman 4.3 or later'),
-    host.security.rootless
-      ? ok('podman.rootless', 'Podman runs without root')
-      : problem(
-          'podman.rootless',
-          'Podman runs as root here, where containers have the host’s kernel network already',
-          'run sockswitch and Podman as an ordinary user',
-        ),
+    judgeRoot(host.security.rootless, userNamespace),
     host.cgroupVersion === 'v2'
       ? ok('podman.cgroups', 'cgroups v2')
       : warning(
@@ -72,6 +73,17 @@ export function judgePodman({ host, version }: PodmanInfo, waitKillable: WaitKil
     ...judgeWaitKillable(name, runtime, waitKillable),
     judgeNetworks(host.pasta, host.slirp4netns),
   ];
+}
+
+function judgeRoot(rootless: boolean, userNamespace: boolean): Finding {
+  if (rootless) return ok('podman.rootless', 'Podman runs without root');
+  return userNamespace
+    ? ok('podman.rootless', 'Podman runs as the root of a user namespace')
+    : warning(
+        'podman.rootless',
+        'Podman runs as root here: its bridge networks are the kernel’s and are left alone, and only --network=pasta and --network=slirp4netns have something to gain',
+        'run sockswitch and Podman as an ordinary user, unless that is what you want',
+      );
 }
 
 function judgeRuntime(name: string, version: string): Finding {

@@ -18,6 +18,7 @@ const STATUS: Status = {
     syncWakeUp: true,
     waitKillable: true,
     pidfdThread: false,
+    kcmp: true,
     socketGuard: false,
   },
   waitKillable: false,

@@ -132,6 +132,8 @@ export const FEATURES: KernelFeatures = {
   syncWakeUp: false,
   waitKillable: false,
   pidfdThread: false,
+  kcmp: true,
+  listenerInUse: false,
   netnsCookie: true,
   pinningProblem: '',
 };

@@ -13,6 +13,7 @@ const STATUS: Status = {
     syncWakeUp: true,
     waitKillable: true,
     pidfdThread: true,
+    kcmp: true,
     socketGuard: true,
   },
   waitKillable: true,

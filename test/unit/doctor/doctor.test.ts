@@ -2,10 +2,16 @@ import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
-import { requireKernel, settingsProblem } from '../../../src/daemon/kernel.js';
+import { guardProblem, requireKernel, settingsProblem } from '../../../src/daemon/kernel.js';
+import { surroundings } from '../../../src/daemon/surroundings.js';
 import type { Finding } from '../../../src/doctor/finding.js';
 import { checkFiles, checkPrecedence } from '../../../src/doctor/installation.js';
-import { checkGuard, checkKernel, checkLimits } from '../../../src/doctor/kernel.js';
+import {
+  checkGuard,
+  checkKernel,
+  checkLimits,
+  checkSurroundings,
+} from '../../../src/doctor/kernel.js';
 import { atLeast, judgePodman, type PodmanInfo } from '../../../src/doctor/podman.js';
 import { type ConfigPaths, configPaths } from '../../../src/paths.js';
 import { FEATURES } from '../daemon/fake-engine.js';
@@ -62,6 +68,60 @@ test('the socket guard', () => {
   expect(without.remedy).toContain('setcap cap_bpf=ep /opt/guard');
 });
 
+test('the socket guard in a container: what would help there', () => {
+  const remedy = (userNamespace: boolean, mayHaveBpf: boolean) =>
+    guardProblem('/opt/guard', { userNamespace, mayHaveBpf }).remedy;
+  expect(remedy(false, true)).toContain('setcap');
+  expect(remedy(false, false)).toMatch(/^start the outer container with --cap-add=bpf/);
+  expect(remedy(true, true)).toContain('without a user namespace');
+});
+
+test('a listener that is there already is not called an old kernel', () => {
+  const features = { ...FEATURES, userNotif: false, addfd: false, listenerInUse: true };
+  expect(() => requireKernel(features)).toThrow(/has a listener already.*EBUSY/);
+  const [first] = checkKernel(features, undefined);
+  expect(first).toMatchObject({ severity: 'problem', message: expect.stringContaining('EBUSY') });
+  expect(checkKernel({ ...FEATURES, kcmp: false }, undefined)).toContainEqual(
+    expect.objectContaining({ id: 'kernel.kcmp', severity: 'note' }),
+  );
+});
+
+test('surroundings', () => {
+  const files: Record<string, string> = {
+    '/proc/self/uid_map': '         0          0 4294967295\n',
+    '/proc/self/status': 'Name:\tnode\nCapBnd:\t000001ffffffffff\n',
+    '/proc/self/mountinfo':
+      '22 1 0:5 / /proc rw - proc proc rw\n23 22 0:6 / /proc/sys/fs/binfmt_misc rw - autofs x rw\n',
+  };
+  const look = (more: Record<string, string> = {}, open = () => {}) =>
+    surroundings((path) => ({ ...files, ...more })[path] ?? '', open);
+  const free = { userNamespace: false, mayHaveBpf: true, coveredProc: [], tunProblem: undefined };
+  expect(look()).toEqual(free);
+  expect(worse(checkSurroundings(look()))).toEqual([]);
+  expect(look({ '/proc/self/uid_map': '0 100000 65536\n' }).userNamespace).toBe(true);
+  expect(look({ '/proc/self/status': 'CapBnd:\t00000000800405fb\n' }).mayHaveBpf).toBe(false);
+  const masked =
+    '24 22 0:5 /sys /proc/sys ro - proc proc rw\n25 22 0:7 / /proc/kcore rw - tmpfs t rw\n';
+  const without = () => {
+    throw Object.assign(new Error(), { code: 'ENOENT' });
+  };
+  const covered = look({ '/proc/self/mountinfo': masked }, without);
+  expect(covered).toMatchObject({
+    coveredProc: ['/proc/sys', '/proc/kcore'],
+    tunProblem: 'ENOENT',
+  });
+  expect(worse(checkSurroundings(covered))).toEqual([
+    ...['problem surroundings.tun', 'warning surroundings.proc'],
+  ]);
+  const nothing = () => {
+    throw new Error();
+  };
+  expect(
+    surroundings(nothing, () => {}),
+    'unreadable',
+  ).toEqual(free);
+});
+
 test('limits', () => {
   const line = (hard: string) => `Max open files            1024                 ${hard}   files\n`;
   expect(worse(checkLimits(line('524288')))).toEqual([]);
@@ -78,12 +138,16 @@ test('versions', () => {
 });
 
 test('Podman', () => {
-  expect(worse(judgePodman(PODMAN, 'auto'))).toEqual([]);
+  expect(worse(judgePodman(PODMAN, 'auto', false))).toEqual([]);
   const host = PODMAN.host;
   const with_ = (more: Partial<PodmanInfo['host']>, version = '5.4.2') =>
-    worse(judgePodman({ host: { ...host, ...more }, version: { Version: version } }, 'always'));
+    worse(
+      judgePodman({ host: { ...host, ...more }, version: { Version: version } }, 'always', false),
+    );
   expect(with_({}, '4.2.0')).toEqual(['problem podman']);
-  expect(with_({ security: { rootless: false } })).toEqual(['problem podman.rootless']);
+  expect(with_({ security: { rootless: false } })).toEqual(['warning podman.rootless']);
+  const rootful = { ...PODMAN, host: { ...host, security: { rootless: false } } };
+  expect(worse(judgePodman(rootful, 'auto', true)), 'root of a user namespace').toEqual([]);
   expect(with_({ cgroupVersion: 'v1' })).toEqual(['warning podman.cgroups']);
   expect(with_({ pasta: { executable: '', version: '' } })).toEqual(['problem podman.networks']);
   expect(with_({ ociRuntime: { name: 'youki', version: '' } })).toEqual(['warning podman.runtime']);
@@ -102,9 +166,11 @@ test('versions of the fallback networks', () => {
     slirp4netns: { executable: '/x', version: 'slirp4netns version 1.2.1\ncommit: y' },
   };
   const host = { ...PODMAN.host, ...networks };
-  const found = judgePodman({ ...PODMAN, host }, 'auto').find(({ id }) => id === 'podman.networks');
+  const found = judgePodman({ ...PODMAN, host }, 'auto', false).find(
+    ({ id }) => id === 'podman.networks',
+  );
   expect(found?.message).toBe('fallback networks: pasta 0.0~git2025-2, slirp4netns 1.2.1');
-  const silent = judgePodman(PODMAN, 'auto').find(({ id }) => id === 'podman.networks');
+  const silent = judgePodman(PODMAN, 'auto', false).find(({ id }) => id === 'podman.networks');
   expect(silent?.message).toBe('fallback networks: pasta');
 });
 

@@ -4,6 +4,8 @@
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <thread>
 
@@ -132,6 +134,28 @@ void add_under_borrowed_number() {
   CHECK_EQ(epoll_add_as(set.get(), socket.get(), set.get(), {EPOLLIN, 43}), 0);
   CHECK_EQ(::epoll_wait(set.get(), &event, 1, 0), 1);
   CHECK_EQ(epoll_add_as(set.get(), socket.get(), set.get(), {EPOLLIN, 43}), EEXIST);
+}
+
+TEST(what_an_epoll_set_holds_is_known_without_kcmp) {
+  const auto self = static_cast<pid_t>(::syscall(SYS_gettid));
+  UniqueFd set(::epoll_create1(EPOLL_CLOEXEC));
+  UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  UniqueFd other(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  auto both = [&](int epoll, int fd, int number) {
+    Membership found = epoll_membership_by_fdinfo(self, epoll, fd, number);
+    CHECK(found == epoll_membership(self, epoll, fd, number));
+    return found;
+  };
+  CHECK(both(set.get(), socket.get(), socket.get()) == Membership::kAbsent);
+  epoll_event event{.events = EPOLLIN, .data = {.u64 = 1}};
+  CHECK_EQ(::epoll_ctl(set.get(), EPOLL_CTL_ADD, socket.get(), &event), 0);
+  CHECK(both(set.get(), socket.get(), socket.get()) == Membership::kPresent);
+  CHECK(both(set.get(), other.get(), other.get()) == Membership::kAbsent);
+  CHECK(both(set.get(), other.get(), socket.get()) == Membership::kAbsent);
+  CHECK(both(socket.get(), other.get(), 0) == Membership::kNoEpoll);
+  int closed = set.get();
+  set = UniqueFd();
+  CHECK(both(closed, socket.get(), socket.get()) == Membership::kNoEpoll);
 }
 
 TEST(an_epoll_set_takes_a_socket_under_any_number) {

@@ -1,0 +1,56 @@
+/**
+ * What a container allows this process, where sockswitch itself runs in one (docs/nesting.md); outside, nothing is missing.
+ */
+import { accessSync, constants, readFileSync } from 'node:fs';
+
+/** Bit of CAP_BPF in capability sets (linux/capability.h, Linux 5.8). */
+const CAP_BPF = 39n;
+const ALL_USERS = '0 0 4294967295';
+/** What a usual host mounts below /proc. */
+const USUAL_MOUNTS = ['/proc/sys/fs/binfmt_misc', '/proc/fs/nfsd', '/proc/xen'];
+
+export interface Surroundings {
+  /** In another user namespace than the machine's first. */
+  readonly userNamespace: boolean;
+  /** CAP_BPF can be had by a program whose file has it. */
+  readonly mayHaveBpf: boolean;
+  /** Mounted over parts of /proc: then the kernel lets no user namespace mount another one. */
+  readonly coveredProc: readonly string[];
+  /** The error of opening /dev/net/tun, such as "ENOENT"; undefined where it can be opened. */
+  readonly tunProblem: string | undefined;
+}
+
+type Read = (path: string) => string;
+
+export function surroundings(
+  read: Read = (path) => readFileSync(path, 'utf8'),
+  openTun: () => void = () => accessSync('/dev/net/tun', constants.R_OK | constants.W_OK),
+): Surroundings {
+  const text = (path: string): string => {
+    try {
+      return read(path);
+    } catch {
+      return '';
+    }
+  };
+  const uidMap = text('/proc/self/uid_map').trim().replace(/\s+/g, ' ');
+  const bounding = /^CapBnd:\s*([0-9a-f]+)$/m.exec(text('/proc/self/status'))?.[1];
+  return {
+    userNamespace: uidMap !== '' && uidMap !== ALL_USERS,
+    mayHaveBpf: bounding === undefined || ((BigInt(`0x${bounding}`) >> CAP_BPF) & 1n) === 1n,
+    coveredProc: text('/proc/self/mountinfo')
+      .split('\n')
+      .map((line) => line.split(' ')[4] ?? '')
+      .filter((path) => path.startsWith('/proc/') && !USUAL_MOUNTS.includes(path)),
+    tunProblem: errorOf(openTun),
+  };
+}
+
+function errorOf(act: () => void): string | undefined {
+  try {
+    act();
+    return undefined;
+  } catch (error) {
+    return error instanceof Error && 'code' in error ? String(error.code) : String(error);
+  }
+}

@@ -1,0 +1,117 @@
+/**
+ * Podman in a container, as a pod in Kubernetes has it: an outer container of root's Podman on host1, whose root is the
+ * host's own (an overlay), and in it a user with a Podman, an installation and a daemon of its own.
+ *
+ * The outer Podman's storage and the inner user's home lie on a real file system, since overlays cannot lie on the
+ * host's own root, which is one. What is inside as on every host is mounted: node, the product, the images.
+ */
+import { host1, type Result, type RunOptions } from './lab.js';
+
+const BASE = '/home/lab/nest';
+const MOUNTS = ['/usr/local/bin/node', '/opt/sockswitch', '/var/lib/lab-images'];
+
+export interface Nesting {
+  readonly name: string;
+  /** Options of the outer `podman run`. */
+  readonly outer: readonly string[];
+  /** uid of the inner user. */
+  readonly user?: number;
+  /** The inner daemon's configuration. */
+  readonly configuration?: string;
+}
+
+export class Nest {
+  readonly #nesting: Nesting;
+
+  private constructor(nesting: Nesting) {
+    this.#nesting = nesting;
+  }
+
+  /** Starts the outer container and prepares the inner user; no daemon is started. */
+  static async start(nesting: Nesting): Promise<Nest> {
+    const nest = new Nest(nesting);
+    const user = nesting.user ?? 1000;
+    const prepare = `
+set -e
+mkdir -p "${BASE}/storage"; rm -rf "${BASE}/$1"; mkdir -m 777 "${BASE}/$1"
+name=$1; shift
+${PODMAN} run -d --rm --name "$name" --cgroups=disabled --cgroupns=host -v "${BASE}/$name:/inner" ${MOUNTS.map((path) => `-v ${path}:${path}:ro`).join(' ')} "$@" --rootfs /:O sleep infinity
+${PODMAN} exec --user 0 -i "$name" sh -s <<'SETUP'
+chmod 666 /dev/net/tun /dev/fuse 2>/dev/null
+# The programs' setuid bits would want more capabilities than an unprivileged container has.
+for one in uid gid; do
+  chmod u-s /usr/bin/new\${one}map
+  setcap cap_set$one=ep /usr/bin/new\${one}map
+done
+printf 'lab:100000:65536\\nroot:100000:65536\\n' | tee /etc/subuid >/etc/subgid
+SETUP
+${PODMAN} exec --user ${user} -i "$name" sh -s <<'SETUP'
+mkdir -p /inner/home/.config/containers /inner/home/.config/sockswitch
+mkdir -m 700 /inner/run
+cat >/inner/home/.config/containers/storage.conf <<'CONF'
+[storage]
+driver = "overlay"
+runroot = "/inner/run/containers"
+graphroot = "/inner/home/storage"
+[storage.options]
+additionalimagestores = ["/var/lib/lab-images"]
+CONF
+cat >/inner/home/.config/containers/containers.conf <<'CONF'
+[containers]
+userns = "host"
+utsns = "host"
+ipcns = "host"
+cgroupns = "host"
+cgroups = "disabled"
+CONF
+SETUP`;
+    const started = await host1.sh(prepare, [nesting.name, ...nesting.outer], { root: true });
+    if (started.status !== 0) throw new Error(`${started.stdout}${started.stderr}`);
+    if (nesting.configuration !== undefined) {
+      const write = 'printf "%s" "$1" >~/.config/sockswitch/config.toml';
+      await nest.sh(write, [nesting.configuration]);
+    }
+    return nest;
+  }
+
+  /** As the inner user. */
+  sh(script: string, args: readonly string[] = [], options: RunOptions = {}): Promise<Result> {
+    const user = String(this.#nesting.user ?? 1000);
+    const variables = ['HOME=/inner/home', 'XDG_RUNTIME_DIR=/inner/run', ENVIRONMENT];
+    const env = variables.flatMap((one) => ['--env', one]);
+    const words = [
+      ...PODMAN.split(' '),
+      'exec',
+      '--user',
+      user,
+      ...env,
+      '--workdir',
+      '/inner/home',
+    ];
+    const command = ['bash', '-c', script, 'bash', ...args];
+    return host1.run([...words, '-i', this.#nesting.name, ...command], { ...options, root: true });
+  }
+
+  /** `sockswitch install`, and the daemon; its output goes to daemon.log. */
+  async startDaemon(): Promise<Result> {
+    return this.sh(`
+sockswitch install
+setsid sockswitch daemon >daemon.log 2>&1 </dev/null & disown
+for try in $(seq 100); do sockswitch status && exit; sleep 0.1; done
+cat daemon.log; exit 1`);
+  }
+
+  async remove(): Promise<void> {
+    const script = `${PODMAN} rm --force --ignore --time 0 "$1" >/dev/null; rm -rf "${BASE}/$1"`;
+    await host1.sh(script, [this.#nesting.name], { root: true });
+  }
+}
+
+const PODMAN = `podman --root ${BASE}/storage --runroot /tmp/nest-run`;
+const ENVIRONMENT = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+/** Removes what all of them have left. */
+export async function removeNests(): Promise<void> {
+  const script = `${PODMAN} rm --all --force --time 0 >/dev/null; rm -rf ${BASE} /tmp/nest-run`;
+  await host1.sh(script, [], { root: true });
+}

@@ -103,7 +103,8 @@ function prefixList(annotations: Annotations, key: string): Prefix[] {
 
 function subnetArray(annotations: Annotations, key: string): Prefix[] {
   const value = valueFor(annotations, key);
-  if (value === undefined) return [];
+  // Empty is what Usernetes' compose file makes of it where bypass4netns is not used.
+  if (value === undefined || value === '') return [];
   const parsed = z.array(z.string()).safeParse(parseJson(value));
   if (!parsed.success) {
     throw new UserError(

@@ -2,6 +2,11 @@ import { expect, test } from 'vitest';
 import { UserError } from '../../../src/errors.js';
 import { parseAnnotations } from '../../../src/oci/annotations.js';
 
+test('an empty list of ignored subnets, as Usernetes has it where bypass4netns is not used', () => {
+  const empty = { 'nerdctl/bypass4netns': 'false', 'nerdctl/bypass4netns-ignore-subnets': '' };
+  expect(parseAnnotations(empty)).toMatchObject({ enabled: false, ignore: [] });
+});
+
 test('without our annotations nothing happens', () => {
   expect(parseAnnotations({ 'io.podman/x': 'y' })).toEqual({
     enabled: false,

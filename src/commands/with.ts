@@ -17,7 +17,7 @@ import { CANNOT } from '../with/choices.js';
 import { obstacle } from '../with/daemon.js';
 import { become, say } from '../with/execute.js';
 import { digest, WithFiles } from '../with/files.js';
-import { annotationsFor, doubts, type WithOptions } from '../with/options.js';
+import { annotationsFor, type WithOptions } from '../with/options.js';
 import {
   abilitiesOf,
   confFile,
@@ -115,7 +115,6 @@ async function look(
     }
     say(`containers will not be accelerated: ${problem}`);
   }
-  for (const doubt of doubts(annotations)) say(doubt);
   for (const name of ['CONTAINER_HOST', 'CONTAINER_CONNECTION', 'DOCKER_HOST']) {
     const { [name]: value = '' } = process.env;
     if (value === '') continue;

@@ -5,7 +5,7 @@ import { OUR_ANNOTATIONS } from '../oci/annotation-names.js';
 export const CANNOT = { start: 125, execute: 126, find: 127 } as const;
 
 export const PRESETS = ['kubernetes'] as const;
-export const FIREWALL = ['ignore'] as const;
+export const FIREWALL = ['respect', 'ignore'] as const;
 
 /** Whether this version has an annotation of this name. */
 export function knows(name: string): boolean {

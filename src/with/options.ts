@@ -56,15 +56,6 @@ export async function annotationsFor(options: WithOptions): Promise<Record<strin
   return annotations;
 }
 
-/** What is worth a word although it is allowed. */
-export function doubts(annotations: Readonly<Record<string, string>>): string[] {
-  if (annotations['sockswitch/firewall'] !== 'ignore') return [];
-  if (annotations['sockswitch/ignore'] !== undefined) return [];
-  return [
-    'with --firewall ignore the rules of a Kubernetes node are not looked at, so its service addresses must be on the ignore list: add --ignore with the service CIDR, or --preset kubernetes',
-  ];
-}
-
 async function clusterNetworks(options: WithOptions): Promise<Prefix[]> {
   const { parsePrefix } = await import('../policy/prefix.js');
   const pods = await prefixes('--pod-cidr', options.podCidr ?? KUBERNETES.pods);

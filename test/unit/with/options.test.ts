@@ -1,7 +1,7 @@
 /** The options of `with` as annotations, and as what one `with` passes on to another. */
 import { describe, expect, test } from 'vitest';
 import { parseAnnotations } from '../../../src/oci/annotations.js';
-import { annotationsFor, doubts } from '../../../src/with/options.js';
+import { annotationsFor } from '../../../src/with/options.js';
 import { readState, stateText } from '../../../src/with/state.js';
 
 describe('options', () => {
@@ -43,14 +43,6 @@ describe('options', () => {
     ).rejects.toThrow('the pod CIDR 10.96.4.0/24 and the service CIDR 10.96.0.0/12 overlap');
     const many = Array.from({ length: 1025 }, (_, n) => `10.${n >> 8}.${n & 255}.0/24`).join(',');
     await expect(annotationsFor({ ignore: [many] })).rejects.toThrow('1025 entries');
-  });
-
-  test('a firewall that is not looked at needs a list', () => {
-    expect(doubts({ 'sockswitch/firewall': 'ignore' })).toHaveLength(1);
-    expect(doubts({ 'sockswitch/firewall': 'ignore', 'sockswitch/ignore': '10.0.0.0/8' })).toEqual(
-      [],
-    );
-    expect(doubts({})).toEqual([]);
   });
 });
 

@@ -194,8 +194,8 @@ Follower::Inside Follower::leave_container(const RoutedPacket& packet) {
                                                  packet.destination.text() +
                                                  " cannot be followed: " + what)};
   }
-  // A container that has lost its addresses sends with those of its link, which nobody answers.
-  if (!route->source || is_link_local(*route->source)) {
+  // A container that has lost its addresses sends with those of its link or loopback.
+  if (!route->source || is_link_local(*route->source) || is_loopback(*route->source)) {
     return {.route = {},
             .end = end(Outcome::kNoRoute, "the container has no address to send from")};
   }

@@ -53,6 +53,11 @@ std::optional<Address> Address::parse(const std::string& text) {
   return {};
 }
 
+bool is_loopback(const Address& address) {
+  static const Address kLoopback6 = *Address::parse("::1");
+  return address.is_v4() ? address.v4() >> 24 == 127 : address == kLoopback6;
+}
+
 bool is_link_local(const Address& address) {
   return !address.is_v4() && address.bytes[0] == 0xfe && (address.bytes[1] & 0xc0U) == 0x80U;
 }

@@ -30,6 +30,8 @@ struct Address {
   static std::optional<Address> parse(const std::string& text);
 };
 
+// 127.0.0.0/8, ::1.
+bool is_loopback(const Address& address);
 // fe80::/10.
 bool is_link_local(const Address& address);
 

@@ -84,11 +84,6 @@ SocketName SocketName::any(int domain, std::uint16_t port) {
 
 bool is_unspecified(const Address& address) { return address == kAny4 || address == kAny6; }
 
-bool is_loopback(const Address& address) {
-  static const Address kLoopback6 = *Address::parse("::1");
-  return address.is_v4() ? address.v4() >> 24 == 127 : address == kLoopback6;
-}
-
 std::vector<FoundRoute> own_default_routes() {
   NetlinkSocket socket(open_route_socket());
   return default_routes(socket);

@@ -91,6 +91,5 @@ std::vector<FoundRoute> own_default_routes();
 SocketName service_name(const Mapping& mapping, int domain);
 
 bool is_unspecified(const Address& address);
-bool is_loopback(const Address& address);
 
 }  // namespace sockswitch

@@ -59,7 +59,8 @@ constexpr Option kCommon[] = {
     {SOL_SOCKET, SO_REUSEPORT, Carry::kSet, kInt, "SO_REUSEPORT"},
     {SOL_SOCKET, SO_PRIORITY, Carry::kSet, kInt, "SO_PRIORITY"},
     {SOL_SOCKET, SO_OOBINLINE, Carry::kSet, kInt, "SO_OOBINLINE"},
-    {SOL_SOCKET, SO_DONTROUTE, Carry::kSet, kInt, "SO_DONTROUTE"},
+    // On-link means something else in the container.
+    {SOL_SOCKET, SO_DONTROUTE, Carry::kRefuse, kInt, "SO_DONTROUTE"},
     {SOL_SOCKET, SO_BROADCAST, Carry::kSet, kInt, "SO_BROADCAST"},
     {SOL_SOCKET, SO_RCVLOWAT, Carry::kSet, kInt, "SO_RCVLOWAT"},
     {SOL_SOCKET, SO_TIMESTAMP, Carry::kSet, kInt, "SO_TIMESTAMP"},

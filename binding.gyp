@@ -114,8 +114,14 @@
       "target_name": "sockswitch-keeper",
       "type": "executable",
       "sources": [
-        "native/programs/keeper.cc",
-        "native/programs/descriptor_store.cc",
+        "native/programs/keeper/main.cc",
+        "native/programs/keeper/acceptor.cc",
+        "native/programs/keeper/daemon_link.cc",
+        "native/programs/keeper/descriptor_store.cc",
+        "native/programs/keeper/listeners.cc",
+        "native/programs/keeper/peers.cc",
+        "native/programs/keeper/poller.cc",
+        "native/programs/keeper/runtime_directory.cc",
         "native/kernel/listener_record.cc",
         "native/kernel/unix_socket.cc",
         "native/kernel/errno_error.cc"

@@ -1,4 +1,4 @@
-#include "programs/descriptor_store.h"
+#include "programs/keeper/descriptor_store.h"
 
 #include <fcntl.h>
 #include <sys/socket.h>

@@ -27,11 +27,21 @@ void write_all(int fd, const void* data, std::size_t size, off_t offset) {
   }
 }
 
+// Linux 6.3 knows memory that cannot be executed; with vm.memfd_noexec=2 it gives no other (6.3 to
+// 6.5 unless the flag says so). Older kernels refuse the flag.
+UniqueFd make_memfd(const char* name) {
+  constexpr unsigned kNoExecSeal = 0x0008;  // MFD_NOEXEC_SEAL
+  constexpr unsigned kFlags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+  UniqueFd fd(::memfd_create(name, kFlags | kNoExecSeal));
+  if (!fd && errno == EINVAL) fd = UniqueFd(::memfd_create(name, kFlags));
+  if (!fd) throw_errno("memfd_create");
+  return fd;
+}
+
 }  // namespace
 
 UniqueFd make_record(std::string_view state) {
-  UniqueFd fd(::memfd_create("sockswitch-listener", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!fd) throw_errno("memfd_create");
+  UniqueFd fd = make_memfd("sockswitch-listener");
   const auto size = static_cast<off_t>(kRecordStateOffset + state.size());
   if (::ftruncate(fd.get(), size) != 0) throw_errno("ftruncate", "listener record");
   const RecordHeader header{.state_bytes = static_cast<std::uint32_t>(state.size())};

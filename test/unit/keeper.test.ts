@@ -18,6 +18,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { execa } from 'execa';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { program, type Running, start, temporaryDirectory } from './native/programs.js';
 
@@ -42,6 +43,7 @@ interface Message {
 interface Reply {
   readonly container: number;
   readonly peer: number;
+  readonly pid: number;
   readonly status: number;
   readonly messages: readonly Message[];
   readonly end: boolean;
@@ -115,8 +117,8 @@ async function receive(peer: number, count: number, timeout = 2): Promise<readon
   return (await peers.do('receive', { peer, count, timeout })).messages;
 }
 
-async function connectDaemon(): Promise<number> {
-  return (await peers.do('daemon', { path: keeperSocket })).peer;
+async function connectDaemon(options: { keep?: boolean } = {}): Promise<number> {
+  return (await peers.do('daemon', { path: keeperSocket, ...options })).peer;
 }
 
 /** Connects and reads what is replayed, kReady excluded. */
@@ -128,6 +130,18 @@ async function replayed(): Promise<{ peer: number; listeners: Message[] }> {
     if (!message) throw new Error('no kReady');
     if (message.type === READY) return { peer, listeners };
     listeners.push(message);
+  }
+}
+
+/** Of a keeper that may not listen yet. */
+async function eventuallyReplayed(): Promise<{ peer: number; listeners: Message[] }> {
+  for (let i = 0; ; ++i) {
+    const found = await replayed().catch((error) => {
+      if (i > 100) throw error;
+      return undefined;
+    });
+    if (found) return found;
+    await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
 
@@ -263,6 +277,85 @@ describe('listeners', () => {
     expect(await receive(daemon, 1, 0.1)).toEqual([]);
     await peers.do('more', { peer, text: STATE.slice(10) });
     expect(await receive(daemon, 1)).toMatchObject([{ type: LISTENER, text: STATE }]);
+  });
+});
+
+describe('what the kernel has too little of', () => {
+  /** Of the keeper: how many more descriptors it may open. */
+  async function leaveDescriptors(spare: number): Promise<void> {
+    const { pid } = keeper.process;
+    const used = new Set(readdirSync(`/proc/${pid}/fd`).map(Number));
+    let limit = 0;
+    for (let free = 0; free < spare || used.has(limit); ++limit) free += used.has(limit) ? 0 : 1;
+    await execa('prlimit', ['--pid', String(pid), `--nofile=${limit}:`]);
+  }
+
+  async function silentRuntime(): Promise<number> {
+    const before = descriptors();
+    const runtime = await peers.do('runtime', { path: listenerSocket, hold: true });
+    await until(() => descriptors() === before + 1, 'it is connected');
+    return runtime.peer;
+  }
+
+  test('descriptors: without one for the listener, the container waits and is served', async () => {
+    const { peer } = await replayed();
+    const { container } = await peers.do('container');
+    const runtime = await silentRuntime();
+    await leaveDescriptors(0);
+    await peers.do('more', { peer: runtime, text: STATE, containers: [container] });
+    await peers.do('hangup', { peer: runtime });
+    await peers.do('trap', { container });
+    const cpuBefore = cpuTicks(keeper);
+    expect(await receive(peer, 1, 0.5)).toEqual([]);
+    expect(cpuTicks(keeper) - cpuBefore, 'the keeper does not spin').toBeLessThan(10);
+    await leaveDescriptors(1000);
+    const messages = await receive(peer, 1);
+    expect(messages).toMatchObject([{ type: LISTENER, text: STATE, listeners: 1 }]);
+    await peers.do('answer', { peer, value: 42 });
+    expect(await peers.do('end', { container })).toEqual({ status: 42 });
+  });
+
+  test('descriptors: without one for its record, a listener is kept until there is one', async () => {
+    const { peer } = await replayed();
+    const { container } = await peers.do('container');
+    const runtime = await silentRuntime();
+    await leaveDescriptors(1);
+    // The peer's own descriptor becomes free, and is the record's.
+    await peers.do('more', { peer: runtime, text: STATE, containers: [container] });
+    await peers.do('trap', { container });
+    expect(await receive(peer, 2)).toMatchObject([
+      { type: REFUSED, text: expect.stringContaining('a listener waits for its record') },
+      { type: LISTENER, text: STATE, listeners: 1 },
+    ]);
+    await peers.do('answer', { peer, value: 42 });
+    expect(await peers.do('end', { container })).toEqual({ status: 42 });
+  });
+
+  test('descriptors: a listener whose container ends meanwhile is let go', async () => {
+    await replayed();
+    const { container } = await peers.do('container');
+    const before = descriptors();
+    const runtime = await silentRuntime();
+    await leaveDescriptors(1);
+    await peers.do('more', { peer: runtime, text: STATE, containers: [container] });
+    await peers.do('end', { container });
+    await until(() => descriptors() === before, 'nothing is held');
+  });
+
+  test('memory that may be executed (vm.memfd_noexec=2): records need none', async ({ skip }) => {
+    keeper.process.kill('SIGTERM');
+    await keeper.ended;
+    const alone = ['--user', '--map-root-user', '--pid', '--fork', '--kill-child', '--mount-proc'];
+    const strict = 'echo 2 >/proc/sys/vm/memfd_noexec && exec "$0" --runtime-dir "$1"';
+    const inside = ['sh', '-c', strict];
+    const probe = await execa('unshare', [...alone, ...inside, 'true', ''], { reject: false });
+    if (probe.exitCode !== 0) skip(`vm.memfd_noexec (Linux 6.3) cannot be set: ${probe.stderr}`);
+    const unshare = (await execa('which', ['unshare'])).stdout;
+    const keeperProgram = program('sockswitch-keeper');
+    start(unshare, [...alone, '/bin/sh', '-c', strict, keeperProgram, directory]);
+    await until(() => existsSync(keeperSocket), 'keeper.sock');
+    await newContainer();
+    expect((await replayed()).listeners).toMatchObject([{ type: LISTENER, text: STATE }]);
   });
 });
 
@@ -438,6 +531,41 @@ describe('the end', () => {
     expect((await keeper.ended).stderr).toContain('holds 1 listener');
   });
 
+  test('a replaced one hands over runtimes that have not sent their state', async () => {
+    const { container: one } = await peers.do('container');
+    const { container: two } = await peers.do('container');
+    const peer = await connectDaemon({ keep: true });
+    expect(await receive(peer, 1)).toMatchObject([{ type: READY }]);
+    const before = descriptors();
+    const silent = await peers.do('runtime', { path: listenerSocket, hold: true });
+    const talking = await peers.do('runtime', {
+      path: listenerSocket,
+      text: STATE.slice(0, 10),
+      containers: [one],
+      hold: true,
+    });
+    await until(() => descriptors() === before + 3, 'both are connected');
+    await peers.do('order', { peer, type: SHUTDOWN, id: 2 });
+    expect(await keeper.ended).toEqual({ status: 75, stdout: '', stderr: '' });
+    await peers.do('keeper', { peer, program: program('sockswitch-keeper'), directory });
+    const next = await eventuallyReplayed();
+    await peers.do('more', { peer: talking.peer, text: STATE.slice(10) });
+    await peers.do('more', { peer: silent.peer, text: STATE, containers: [two] });
+    const taken = { type: LISTENER, text: STATE, listeners: 1 };
+    expect([...next.listeners, ...(await receive(next.peer, 2))]).toMatchObject([taken, taken]);
+    await peers.do('trap', { container: two });
+    await peers.do('answer', { peer: next.peer, value: 42 });
+    expect(await peers.do('end', { container: two })).toEqual({ status: 42 });
+  });
+
+  test('a peer that was handed over is a connection', async () => {
+    const { peer } = await replayed();
+    await peers.do('runtime', { path: listenerSocket, text: '\u0001', files: 1 });
+    expect(await receive(peer, 1)).toMatchObject([
+      { type: REFUSED, text: 'what another keeper handed over is no connection' },
+    ]);
+  });
+
   test('shutdown when nothing is held and no daemon is there', async () => {
     const container = await newContainer();
     const { peer } = await replayed();
@@ -537,13 +665,7 @@ describe('the runtime directory', () => {
     expect(existsSync(listenerSocket)).toBe(true);
     keeper = start(program('sockswitch-keeper'), ['--runtime-dir', directory]);
     await until(() => statSync(keeperSocket).mode % 0o1000 === 0o600, 'the socket is new');
-    for (let i = 0; ; ++i) {
-      const { listeners } = await replayed().catch((error) => {
-        if (i > 100) throw error;
-        return { listeners: undefined };
-      });
-      if (listeners) break;
-    }
+    await eventuallyReplayed();
   });
 
   test('has nothing but sockets and a lock, closed to others', () => {

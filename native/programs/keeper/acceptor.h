@@ -11,9 +11,6 @@
 
 namespace sockswitch::keeper {
 
-// When the kernel is short of something that no event announces, it is asked again after this time.
-inline constexpr std::chrono::milliseconds kRetryTime{100};
-
 class Acceptor {
  public:
   using Clock = std::chrono::steady_clock;

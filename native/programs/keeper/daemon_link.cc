@@ -189,6 +189,11 @@ bool DaemonLink::send_refusals() {
   return true;
 }
 
+bool DaemonLink::is_owed_nothing() const {
+  const auto& all = listeners_.held();
+  return !daemon_ || (ready_sent_ && all.lower_bound(next_to_send_) == all.end());
+}
+
 std::optional<DaemonLink::Clock::time_point> DaemonLink::next_tick() const {
   std::optional<Clock::time_point> next = send_again_at_;
   if (!acceptor_.is_open()) {

@@ -47,6 +47,8 @@ class DaemonLink {
   bool is_ending() const { return shutdown_ && !ends_when_idle(); }
   bool is_replaced() const { return shutdown_ == KeeperShutdown::kReplaced; }
   bool ends_when_idle() const { return shutdown_ == KeeperShutdown::kWhenIdle; }
+  // Whether a daemon that is connected has got all listeners.
+  bool is_owed_nothing() const;
   std::size_t kept() const { return kept_.size(); }
 
   // Throws ErrnoError.

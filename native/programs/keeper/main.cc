@@ -13,7 +13,8 @@
 //
 //   by the daemon  when this one has died, or is of another version: the new one is given the
 //                  listening socket, on which runtimes went on connecting, as an inherited
-//                  descriptor, and the listeners by kHold
+//                  descriptor, and the listeners by kHold. Runtimes that had connected and have not
+//                  sent their state are handed over through that socket (peers.h).
 //   by systemd     where it runs as a unit: all of these are in the unit's descriptor store
 //                  (descriptor_store.h)
 #include <fcntl.h>
@@ -81,7 +82,7 @@ class Keeper {
          std::vector<DescriptorStore::Entry> stored)
       : directory_(runtime_directory),
         signals_(termination_signals()),
-        listeners_(poller_, store_),
+        listeners_(poller_, store_, refusals_),
         peers_(directory_.listen(kListenerSocketName, SOCK_STREAM, std::move(listening)), poller_,
                listeners_, refusals_),
         daemon_(directory_.listen("keeper.sock", SOCK_SEQPACKET), peers_.listening_socket(),
@@ -97,7 +98,7 @@ class Keeper {
 
   void run() {
     std::array<struct epoll_event, 64> events = {};
-    while (!is_ending() && !(daemon_.ends_when_idle() && is_idle())) {
+    while (!has_ended()) {
       const std::size_t count = poller_.wait(events, next_timeout_ms());
       for (std::size_t i = 0; i < count && !is_ending(); ++i) {
         try {
@@ -106,21 +107,40 @@ class Keeper {
           refusals_.add(error.what());  // what goes wrong with one must not end the others
         }
       }
+      listeners_.tick();
       peers_.tick(other_descriptors());
       daemon_.reopen();
       daemon_.serve();
     }
-    if (is_replaced()) directory_.leave_sockets();
+    if (is_replaced()) hand_over();
   }
 
   // Listeners that nobody has any more when this object goes.
-  std::size_t lost() const { return is_replaced() ? 0 : listeners_.held().size(); }
+  std::size_t lost() const {
+    return is_replaced() ? 0 : listeners_.held().size() + listeners_.waiting();
+  }
   bool is_replaced() const { return daemon_.is_replaced(); }
 
  private:
-  bool is_ending() const { return terminated_ || daemon_.is_ending(); }
-  bool is_idle() const {
-    return listeners_.held().empty() && peers_.empty() && !daemon_.connected();
+  // Nothing more is to be dispatched.
+  bool is_ending() const { return terminated_ || (daemon_.is_ending() && !is_replaced()); }
+  bool has_ended() const {
+    if (is_ending()) return true;
+    // The daemon takes to the next keeper what this one has sent, and nothing else.
+    if (is_replaced()) return listeners_.waiting() == 0 && daemon_.is_owed_nothing();
+    return daemon_.ends_when_idle() && listeners_.held().empty() && listeners_.waiting() == 0 &&
+           peers_.empty() && !daemon_.connected();
+  }
+
+  void hand_over() {
+    directory_.leave_sockets();
+    const std::size_t lost = peers_.hand_over(directory_.path_of(kListenerSocketName));
+    if (lost > 0) {
+      std::fprintf(stderr,
+                   "sockswitch-keeper: %zu runtimes that had connected could not be handed over: "
+                   "these containers fail to start\n",
+                   lost);
+    }
   }
 
   void dispatch(const struct epoll_event& event) {
@@ -149,13 +169,14 @@ class Keeper {
   }
 
   std::size_t other_descriptors() const {
-    return kOwnDescriptors + 2 * listeners_.held().size() + daemon_.kept();
+    return kOwnDescriptors + listeners_.descriptors() + daemon_.kept();
   }
 
   // Until the next thing that happens by time alone; -1 where there is none.
   int next_timeout_ms() const {
     std::optional<Clock::time_point> next;
-    for (const auto& time : {peers_.next_tick(other_descriptors()), daemon_.next_tick()}) {
+    for (const auto& time :
+         {listeners_.next_tick(), peers_.next_tick(other_descriptors()), daemon_.next_tick()}) {
       if (time) next = next ? std::min(*next, *time) : *time;
     }
     if (!next) return -1;

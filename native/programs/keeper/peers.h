@@ -12,7 +12,14 @@
 //
 // Limits: kMaxPeers connections, kMaxStateBytes a state. Others wait in the backlog, as they do
 // when descriptors run short: each connection reserves one more descriptor for the listener it may
-// bring, and one for the record. Peers of another user are refused.
+// bring, and one for the record. A descriptor that arrives where no number is free is lost with its
+// container; so where none is free after all (prlimit(1)), a peer is not heard until there is one.
+// Peers of another user are refused.
+//
+// A keeper that is replaced hands over the peers that it has (hand_over()), to whoever listens next
+// on listener.sock: it connects there as they did, and sends kHandedOver, what a peer has sent so
+// far, and as descriptors the peer's socket and the listener, if that has come. Nobody needs to be
+// there yet, since the listening socket lives on.
 #pragma once
 
 #include <chrono>
@@ -45,6 +52,9 @@ class Peers {
         listeners_(listeners),
         refusals_(refusals) {}
 
+  // To who serves `path`, the name of the listening socket. How many could not be handed over.
+  std::size_t hand_over(const std::string& path);
+
   int listening_socket() const { return acceptor_.fd(); }
   bool empty() const { return peers_.empty(); }
 
@@ -62,12 +72,18 @@ class Peers {
     std::string state;
     UniqueFd listener;
     ObjectFrame frame;
-    std::optional<Clock::time_point> deadline;  // since when it talks, and kTalkTime
+    std::optional<Clock::time_point> deadline;      // since when it talks, and kTalkTime
+    std::optional<Clock::time_point> silent_until;  // not heard, for want of descriptors
   };
 
   bool has_room(std::size_t other_descriptors) const;
+  bool hear(std::uint64_t id, Peer& peer);
+  void adopt(std::uint64_t id, Peer& peer, Message& message) const;
   static bool take(Peer& peer, Message message);
   void hold(Peer& peer);
+  bool has_spare_descriptor() const;
+  void silence(Peer& peer) const;
+  void hear_again();
   void expire();
 
   Acceptor acceptor_;

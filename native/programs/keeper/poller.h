@@ -4,6 +4,7 @@
 #include <sys/epoll.h>
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 
@@ -21,6 +22,9 @@ enum class Source : std::uint64_t {
   kPeer,
   kHeld
 };
+
+// When the kernel is short of something that no event announces, it is asked again after this time.
+inline constexpr std::chrono::milliseconds kRetryTime{100};
 
 inline constexpr unsigned kSourceShift = 56;
 

@@ -46,7 +46,7 @@ RuntimeDirectory::~RuntimeDirectory() {
 }
 
 UniqueFd RuntimeDirectory::listen(const std::string& name, int type, UniqueFd inherited) {
-  const std::string path = path_ + "/" + name;
+  const std::string path = path_of(name);
   try {
     UniqueFd fd = serves(inherited.get(), path) ? std::move(inherited)
                                                 : unix_listen(path, type | SOCK_NONBLOCK, kBacklog);
@@ -71,7 +71,7 @@ void RuntimeDirectory::take_lock() {
 
 // Says what to do about a name that cannot be had; about anything else what the kernel says.
 void RuntimeDirectory::refuse(const std::string& name, const ErrnoError& error) const {
-  const std::string path = path_ + "/" + name;
+  const std::string path = path_of(name);
   switch (error.error()) {
     case EISDIR:
     case ELOOP:

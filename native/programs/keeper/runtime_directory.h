@@ -27,6 +27,7 @@ class RuntimeDirectory {
   // A non-blocking listening socket. `inherited`: one of that name that another keeper has left, if
   // there is one. Throws like the constructor.
   UniqueFd listen(const std::string& name, int type, UniqueFd inherited = {});
+  std::string path_of(const std::string& name) const { return path_ + "/" + name; }
   // Leaves the sockets' files where they are.
   void leave_sockets() { sockets_.clear(); }
 

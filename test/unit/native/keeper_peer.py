@@ -10,9 +10,11 @@ an object, with "error" where the command failed. Things that commands make are 
                                              connect, send T with these listeners (and that many descriptors of
                                              /dev/null); wait until the keeper hangs up, or with hold:
                                              -> {"peer": N} and stay
-    {"do": "more", "peer": N, "text": T}     send more text
+    {"do": "more", "peer": N, "text": T, "containers": []}
+                                             send more text, with these listeners
     {"do": "hangup", "peer": N}
-    {"do": "daemon", "path": P}              connect as daemon -> {"peer": N}
+    {"do": "daemon", "path": P, "keep": false}    connect as daemon, and keep the listening socket of kHello
+                                             -> {"peer": N}
     {"do": "receive", "peer": N, "count": C, "timeout": S}
                                              up to C messages -> {"messages": [{type, id, text, listeners}], "end": bool}
                                              kHello is not among them; the text of a listener is its record's
@@ -20,6 +22,8 @@ an object, with "error" where the command failed. Things that commands make are 
     {"do": "hello", "peer": N}               what kHello said -> {"version": V, "listening": path}
     {"do": "hold", "peer": N, "from": M, "id": I}    give the keeper the last listener received from M
                                              (with "plain": /dev/null instead)
+    {"do": "keeper", "peer": N, "program": P, "directory": D}
+                                             start a keeper with the listening socket that kHello gave N
     {"do": "answer", "peer": N, "value": V}  answer one notification on the last listener received there
     {"do": "order", "peer": N, "type": T, "id": I, "text": "", "files": 0}
                                              send a header, with text and that many descriptors of /dev/null
@@ -34,6 +38,7 @@ import select
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import time
 
@@ -122,6 +127,8 @@ class Peer:
         self.listener = -1
         self.record = -1
         self.hello = None
+        self.keep = False
+        self.listening = None
 
     def take(self, fds):
         """Keeps the descriptors of one message instead of those of the one before."""
@@ -140,6 +147,7 @@ class Peer:
 
 
 things = []
+keepers = []
 
 
 def number(thing):
@@ -190,8 +198,19 @@ def do_runtime(command):
 
 
 def do_more(command):
-    things[command["peer"]].socket.sendall(command["text"].encode())
+    containers = [things[n] for n in command.get("containers", [])]
+    fds = [container.listener for container in containers]
+    send_with_descriptors(things[command["peer"]], command["text"].encode(), fds)
+    for container in containers:
+        container.close_listener()
     return {}
+
+
+def do_keeper(command):
+    listening = things[command["peer"]].listening.fileno()
+    arguments = ["--runtime-dir", command["directory"], "--listening-socket", str(listening)]
+    keepers.append(subprocess.Popen([command["program"], *arguments], pass_fds=[listening]))
+    return {"pid": keepers[-1].pid}
 
 
 def do_hangup(command):
@@ -200,7 +219,9 @@ def do_hangup(command):
 
 
 def do_daemon(command):
-    return {"peer": number(Peer(command["path"], socket.SOCK_SEQPACKET))}
+    peer = Peer(command["path"], socket.SOCK_SEQPACKET)
+    peer.keep = command.get("keep", False)
+    return {"peer": number(peer)}
 
 
 def do_receive(command):
@@ -221,8 +242,12 @@ def do_receive(command):
         links = [os.readlink(f"/proc/self/fd/{fd}") for fd in fds]
         listeners = sum(link == "anon_inode:seccomp notify" for link in links)
         if kind == HELLO:
-            with socket.socket(fileno=fds[0]) as listening:
-                peer.hello = {"version": ident, "listening": listening.getsockname()}
+            listening = socket.socket(fileno=fds[0])
+            peer.hello = {"version": ident, "listening": listening.getsockname()}
+            if peer.keep:
+                peer.listening = listening
+            else:
+                listening.close()
             continue
         if kind == LISTENER:
             peer.take(fds)
@@ -287,6 +312,9 @@ for line in sys.stdin:
     except Exception as error:
         reply = {"error": f"{type(error).__name__}: {error}"}
     print(json.dumps(reply), flush=True)
+for keeper in keepers:
+    keeper.kill()
+    keeper.wait()
 for thing in things:
     if isinstance(thing, Container):
         try:

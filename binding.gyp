@@ -176,6 +176,7 @@
         "test/unit/native/fallback_report.cc",
         "test/unit/native/fallback_test.cc",
         "test/unit/native/guard_test.cc",
+        "test/unit/native/helper_test.cc",
         "test/unit/native/kernel_text_test.cc",
         "test/unit/native/firewall_test.cc",
         "test/unit/native/netlink_message_test.cc",

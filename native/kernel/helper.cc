@@ -15,8 +15,6 @@
 namespace sockswitch {
 namespace {
 
-constexpr int kHelperSeconds =
-    5;                            // it makes a few system calls; more means that something is wrong
 constexpr int kOutOfTheWay = 16;  // above every number that the helper is given
 
 UniqueFd move_up(int fd) {
@@ -65,12 +63,13 @@ pid_t start(const std::string& helper, int reply, std::span<const int> fds,
 }  // namespace
 
 HelperProcess::HelperProcess(const std::string& helper, std::span<const int> fds,
-                             const std::vector<std::string>& arguments) {
+                             const std::vector<std::string>& arguments,
+                             std::chrono::milliseconds patience) {
   int pair[2];
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) throw_errno("socketpair");
   channel_ = UniqueFd(pair[0]);
   UniqueFd theirs(pair[1]);
-  limit_patience(channel_.get());
+  limit_patience(channel_.get(), patience);
   child_ = start(helper, theirs.get(), fds, arguments);
 }
 
@@ -86,8 +85,9 @@ Message ask_helper(int channel, std::span<const struct iovec> question) {
   return receive_message(channel, kMaxAnswerBytes);
 }
 
-void limit_patience(int channel) {
-  struct timeval limit{kHelperSeconds, 0};
+void limit_patience(int channel, std::chrono::milliseconds patience) {
+  const auto microseconds = std::chrono::microseconds(patience).count();
+  struct timeval limit{microseconds / 1'000'000, microseconds % 1'000'000};
   ::setsockopt(channel, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
 }
 

@@ -42,17 +42,50 @@ UniqueFd Netns::open_socket(const std::string& helper, int domain, int type, int
 }
 
 std::unique_ptr<SocketSource> Netns::start_source(const std::string& helper) const {
-  const int namespaces[] = {user_.get(), net_.get()};
-  return std::make_unique<SocketSource>(helper, namespaces);
+  return std::make_unique<SocketSource>(helper, copied([](int fd) {
+                                          UniqueFd copy(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+                                          if (!copy) throw_errno("fcntl", "F_DUPFD_CLOEXEC");
+                                          return copy;
+                                        }));
 }
 
-UniqueFd SocketSource::open(int domain, int type, int protocol) const {
+UniqueFd SocketSource::open(int domain, int type, int protocol) {
   SocketRequest request{domain, type, protocol};
   struct iovec question{&request, sizeof request};
-  Message answer = process_.ask(std::span(&question, 1));
+  Message answer = ask(std::span(&question, 1));
   if (int error = helper_error(answer)) throw ErrnoError(error, "sockswitch-netns", "socket");
   if (answer.fds.size() != 1) throw ErrnoError(EPROTO, "sockswitch-netns", "socket");
   return std::move(answer.fds.front());
+}
+
+// Asks once more where the helper turns out to have died.
+Message SocketSource::ask(std::span<const struct iovec> question) {
+  for (;;) {
+    const bool fresh = !process_;
+    if (fresh) start();
+    try {
+      Message answer = process_->ask(question);
+      if (!answer.end) return answer;
+      process_.reset();
+      if (fresh) throw ErrnoError(EPIPE, "sockswitch-netns", "it ended");
+    } catch (const ErrnoError& error) {
+      process_.reset();
+      const bool died = error.error() == EPIPE && !fresh;
+      if (!died) {
+        next_start_ = Clock::now() + kPause;
+        throw;
+      }
+    }
+  }
+}
+
+void SocketSource::start() {
+  const Clock::time_point now = Clock::now();
+  if (now < next_start_) throw ErrnoError(EAGAIN, "sockswitch-netns", "not started again yet");
+  next_start_ = now + kPause;
+  const int namespaces[] = {netns_.user_.get(), netns_.net_.get()};
+  process_ = std::make_unique<HelperProcess>(helper_, namespaces, std::vector<std::string>{"serve"},
+                                             patience_);
 }
 
 Message Netns::run(const std::string& helper, const std::vector<std::string>& arguments) const {

@@ -3,10 +3,12 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernel/helper.h"
@@ -20,17 +22,7 @@ struct NetnsIdentity {
   auto operator<=>(const NetnsIdentity&) const = default;
 };
 
-// Makes one socket after the other in a network namespace, in some 50 us each.
-class SocketSource {
- public:
-  SocketSource(const std::string& helper, std::span<const int> namespaces)
-      : process_(helper, namespaces, {"serve"}) {}
-  // Throws ErrnoError.
-  UniqueFd open(int domain, int type, int protocol) const;
-
- private:
-  HelperProcess process_;
-};
+class SocketSource;
 
 // A network namespace that is held open.
 class Netns {
@@ -52,17 +44,45 @@ class Netns {
   // ErrnoError.
   Message open_view(const std::string& helper) const;
   UniqueFd open_socket(const std::string& helper, int domain, int type, int protocol) const;
-  // A helper that stays there. Throws ErrnoError.
+  // A maker of sockets that stays there. Throws ErrnoError.
   std::unique_ptr<SocketSource> start_source(const std::string& helper) const;
 
  private:
   Netns(UniqueFd net, UniqueFd user, NetnsIdentity identity)
       : net_(std::move(net)), user_(std::move(user)), identity_(identity) {}
   Message run(const std::string& helper, const std::vector<std::string>& arguments) const;
+  friend class SocketSource;
 
   UniqueFd net_;
   UniqueFd user_;
   NetnsIdentity identity_;
+};
+
+// Makes one socket after the other in a network namespace, in some 50 us each, by a helper that is
+// started with the first one.
+//
+// A helper that has died is started again at once, but no two starts are less than kPause apart.
+// One that does not answer in time is ended, since its answer might be taken for a later one's.
+class SocketSource {
+ public:
+  SocketSource(std::string helper, Netns netns,
+               std::chrono::milliseconds patience = kHelperPatience)
+      : helper_(std::move(helper)), netns_(std::move(netns)), patience_(patience) {}
+  // Throws ErrnoError; EAGAIN where the helper does not answer, or is not started again yet.
+  UniqueFd open(int domain, int type, int protocol);
+
+  static constexpr std::chrono::milliseconds kPause{1000};
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  Message ask(std::span<const struct iovec> question);
+  void start();
+
+  std::string helper_;
+  Netns netns_;
+  std::chrono::milliseconds patience_;
+  std::unique_ptr<HelperProcess> process_;
+  Clock::time_point next_start_;  // no start before
 };
 
 }  // namespace sockswitch

@@ -14,7 +14,7 @@
 namespace sockswitch {
 namespace {
 
-std::optional<Address> towards_outside(const SocketSource& source, int domain) {
+std::optional<Address> towards_outside(SocketSource& source, int domain) {
   constexpr std::uint16_t kDiscard = 9;
   UniqueFd fd = source.open(domain, SOCK_DGRAM, IPPROTO_UDP);
   SocketName to = SocketName::of(domain, outside_address(domain), kDiscard);
@@ -25,7 +25,7 @@ std::optional<Address> towards_outside(const SocketSource& source, int domain) {
 }
 
 // A network that leads nowhere (internal) has addresses all the same.
-std::optional<Address> of_an_interface(const SocketSource& source, int domain) {
+std::optional<Address> of_an_interface(SocketSource& source, int domain) {
   NetlinkSocket routes(source.open(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE));
   NetlinkRequest request(RTM_GETADDR, NLM_F_DUMP);
   request.header(ifaddrmsg{.ifa_family = static_cast<std::uint8_t>(domain),
@@ -64,7 +64,7 @@ bool may_be_seen(const Address& address) {
   return !is_loopback(address) && !is_link_local(address) && !is_unspecified(address);
 }
 
-std::optional<Address> InsideAddresses::find(const SocketSource& source, const NetworkView& view,
+std::optional<Address> InsideAddresses::find(SocketSource& source, const NetworkView& view,
                                              int domain) {
   Known& known = known_[domain == AF_INET ? 0 : 1];
   // Read before the kernel is asked: a change meanwhile makes the answer one generation too old.

@@ -9,8 +9,8 @@
 #include <optional>
 
 #include "kernel/netns.h"
-#include "policy/address.h"
 #include "path/network_view.h"
+#include "policy/address.h"
 
 namespace sockswitch {
 
@@ -28,7 +28,7 @@ class InsideAddresses {
  public:
   // Of this family: the one that it has towards the outside, or the first of its interfaces'. No
   // value if it has none that may be seen. Throws ErrnoError where it cannot be told.
-  std::optional<Address> find(const SocketSource& source, const NetworkView& view, int domain);
+  std::optional<Address> find(SocketSource& source, const NetworkView& view, int domain);
 
  private:
   struct Known {

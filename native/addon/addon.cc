@@ -18,6 +18,11 @@
 namespace sockswitch::addon {
 namespace {
 
+// The errno's name, "EPERM"; "" where sockets can be guarded.
+std::string obstacle_of(const GuardSource& guard) {
+  return guard.available() ? "" : ErrnoError(guard.problem(), "sockswitch-guard").code();
+}
+
 GuardSource::Paths guard_paths(const Napi::Object& options) {
   return {.program = get_string(options, "guardProgram"),
           .socket = get_string(options, "guardSocket")};
@@ -65,6 +70,7 @@ class EngineObject {
  public:
   explicit EngineObject(const Napi::Object& options) : events_(std::make_shared<Events>(options)) {
     GuardSource guard(guard_paths(options), get_bool(options, "requireGuard"));
+    guard_obstacle_ = obstacle_of(guard);
     auto report = [events = events_](ListenerEvent event) { events->report(std::move(event)); };
     engine_ =
         std::make_unique<Engine>(get_string(options, "netnsProgram"), std::move(guard), report);
@@ -74,6 +80,8 @@ class EngineObject {
     if (!engine_) throw std::logic_error("the engine has been stopped");
     return *engine_;
   }
+
+  const std::string& guard_obstacle() const { return guard_obstacle_; }
 
   void stop() {
     if (!engine_) return;
@@ -88,6 +96,7 @@ class EngineObject {
 
  private:
   std::shared_ptr<Events> events_;
+  std::string guard_obstacle_;
   std::unique_ptr<Engine> engine_;
 };
 
@@ -176,6 +185,7 @@ Napi::Value create_engine(const Napi::CallbackInfo& info) {
     auto shared = std::make_shared<EngineObject>(get_object(info, 0));
     auto object = Napi::Object::New(env);
     object.Set("guardsSockets", shared->engine().guards_sockets());
+    object.Set("guardObstacle", shared->guard_obstacle());
     method(object, "attach", shared, attach);
     method(object, "explain", shared, explain);
     method(object, "setPolicy", shared, [](const Napi::CallbackInfo& call, EngineObject& self) {
@@ -238,10 +248,10 @@ Napi::Value kernel_features(const Napi::CallbackInfo& info) {
   return object;
 }
 
-Napi::Value can_guard_sockets(const Napi::CallbackInfo& info) {
+Napi::Value obstacle_to_guarding(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    return Napi::Boolean::New(info.Env(),
-                              GuardSource(guard_paths(get_object(info, 0))).available());
+    return Napi::String::New(info.Env(),
+                             obstacle_of(GuardSource(guard_paths(get_object(info, 0)))));
   });
 }
 
@@ -270,7 +280,7 @@ Napi::Value execute(const Napi::CallbackInfo& info) {
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("outcomes", outcomes_to_js(env));
   exports.Set("kernelFeatures", Napi::Function::New(env, kernel_features));
-  exports.Set("canGuardSockets", Napi::Function::New(env, can_guard_sockets));
+  exports.Set("guardObstacle", Napi::Function::New(env, obstacle_to_guarding));
   exports.Set("createEngine", Napi::Function::New(env, create_engine));
   exports.Set("connectKeeper", Napi::Function::New(env, connect_keeper));
   exports.Set("portHolders", Napi::Function::New(env, port_holders));

@@ -1,51 +1,90 @@
-// What the daemon asks sockswitch-guard: a header and `addresses` Addresses, which are a GuardRole.
-// The answer is one byte and the loaded program, or an errno (four bytes).
+// What the daemon asks sockswitch-guard for: a program for one use of sockets on one device. The
+// addresses that go into it are the guard's own finding, so that nobody chooses what it loads but
+// for a port.
+//
+// The answer is a GuardAnswer, with the loaded program where `error` is 0. Both begin with magic
+// and version, and no version's question is taken for another's:
+//
+//   version 1   (before there was a magic) a kind, a port and addresses; answers of one or four
+//               bytes. This guard answers such a question as that version would, with
+//               EPROTONOSUPPORT; that version's guard answers a question of ours with EINVAL in
+//               four bytes, which is no GuardAnswer.
+//   version 2   this one
 #pragma once
 
 #include <algorithm>
+#include <cerrno>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <optional>
-#include <string>
 #include <string_view>
 
 #include "switch/guard_program.h"
 
 namespace sockswitch {
 
+inline constexpr std::uint32_t kGuardMagic = 0x73776732;
+inline constexpr std::uint32_t kGuardVersion = 2;
+
 struct GuardQuestion {
-  std::uint16_t kind;
-  std::uint16_t port;
-  std::uint32_t addresses;
+  std::uint32_t magic = kGuardMagic;
+  std::uint32_t version = kGuardVersion;
+  std::uint16_t kind = 0;  // GuardRole::Kind
+  std::uint16_t port = 0;
+  std::int32_t device = 0;
 };
+static_assert(sizeof(GuardQuestion) == 16);
 
-// One more than are told apart.
-inline constexpr std::size_t kMaxGuardQuestion =
-    sizeof(GuardQuestion) + (kMaxOwnAddresses + 1) * sizeof(Address);
+struct GuardAnswer {
+  std::uint32_t magic = kGuardMagic;
+  std::uint32_t version = kGuardVersion;
+  std::int32_t error = 0;  // an errno
+};
+static_assert(sizeof(GuardAnswer) == 12);
 
-inline std::string encode_question(const GuardRole& role) {
-  const std::size_t count = std::min(role.own.size(), kMaxOwnAddresses + 1);
-  const GuardQuestion header{static_cast<std::uint16_t>(role.kind), role.port,
-                             static_cast<std::uint32_t>(count)};
-  std::string text(reinterpret_cast<const char*>(&header), sizeof header);
-  text.append(reinterpret_cast<const char*>(role.own.data()), count * sizeof(Address));
-  return text;
+// Longer ones are of another version.
+inline constexpr std::size_t kMaxGuardMessage = 64;
+
+inline bool is_guard_message(std::string_view text) {
+  std::uint32_t magic = 0;
+  if (text.size() < sizeof magic) return false;
+  std::memcpy(&magic, text.data(), sizeof magic);
+  return magic == kGuardMagic;
 }
 
-// No value if it is none.
-inline std::optional<GuardRole> decode_question(std::string_view text) {
-  GuardQuestion header{};
-  if (text.size() < sizeof header) return {};
-  std::memcpy(&header, text.data(), sizeof header);
-  if (header.kind > static_cast<std::uint16_t>(GuardRole::Kind::kService) ||
-      header.addresses > kMaxOwnAddresses + 1 ||
-      text.size() != sizeof header + header.addresses * sizeof(Address)) {
-    return {};
+inline GuardQuestion encode_question(const GuardUse& use) {
+  return {.kind = static_cast<std::uint16_t>(use.kind), .port = use.port, .device = use.device};
+}
+
+// The use, or why there is none: EPROTONOSUPPORT, EINVAL.
+inline int decode_question(std::string_view text, GuardUse& use) {
+  GuardQuestion question;
+  if (!is_guard_message(text) || text.size() < 2 * sizeof(std::uint32_t)) return EPROTONOSUPPORT;
+  std::memcpy(&question, text.data(), std::min(text.size(), sizeof question));
+  if (question.version != kGuardVersion) return EPROTONOSUPPORT;
+  if (text.size() != sizeof question) return EINVAL;
+  use = {.kind = static_cast<GuardRole::Kind>(question.kind),
+         .port = question.port,
+         .device = question.device};
+  // One question for one program.
+  switch (use.kind) {
+    case GuardRole::Kind::kClient:
+      return use.port == 0 && use.device >= 0 ? 0 : EINVAL;
+    case GuardRole::Kind::kNeighbour:
+      return use.device >= 0 ? 0 : EINVAL;
+    case GuardRole::Kind::kService:
+      return use.device == 0 ? 0 : EINVAL;
   }
-  GuardRole role{.kind = static_cast<GuardRole::Kind>(header.kind), .port = header.port};
-  role.own.resize(header.addresses);
-  std::memcpy(role.own.data(), text.data() + sizeof header, text.size() - sizeof header);
-  return role;
+  return EINVAL;
+}
+
+// 0 or an errno: EPROTONOSUPPORT for what another version says.
+inline int decode_answer(std::string_view text) {
+  GuardAnswer answer;
+  if (text.size() != sizeof answer || !is_guard_message(text)) return EPROTONOSUPPORT;
+  std::memcpy(&answer, text.data(), sizeof answer);
+  if (answer.version != kGuardVersion) return EPROTONOSUPPORT;
+  return answer.error;
 }
 
 }  // namespace sockswitch

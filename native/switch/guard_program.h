@@ -36,6 +36,16 @@ struct GuardRole {
   auto operator<=>(const GuardRole&) const = default;
 };
 
+// What a socket is for, from which its role follows. `port` is 0 for a client, `device` (ifindex) 0
+// for a service.
+struct GuardUse {
+  GuardRole::Kind kind = GuardRole::Kind::kClient;
+  std::uint16_t port = 0;
+  int device = 0;
+
+  auto operator<=>(const GuardUse&) const = default;
+};
+
 // With more addresses of its own, a client hears nothing by the loopback device.
 inline constexpr std::size_t kMaxOwnAddresses = 16;
 

@@ -1,22 +1,26 @@
 #include "switch/socket_guard.h"
 
 #include <fcntl.h>
+#include <linux/netlink.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
 #include <cerrno>
 #include <vector>
 
+#include "kernel/device_addresses.h"
 #include "kernel/errno_error.h"
-#include "kernel/interfaces.h"
+#include "kernel/netlink_message.h"
 #include "kernel/unix_socket.h"
 #include "programs/guard_protocol.h"
 
 namespace sockswitch {
 namespace {
 
-// A bound on memory: programs for neighbours' ports, and for addresses that the host had.
+// A bound on memory: programs for neighbours' ports.
 constexpr std::size_t kMaxPrograms = 256;
+// Between an attempt to have a guard that failed and the next one.
+constexpr std::chrono::seconds kPause{1};
 
 int lock_filter(int fd) {
   int on = 1;
@@ -46,14 +50,6 @@ UniqueFd duplicate(const UniqueFd& fd) {
   return copy;
 }
 
-std::vector<Address> addresses_on(int device) {
-  std::vector<Address> found;
-  for (const InterfaceAddress& entry : interface_addresses()) {
-    if (entry.device == device) found.push_back(entry.address);
-  }
-  return found;
-}
-
 }  // namespace
 
 GuardSource::GuardSource(Paths paths, bool required)
@@ -65,57 +61,85 @@ GuardSource::GuardSource(Paths paths, bool required)
   }
 }
 
-bool GuardSource::start() { return run_program() || connect(); }
+// The program can do nothing without its capability, as under a unit's NoNewPrivileges=.
+bool GuardSource::start() {
+  if (Clock::now() < next_start_) return false;
+  loaded_.clear();
+  problem_ = 0;
+  for (const auto way : {&GuardSource::run_program, &GuardSource::connect}) {
+    try {
+      (this->*way)();
+      loaded_.emplace(GuardUse{}, ask({}));
+      return true;
+    } catch (const ErrnoError& error) {
+      process_.reset();
+      channel_.reset();
+      // What the first one says, except that another version explains more than no socket.
+      if (problem_ == 0 || error.error() == EPROTONOSUPPORT) problem_ = error.error();
+    }
+  }
+  next_start_ = Clock::now() + kPause;
+  return false;
+}
 
-// It can do nothing without its capability, as under a unit's NoNewPrivileges=.
-bool GuardSource::run_program() {
+void GuardSource::run_program() {
+  process_ = std::make_unique<HelperProcess>(paths_.program, std::span<const int>(),
+                                             std::vector<std::string>());
+}
+
+void GuardSource::connect() {
+  channel_ = unix_connect(paths_.socket, SOCK_SEQPACKET);
+  limit_patience(channel_.get());
+}
+
+// Where it throws because the guard does not answer, there is none any more.
+UniqueFd GuardSource::ask(const GuardUse& use) {
+  GuardQuestion question = encode_question(use);
+  struct iovec part{&question, sizeof question};
+  Message answer;
   try {
-    channel_.reset();
-    process_ = std::make_unique<HelperProcess>(paths_.program, std::span<const int>(),
-                                               std::vector<std::string>());
-    ask({});
-    return true;
+    answer = ask_helper(process_ ? process_->channel() : channel_.get(), std::span(&part, 1));
+    if (answer.end) throw ErrnoError(EPIPE, "sockswitch-guard", "it ended");
   } catch (const ErrnoError&) {
     process_.reset();
-    return false;
-  }
-}
-
-bool GuardSource::connect() {
-  try {
-    channel_ = unix_connect(paths_.socket, SOCK_SEQPACKET);
-    limit_patience(channel_.get());
-    ask({});
-    return true;
-  } catch (const ErrnoError&) {
     channel_.reset();
-    return false;
+    throw;
   }
-}
-
-UniqueFd GuardSource::ask(const GuardRole& role) const {
-  std::string question = encode_question(role);
-  struct iovec part{question.data(), question.size()};
-  Message answer = ask_helper(process_ ? process_->channel() : channel_.get(), std::span(&part, 1));
-  if (answer.fds.size() != 1) {
-    int error = helper_error(answer);
-    throw ErrnoError(error != 0 ? error : EPROTO, "sockswitch-guard", "bpf");
+  if (const int error = decode_answer(answer.bytes)) {
+    throw ErrnoError(error, "sockswitch-guard",
+                     error == EPROTONOSUPPORT ? "of another version than the daemon" : "bpf");
   }
+  if (answer.fds.size() != 1) throw ErrnoError(EPROTO, "sockswitch-guard", "bpf");
   return std::move(answer.fds.front());
 }
 
-UniqueFd GuardSource::load(const GuardRole& role) {
-  auto found = loaded_.find(role);
+UniqueFd GuardSource::load(const GuardUse& use, std::uint64_t generation) {
+  if (generation > generation_) {
+    std::erase_if(loaded_, [](const auto& entry) { return entry.first.device != 0; });
+    generation_ = generation;
+  }
+  auto found = loaded_.find(use);
   if (found != loaded_.end()) return duplicate(found->second);
   UniqueFd program;
+  const bool running = process_ || channel_;
   try {
-    program = ask(role);
+    if (!running && !start()) throw ErrnoError(EPIPE, "sockswitch-guard", "not started again");
+    program = ask(use);
   } catch (const ErrnoError&) {
-    if (!start()) throw;  // it has been killed, and cannot come back
-    program = ask(role);
+    // It has been killed, or has loaded its fill.
+    const bool ended = running && !process_ && !channel_;
+    if (!ended || !start()) throw;
+    program = ask(use);
   }
   if (loaded_.size() >= kMaxPrograms) loaded_.clear();
-  return duplicate(loaded_.emplace(role, std::move(program)).first->second);
+  return duplicate(loaded_.emplace(use, std::move(program)).first->second);
+}
+
+GuardRole role_of(const GuardUse& use) {
+  GuardRole role{.kind = use.kind, .port = use.port};
+  if (use.kind != GuardRole::Kind::kService)
+    role.own = DeviceAddresses(open_netlink(NETLINK_ROUTE)).of(use.device, kMaxOwnAddresses + 1);
+  return role;
 }
 
 int attach_guard(int fd, GuardSource::Means means, const GuardRole& role, int program) {
@@ -130,7 +154,7 @@ int attach_guard(int fd, GuardSource::Means means, const GuardRole& role, int pr
   return 0;
 }
 
-int SocketGuard::attach(int fd, const Use& use) {
+int SocketGuard::attach(int fd, const GuardUse& use) {
   if (!source_.available()) return source_.missing() ? EPERM : 0;
   // Read before the addresses are: a change meanwhile makes them one generation too old.
   const std::uint64_t generation = network_.generation();
@@ -148,13 +172,12 @@ int SocketGuard::attach(int fd, const Use& use) {
   return attach_guard(fd, source_.means(), ready.role, ready.program.get());
 }
 
-SocketGuard::Ready SocketGuard::make_ready(const Use& use) {
-  Ready ready{{.kind = use.kind, .port = use.port}, {}};
-  if (use.kind != GuardRole::Kind::kService) {
-    control_.run([&] { ready.role.own = addresses_on(use.device); });
-  }
+SocketGuard::Ready SocketGuard::make_ready(const GuardUse& use) {
+  Ready ready;
   if (source_.means() == GuardSource::Means::kLoaded) {
-    ready.program = control_.fetch([&] { return source_.load(ready.role); });
+    ready.program = control_.fetch([&] { return source_.load(use, generation_); });
+  } else {
+    ready.role = role_of(use);
   }
   return ready;
 }

@@ -19,9 +19,12 @@
 //
 // A program names addresses of the host, so sockets that are made after these have changed get
 // another one.
+//
+// A guard that has ended (killed, or it has loaded its fill) is started again; one that cannot be
+// started is tried again after a pause, and sockets are not given out meanwhile.
 #pragma once
 
-#include <compare>
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -50,25 +53,35 @@ class GuardSource {
 
   // Does not change: any thread may ask.
   Means means() const { return means_; }
+  // Why sockswitch-guard could not be had at the start, as an errno; 0 where it could.
+  int problem() const { return problem_; }
   bool available() const { return means_ != Means::kNone; }
   // Required, and there is none.
   bool missing() const { return required_ && !available(); }
-  // A loaded program; only with kLoaded. Throws ErrnoError.
-  UniqueFd load(const GuardRole& role);
+  // A loaded program; only with kLoaded. `generation`: of the host's network, which has the
+  // addresses. Throws ErrnoError.
+  UniqueFd load(const GuardUse& use, std::uint64_t generation = 0);
 
  private:
+  using Clock = std::chrono::steady_clock;
   bool start();
-  bool run_program();
-  bool connect();
-  UniqueFd ask(const GuardRole& role) const;
+  void run_program();
+  void connect();
+  UniqueFd ask(const GuardUse& use);
 
   Paths paths_;
   bool required_;
   std::unique_ptr<HelperProcess> process_;
-  UniqueFd channel_;  // to one that we have not started
-  std::map<GuardRole, UniqueFd> loaded_;
+  UniqueFd channel_;              // to one that we have not started
+  Clock::time_point next_start_;  // no start before
+  int problem_ = 0;
+  std::map<GuardUse, UniqueFd> loaded_;
+  std::uint64_t generation_ = 0;  // of what is loaded
   Means means_ = Means::kNone;
 };
+
+// The role of a socket here, with the addresses that the device has now. Throws ErrnoError.
+GuardRole role_of(const GuardUse& use);
 
 // Attaches and locks the filter of `role`; `program` is a loaded one, with kLoaded. 0 or an errno.
 int attach_guard(int fd, GuardSource::Means means, const GuardRole& role, int program);
@@ -93,24 +106,18 @@ class SocketGuard {
   bool missing() const { return source_.missing(); }
 
  private:
-  struct Use {
-    GuardRole::Kind kind;
-    std::uint16_t port;
-    int device;
-    auto operator<=>(const Use&) const = default;
-  };
   struct Ready {
-    GuardRole role;
-    UniqueFd program;
+    GuardRole role;    // with kClassic
+    UniqueFd program;  // with kLoaded
   };
-  int attach(int fd, const Use& use);
-  Ready make_ready(const Use& use);
+  int attach(int fd, const GuardUse& use);
+  Ready make_ready(const GuardUse& use);
 
   GuardSource& source_;
   ControlThread& control_;
   const HostNetwork& network_;
   std::uint64_t generation_ = 0;  // of the host's network, when `ready_` was made
-  std::map<Use, Ready> ready_;
+  std::map<GuardUse, Ready> ready_;
 };
 
 }  // namespace sockswitch

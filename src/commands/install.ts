@@ -44,8 +44,9 @@ function missingCapability({ requireGuard }: Config): string | undefined {
   if (!requireGuard) return undefined;
   const guardProgram = programs().guard;
   const paths = { guardProgram, guardSocket: runtimePaths().guardSocket };
-  if (loadAddon().canGuardSockets(paths)) return undefined;
-  const { message, remedy } = guardProblem(guardProgram);
+  const obstacle = loadAddon().guardObstacle(paths);
+  if (obstacle === '') return undefined;
+  const { message, remedy } = guardProblem(guardProgram, obstacle);
   return `Nothing is accelerated yet: ${message}.\n-> ${remedy}`;
 }
 

@@ -98,6 +98,8 @@ export interface GuardPaths {
 export interface Engine {
   /** The kernel keeps host sockets to their job (native/switch/socket_guard.h). */
   readonly guardsSockets: boolean;
+  /** Why it does not: as `Addon.guardObstacle`. */
+  readonly guardObstacle: string;
   /** Starts a listener thread; returns the listener's number, never reused. Throws where there is no room (EAGAIN: threads, EMFILE). */
   attach(options: ListenerOptions): number;
   setPolicy(listener: number, policy: Policy): void;
@@ -204,8 +206,11 @@ export interface Addon {
     /** A socket pinned to a device cannot reach loopback; "" or the reason why that is not so. */
     readonly pinningProblem: string;
   };
-  /** Whether host sockets can be guarded here (native/switch/socket_guard.h). */
-  canGuardSockets(paths: GuardPaths): boolean;
+  /**
+   * Why host sockets cannot be guarded here (native/switch/socket_guard.h); "" where they can. An errno's name:
+   * `EPROTONOSUPPORT` another version, `ENOBUFS` the limit of compiled filters, anything else the capability.
+   */
+  guardObstacle(paths: GuardPaths): string;
   createEngine(
     options: GuardPaths & {
       /** The native helper that enters a container's namespaces. */

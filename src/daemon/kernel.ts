@@ -49,12 +49,26 @@ export const LISTENER_IN_USE = {
 /** What stands in the way where sockets cannot be guarded (native/switch/socket_guard.h). */
 export function guardProblem(
   guardProgram: string,
+  obstacle: string,
   around: Pick<Surroundings, 'userNamespace' | 'mayHaveBpf'> = surroundings(),
 ): {
   readonly message: string;
   readonly remedy: string;
 } {
-  const wants = 'sockets that containers get cannot be guarded: this kernel wants CAP_BPF for it';
+  const cannot = 'sockets that containers get cannot be guarded';
+  if (obstacle === 'EPROTONOSUPPORT') {
+    return {
+      message: `${cannot}: ${guardProgram}, or the sockswitch-guard that systemd starts, is of another version than this daemon`,
+      remedy: 'restart the daemon; where that does not help, reinstall, and run "sockswitch install"',
+    };
+  }
+  if (obstacle === 'ENOBUFS') {
+    return {
+      message: `${cannot}: the kernel compiles no more filters (net.core.bpf_jit_limit)`,
+      remedy: 'raise that limit by sysctl, or end what uses it up, and restart the daemon',
+    };
+  }
+  const wants = `${cannot}: this kernel wants CAP_BPF for it`;
   if (around.userNamespace) {
     return {
       message: `${wants}, and of the machine's first user namespace, which no program in another one has`,

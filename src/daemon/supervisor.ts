@@ -484,7 +484,7 @@ export class Supervisor {
   get #unguarded(): string | undefined {
     const { config, programs } = this.#options;
     if (this.#engine.guardsSockets || !config.requireGuard) return undefined;
-    const { message, remedy } = guardProblem(programs.guard);
+    const { message, remedy } = guardProblem(programs.guard, this.#engine.guardObstacle);
     return `${message}: ${remedy}; or accept what is left without it (docs/threat-model.md) by require_guard = false`;
   }
 

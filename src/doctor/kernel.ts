@@ -71,12 +71,13 @@ function optional(features: KernelFeatures): Finding[] {
 
 /** Whether the kernel itself keeps sockets to their job; that may take a capability for one program. */
 export function checkGuard(
-  addon: Pick<Addon, 'canGuardSockets'>,
+  addon: Pick<Addon, 'guardObstacle'>,
   paths: GuardPaths,
   required: boolean,
 ): Finding {
-  if (addon.canGuardSockets(paths)) return ok('guard', 'sockets that containers get are guarded');
-  const { message, remedy } = guardProblem(paths.guardProgram);
+  const obstacle = addon.guardObstacle(paths);
+  if (obstacle === '') return ok('guard', 'sockets that containers get are guarded');
+  const { message, remedy } = guardProblem(paths.guardProgram, obstacle);
   return required
     ? problem('guard', `nothing is accelerated: ${message}`, remedy)
     : warning('guard', `${message} (docs/threat-model.md tells what is left)`, remedy);

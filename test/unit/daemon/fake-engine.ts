@@ -12,6 +12,7 @@ import type { Mapping } from '../../../src/policy/publish.js';
 
 export class FakeEngine implements Engine {
   guardsSockets = true;
+  guardObstacle = '';
   readonly attached = new Map<number, ListenerOptions>();
   readonly policies = new Map<number, Policy>();
   readonly counts = new Map<number, Record<string, number>>();

@@ -56,7 +56,7 @@ function addon(more: Partial<Addon> = {}): Addon {
   return {
     outcomes: OUTCOMES,
     kernelFeatures: () => ({ ...FEATURES, syncWakeUp: true, pidfdThread: true }),
-    canGuardSockets: () => true,
+    guardObstacle: () => '',
     createEngine: () => engine,
     connectKeeper: (_path, handlers) => {
       keeper = handlers;
@@ -136,6 +136,7 @@ describe('where no socket can be guarded', () => {
   const enable = { 'sockswitch/enable': 'true' };
   beforeEach(() => {
     engine.guardsSockets = false;
+    engine.guardObstacle = 'EPERM';
   });
 
   test('a container starts without acceleration, or not at all if it requires that', async () => {

@@ -60,8 +60,8 @@ test('a setting with which nothing can be fetched from containers is refused by 
 
 test('the socket guard', () => {
   const paths = { guardProgram: '/opt/guard', guardSocket: '/run/guard.sock' };
-  expect(checkGuard({ canGuardSockets: () => true }, paths, true).severity).toBe('ok');
-  const none = { canGuardSockets: () => false };
+  expect(checkGuard({ guardObstacle: () => '' }, paths, true).severity).toBe('ok');
+  const none = { guardObstacle: () => 'EPERM' };
   expect(checkGuard(none, paths, true).severity).toBe('problem');
   const without = checkGuard(none, paths, false);
   expect(without.severity).toBe('warning');
@@ -70,7 +70,7 @@ test('the socket guard', () => {
 
 test('the socket guard in a container: what would help there', () => {
   const remedy = (userNamespace: boolean, mayHaveBpf: boolean) =>
-    guardProblem('/opt/guard', { userNamespace, mayHaveBpf }).remedy;
+    guardProblem('/opt/guard', 'EPERM', { userNamespace, mayHaveBpf }).remedy;
   expect(remedy(false, true)).toContain('setcap');
   expect(remedy(false, false)).toMatch(/^start the outer container with --cap-add=bpf/);
   expect(remedy(true, true)).toContain('without a user namespace');

@@ -1,6 +1,8 @@
-// Guarded sockets, with each means that this user has here. In a network of their own, whose
-// loopback device has an address that is none of 127.0.0.0/8.
+// Guarded sockets, with each means that this user has here. In a network of their own: "host" is
+// the device that they are for, and has this machine's addresses; loopback has another one.
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <sys/socket.h>
@@ -12,13 +14,19 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <future>
+#include <iterator>
+#include <span>
 #include <string>
-#include <vector>
+#include <string_view>
 
 #include "check.h"
+#include "kernel/errno_error.h"
+#include "kernel/helper.h"
 #include "kernel/unique_fd.h"
 #include "loopback.h"
+#include "programs/guard_protocol.h"
 #include "switch/socket_guard.h"
 
 namespace {
@@ -46,10 +54,15 @@ class Guarding {
  public:
   explicit Guarding(GuardSource& source) : source_(source) {}
 
-  UniqueFd socket(const GuardRole& role, int domain = AF_INET) {
+  UniqueFd socket(const GuardUse& use, int domain = AF_INET) {
     UniqueFd fd = impatient(domain);
     UniqueFd program;
-    if (source_.means() == GuardSource::Means::kLoaded) program = source_.load(role);
+    GuardRole role;
+    if (source_.means() == GuardSource::Means::kLoaded) {
+      program = source_.load(use);
+    } else {
+      role = role_of(use);
+    }
     CHECK_EQ(attach_guard(fd.get(), source_.means(), role, program.get()), 0);
     int off = 0;
     CHECK_EQ(::setsockopt(fd.get(), SOL_SOCKET, SO_DETACH_FILTER, &off, sizeof off), -1);
@@ -62,34 +75,42 @@ class Guarding {
 };
 
 constexpr const char* kThisMachine = "192.0.2.1";
-constexpr const char* kAnother = "192.0.2.2";
-const std::vector<Address> kOwn{*Address::parse(kThisMachine), *Address::parse("::1"),
-                                *Address::parse("fd00::1")};
-const GuardRole kClient{.own = kOwn};
+constexpr const char* kThisMachine6 = "fd00::1";
+constexpr const char* kAnother = "198.51.100.2";
+constexpr const char* kNetwork =
+    "ip link set lo up && ip address add 198.51.100.2/24 dev lo && "
+    "ip link add host type veth peer name wire && "
+    "ip link add many type veth peer name cable && "
+    "for device in host wire many cable; do ip link set $device up || exit; done && "
+    "ip address add 192.0.2.1/24 dev host && "
+    "{ ip address add fd00::1/64 dev host nodad || true; } && "
+    "for i in $(seq 1 17); do ip address add 203.0.113.$i/24 dev many || exit; done";
 
-GuardRole neighbours_client(std::uint16_t port) {
-  return {.kind = GuardRole::Kind::kNeighbour, .port = port, .own = kOwn};
+int device(const char* name) { return static_cast<int>(::if_nametoindex(name)); }
+
+GuardUse client_use() { return {.device = device("host")}; }
+
+GuardUse neighbours_client(std::uint16_t port) {
+  return {.kind = GuardRole::Kind::kNeighbour, .port = port, .device = device("host")};
 }
 
-GuardRole service_on(std::uint16_t port) {
+GuardUse service_on(std::uint16_t port) {
   return {.kind = GuardRole::Kind::kService, .port = port};
 }
 
 void a_client_reaches_and_serves_nothing_on_this_machine(Guarding& guarding) {
   Loopback server(kThisMachine);
-  UniqueFd client = guarding.socket(kClient);
+  UniqueFd client = guarding.socket(client_use());
   CHECK_EQ(server.connect(client), EINPROGRESS);
-  Loopback turned(guarding.socket(kClient), kAnother);
+  Loopback turned(guarding.socket(client_use()), kAnother);
   CHECK_EQ(turned.connect(impatient()), EINPROGRESS);
 }
 
 // As a firewall does that leads them to this machine.
 void a_client_hears_addresses_that_are_not_this_machines(Guarding& guarding) {
   Loopback server(kAnother);
-  CHECK_EQ(server.connect(guarding.socket(kClient)), 0);
-  GuardRole many = kClient;
-  many.own.resize(kMaxOwnAddresses + 1);
-  CHECK_EQ(server.connect(guarding.socket(many)), EINPROGRESS);
+  CHECK_EQ(server.connect(guarding.socket(client_use())), 0);
+  CHECK_EQ(server.connect(guarding.socket({.device = device("many")})), EINPROGRESS);
 }
 
 // By whichever device they come.
@@ -102,7 +123,7 @@ void a_client_hears_no_loopback_address(Guarding& guarding) {
 // Closed ports look as open ones do.
 void a_client_is_not_refused_by_this_machine(Guarding& guarding) {
   Loopback server(kThisMachine);
-  UniqueFd client = guarding.socket(kClient);
+  UniqueFd client = guarding.socket(client_use());
   server.close();
   CHECK_EQ(server.connect(client), EINPROGRESS);
 }
@@ -111,23 +132,23 @@ void a_client_is_guarded_in_ipv6_too(Guarding& guarding) {
   UniqueFd listener = tcp(AF_INET6);
   sockaddr_in6 name{};
   name.sin6_family = AF_INET6;
-  name.sin6_addr = in6addr_loopback;
+  ::inet_pton(AF_INET6, kThisMachine6, &name.sin6_addr);
   socklen_t length = sizeof name;
   auto* raw = reinterpret_cast<sockaddr*>(&name);
   if (::bind(listener.get(), raw, length) != 0) return;  // no IPv6 here
   CHECK_EQ(::listen(listener.get(), 1), 0);
   CHECK_EQ(::getsockname(listener.get(), raw, &length), 0);
-  CHECK_EQ(::connect(guarding.socket(kClient, AF_INET6).get(), raw, length), -1);
+  CHECK_EQ(::connect(guarding.socket(client_use(), AF_INET6).get(), raw, length), -1);
   CHECK_EQ(errno, EINPROGRESS);
-  GuardRole another{.own = {*Address::parse("::2"), *Address::parse("fd00::1")}};
-  CHECK_EQ(::connect(guarding.socket(another, AF_INET6).get(), raw, length), 0);
+  // Loopback's addresses are not this one.
+  CHECK_EQ(::connect(guarding.socket({.device = device("lo")}, AF_INET6).get(), raw, length), 0);
   // IPv4 by an IPv6 socket.
   Loopback server(kThisMachine);
   in6_addr mapped{};
   std::memcpy(&mapped, Address::parse(kThisMachine)->bytes.data(), sizeof mapped);
   name.sin6_addr = mapped;
   name.sin6_port = htons(server.port());
-  CHECK_EQ(::connect(guarding.socket(kClient, AF_INET6).get(), raw, length), -1);
+  CHECK_EQ(::connect(guarding.socket(client_use(), AF_INET6).get(), raw, length), -1);
   CHECK_EQ(errno, EINPROGRESS);
 }
 
@@ -189,31 +210,194 @@ void skip(const char* reason) {
   std::printf("skipped: %s\n", reason);
 }
 
-// Of a thread that ends with it.
-void in_a_network_of_its_own(GuardSource& source) {
+// Of a thread that ends with it, and of the guards that it starts.
+template <typename Test>
+void in_a_network_of_its_own(Test test) {
   std::async(std::launch::async, [&] {
     if (::unshare(CLONE_NEWNET) != 0) return skip("this user may not make a network namespace");
-    CHECK_EQ(std::system("ip link set lo up && ip address add 192.0.2.1/24 dev lo && "
-                         "ip address add 192.0.2.2/24 dev lo"),
-             0);
-    guards_with(source);
+    CHECK_EQ(std::system(kNetwork), 0);
+    test();
   }).get();
 }
 
+// With sockswitch-guard, where it may load programs.
+template <typename Test>
+void with_the_guard(Test test) {
+  in_a_network_of_its_own([&] {
+    GuardSource source({.program = beside_this_program("sockswitch-guard"), .socket = "/nowhere"});
+    if (source.means() != GuardSource::Means::kLoaded)
+      return skip("sockswitch-guard may not load programs here");
+    test(source);
+  });
+}
+
 TEST(a_loaded_program_guards_sockets) {
-  GuardSource source({.program = beside_this_program("sockswitch-guard"), .socket = "/nowhere"});
-  if (source.means() != GuardSource::Means::kLoaded) {
-    return skip("sockswitch-guard may not load programs here");
-  }
-  in_a_network_of_its_own(source);
+  with_the_guard([](GuardSource& source) { guards_with(source); });
 }
 
 TEST(an_attached_filter_guards_sockets) {
-  GuardSource source({.program = "/nowhere", .socket = "/nowhere"});
-  if (source.means() != GuardSource::Means::kClassic) {
-    return skip("this user may not attach filters to TCP sockets here");
+  in_a_network_of_its_own([] {
+    GuardSource source({.program = "/nowhere", .socket = "/nowhere"});
+    if (source.means() != GuardSource::Means::kClassic)
+      return skip("this user may not attach filters to TCP sockets here");
+    guards_with(source);
+  });
+}
+
+TEST(a_guard_knows_addresses_that_the_device_gets_later) {
+  with_the_guard([](GuardSource& source) {
+    Guarding guarding(source);
+    Loopback server(kAnother);
+    CHECK_EQ(server.connect(guarding.socket(client_use())), 0);
+    CHECK_EQ(std::system("ip address del 198.51.100.2/24 dev lo && "
+                         "ip address add 198.51.100.2/24 dev host"),
+             0);
+    UniqueFd late = impatient();
+    CHECK_EQ(attach_guard(late.get(), source.means(), {}, source.load(client_use(), 1).get()), 0);
+    CHECK_EQ(server.connect(late), EINPROGRESS);
+  });
+}
+
+// The number by which the kernel knows a loaded program.
+std::string id_of(const UniqueFd& program) {
+  std::ifstream info("/proc/self/fdinfo/" + std::to_string(program.get()));
+  for (std::string line; std::getline(info, line);) {
+    if (line.starts_with("prog_id:")) return line;
   }
-  in_a_network_of_its_own(source);
+  return {};
+}
+
+TEST(a_guard_loads_one_program_for_one_thing) {
+  with_the_guard([](GuardSource& source) {
+    const std::string first = id_of(source.load(client_use(), 1));
+    CHECK(!first.empty());
+    CHECK_EQ(id_of(source.load(client_use(), 2)), first);
+    CHECK_EQ(id_of(source.load({.device = device("many")}, 2)) == first, false);
+  });
+}
+
+// The program itself, as anybody may start it.
+class RunningGuard {
+ public:
+  RunningGuard() : process_(beside_this_program("sockswitch-guard"), {}, {}) {}
+
+  Message ask(std::string_view bytes) const {
+    struct iovec part{const_cast<char*>(bytes.data()), bytes.size()};
+    return process_.ask(std::span(&part, 1));
+  }
+  Message ask(const GuardQuestion& question) const {
+    return ask(std::string_view(reinterpret_cast<const char*>(&question), sizeof question));
+  }
+  // 0 where the answer is a program.
+  int error_of(const GuardQuestion& question) const {
+    const Message answer = ask(question);
+    const int error = decode_answer(answer.bytes);
+    CHECK_EQ(answer.fds.size(), error == 0 ? 1U : 0U);
+    return error;
+  }
+  std::string status() const {
+    pid_t pid = 0;
+    std::ifstream("/proc/thread-self/children") >> pid;
+    std::ifstream file("/proc/" + std::to_string(pid) + "/status");
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+
+ private:
+  HelperProcess process_;
+};
+
+bool may_load(const RunningGuard& guard) {
+  if (guard.error_of({}) == 0) return true;
+  skip("sockswitch-guard may not load programs here");
+  return false;
+}
+
+TEST(a_guard_takes_no_other_question) {
+  const RunningGuard guard;
+  CHECK_EQ(guard.error_of({.kind = 3}), EINVAL);
+  CHECK_EQ(guard.error_of({.port = 80}), EINVAL);
+  CHECK_EQ(guard.error_of({.kind = 2, .port = 80, .device = 1}), EINVAL);
+  CHECK_EQ(guard.error_of({.device = -1}), EINVAL);
+}
+
+TEST(a_guard_and_a_daemon_of_other_versions_say_so) {
+  const RunningGuard guard;
+  CHECK_EQ(guard.error_of({.version = kGuardVersion + 1}), EPROTONOSUPPORT);
+  // Version 1: kind, port, no addresses.
+  const Message answer = guard.ask(std::string_view("\0\0\0\0\0\0\0\0", 8));
+  CHECK_EQ(helper_error(answer), EPROTONOSUPPORT);
+  // What version 1 answers to a question of ours.
+  const int error = EINVAL;
+  CHECK_EQ(decode_answer({reinterpret_cast<const char*>(&error), sizeof error}), EPROTONOSUPPORT);
+  CHECK_EQ(decode_answer(std::string_view("\1", 1)), EPROTONOSUPPORT);
+}
+
+TEST(a_guard_is_confined) {
+  const RunningGuard guard;
+  CHECK_EQ(guard.error_of({.kind = 3}), EINVAL);
+  const std::string status = guard.status();
+  for (const char* line : {"NoNewPrivs:\t1", "Seccomp:\t2", "CapEff:\t0000000000000000",
+                           "CapInh:\t0000000000000000", "CapAmb:\t0000000000000000"}) {
+    CHECK(status.find(line) != std::string::npos);
+  }
+  const auto permitted = status.substr(status.find("CapPrm:"), 24);
+  CHECK(permitted == "CapPrm:\t0000008000000000" || permitted == "CapPrm:\t0000000000000000");
+}
+
+TEST(a_guard_ends_when_it_has_loaded_its_fill) {
+  const RunningGuard guard;
+  if (!may_load(guard)) return;
+  std::uint16_t port = 1;
+  try {
+    while (port < 1000 && !guard.ask({.kind = 2, .port = port}).end) ++port;
+  } catch (const ErrnoError& error) {
+    CHECK_EQ(error.error(), EPIPE);
+  }
+  CHECK_EQ(port, 256);
+}
+
+TEST(who_asks_a_guard_for_much_gets_a_new_one) {
+  with_the_guard([](GuardSource& source) {
+    for (std::uint16_t port = 1; port < 600; ++port)
+      CHECK(static_cast<bool>(source.load(service_on(port))));
+  });
+}
+
+// For as long as one question takes.
+class JitLimit {
+ public:
+  explicit JitLimit(const std::string& bytes) {
+    std::ifstream(kPath) >> before_;
+    std::ofstream(kPath) << bytes << std::flush;
+  }
+  ~JitLimit() { std::ofstream(kPath) << before_ << std::flush; }
+  JitLimit(const JitLimit&) = delete;
+  JitLimit& operator=(const JitLimit&) = delete;
+
+  static std::string value() {
+    std::string text;
+    std::ifstream(kPath) >> text;
+    return text;
+  }
+
+ private:
+  static constexpr const char* kPath = "/proc/sys/net/core/bpf_jit_limit";
+  std::string before_;
+};
+
+TEST(a_guard_loads_nothing_beyond_the_limit_that_others_have) {
+  const RunningGuard guard;
+  if (!may_load(guard)) return;
+  int error = 0;
+  std::string limit;
+  {
+    const JitLimit none("4096");
+    error = guard.error_of({.kind = 2, .port = 80});
+    limit = JitLimit::value();
+  }
+  if (limit != "4096") return skip("net.core.bpf_jit_limit cannot be set here");
+  CHECK_EQ(error, ENOBUFS);
+  CHECK_EQ(guard.error_of({.kind = 2, .port = 80}), 0);
 }
 
 }  // namespace

@@ -156,7 +156,7 @@ UniqueFd load(const GuardRole& role) {
 // A call, and where only some of its uses are allowed: what must be in the low half of which
 // argument.
 struct Allowed {
-  long number;
+  long number = 0;
   int argument = -1;
   std::uint32_t forbidden_bits = 0;
   std::uint32_t value = 0;  // of the whole, where no bits are forbidden

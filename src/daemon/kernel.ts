@@ -59,7 +59,8 @@ export function guardProblem(
   if (obstacle === 'EPROTONOSUPPORT') {
     return {
       message: `${cannot}: ${guardProgram}, or the sockswitch-guard that systemd starts, is of another version than this daemon`,
-      remedy: 'restart the daemon; where that does not help, reinstall, and run "sockswitch install"',
+      remedy:
+        'restart the daemon; where that does not help, reinstall, and run "sockswitch install"',
     };
   }
   if (obstacle === 'ENOBUFS') {

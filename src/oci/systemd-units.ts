@@ -108,6 +108,8 @@ export function guardSocketUnit(): string[] {
     'SocketMode=0600',
     'DirectoryMode=0700',
     'Accept=yes',
+    '# The daemon has one; commands that look whether sockets can be guarded have theirs for a moment.',
+    'MaxConnections=8',
   ];
 }
 

@@ -66,6 +66,13 @@ test('the socket guard', () => {
   const without = checkGuard(none, paths, false);
   expect(without.severity).toBe('warning');
   expect(without.remedy).toContain('setcap cap_bpf=ep /opt/guard');
+  const older = checkGuard({ guardObstacle: () => 'EPROTONOSUPPORT' }, paths, true);
+  expect(older.message).toContain(
+    '/opt/guard, or the sockswitch-guard that systemd starts, is of another version',
+  );
+  expect(older.remedy).toContain('restart the daemon');
+  const full = checkGuard({ guardObstacle: () => 'ENOBUFS' }, paths, true);
+  expect(full.message).toContain('net.core.bpf_jit_limit');
 });
 
 test('the socket guard in a container: what would help there', () => {

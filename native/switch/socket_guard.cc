@@ -64,7 +64,6 @@ GuardSource::GuardSource(Paths paths, bool required)
 // The program can do nothing without its capability, as under a unit's NoNewPrivileges=.
 bool GuardSource::start() {
   if (Clock::now() < next_start_) return false;
-  loaded_.clear();
   problem_ = 0;
   for (const auto way : {&GuardSource::run_program, &GuardSource::connect}) {
     try {

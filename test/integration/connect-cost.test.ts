@@ -1,0 +1,134 @@
+/**
+ * What a connect costs, counted: the system calls that the listener's thread makes for it, as strace(1) sees them.
+ *
+ * Of a row of equal connects the median counts, so that what is done once (a cache that is filled) does not. "Until answered" is
+ * what the caller waits for.
+ */
+import { readFileSync } from 'node:fs';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { daemonPid } from './support/daemon.js';
+import { describeOnLab, eventually, host1 } from './support/lab.js';
+import { type Container, ENABLED, startContainer } from './support/podman.js';
+
+const PROBE = readFileSync(new URL('./probes/connects.py', import.meta.url), 'utf8');
+const TRACE = '/tmp/sockswitch-connect-cost.trace';
+const COUNT = 20;
+/** What follows the answer: descriptors are closed. */
+const AFTER = 3;
+
+/** Highest allowed numbers, by case of probes/connects.py. */
+const LIMITS: readonly (readonly [string, string, number])[] = [
+  ['blocking, IPv4', 'ipv4', 71],
+  ['blocking, IPv6', 'ipv6', 83],
+  ['non-blocking, registered with one epoll set before', 'before', 85],
+  ['non-blocking, registered after', 'after', 75],
+  ['to the container’s own loopback', 'loopback', 11],
+];
+
+interface Notification {
+  readonly untilAnswered: readonly string[];
+  readonly after: readonly string[];
+}
+
+/** One for each call that was received and answered. */
+function notifications(trace: string): Notification[] {
+  const found: { untilAnswered: string[]; after: string[] }[] = [];
+  let answered = true;
+  for (const line of trace.split('\n')) {
+    // The RECV that was waiting when strace came, and an interrupted call's second line.
+    if (!/^\w+\(.* = /.test(line) && !line.includes('resumed')) continue;
+    if (line.includes('NOTIF_RECV')) {
+      found.push({ untilAnswered: [line], after: [] });
+      answered = false;
+      continue;
+    }
+    const last = found.at(-1);
+    if (last === undefined) continue;
+    (answered ? last.after : last.untilAnswered).push(line);
+    if (line.includes('NOTIF_SEND')) answered = true;
+  }
+  return found.filter(({ untilAnswered }) => untilAnswered.at(-1)?.includes('NOTIF_SEND') === true);
+}
+
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
+}
+
+async function listenerThreads(): Promise<Set<string>> {
+  const script = 'cd "/proc/$1/task" && grep --files-with-matches ssw-listener */comm; true';
+  const found = await host1.sh(script, [String(await daemonPid())], { root: true });
+  return new Set(found.stdout.split('\n').map((path) => path.replace('/comm', '')));
+}
+
+describeOnLab('the cost of a connect, in system calls', () => {
+  let container: Container;
+  let thread: string;
+
+  beforeAll(async () => {
+    const before = await listenerThreads();
+    container = await startContainer({
+      annotations: ENABLED,
+      args: ['--cap-add=SYS_ADMIN'],
+      command: ['python3', '-c', PROBE],
+    });
+    await eventually('the probe', async () =>
+      (await container.sh('test -p /tmp/told')).status === 0 ? true : undefined,
+    );
+    thread = await eventually('a listener thread of its own', async () => {
+      const now = [...(await listenerThreads())].filter((tid) => !before.has(tid));
+      return now.length === 1 ? now[0] : undefined;
+    });
+  });
+  afterAll(async () => {
+    await container.remove();
+    await host1.run(['rm', '-f', TRACE], { root: true });
+  });
+
+  async function ask(what: string, count = COUNT): Promise<void> {
+    const script = 'echo "$1 $2" >/tmp/ask && cat /tmp/told';
+    const answer = await container.sh(script, [what, String(count)]);
+    expect(answer.stdout.trim(), answer.stderr).toBe('done');
+  }
+
+  /** Of the calls that the container makes, those that are reported. */
+  async function traced(what: string): Promise<Notification[]> {
+    await ask(what);
+    const strace = await host1.serve(
+      ['strace', '-qq', '-s', '0', '-o', TRACE, '-p', thread],
+      `test "$(awk '/TracerPid/ {print $2}' /proc/${await daemonPid()}/task/${thread}/status)" -ne 0`,
+      { root: true },
+    );
+    await ask(what);
+    await strace.stop();
+    return notifications(await host1.output(['cat', TRACE], { root: true }));
+  }
+
+  async function costOf(what: string) {
+    const found = await traced(what);
+    const typical = found.slice(-COUNT / 2);
+    const sorted = typical.toSorted((a, b) => a.untilAnswered.length - b.untilAnswered.length);
+    const calls = sorted[Math.floor(sorted.length / 2)]?.untilAnswered.join('\n');
+    return {
+      reported: found.length,
+      untilAnswered: median(typical.map(({ untilAnswered }) => untilAnswered.length)),
+      after: median(typical.map((one) => one.after.length)),
+      calls,
+    };
+  }
+
+  test.each(LIMITS)('%s', async (_title, what, limit) => {
+    const cost = await costOf(what);
+    console.info(`${what}: ${cost.untilAnswered} until answered, then ${cost.after}`);
+    expect(cost.reported).toBe(COUNT);
+    expect(cost.untilAnswered, cost.calls).toBeLessThanOrEqual(limit);
+    expect(cost.after).toBeLessThanOrEqual(AFTER);
+  });
+
+  // Last: the probe stays there.
+  test('a socket of a nested network namespace', async () => {
+    await ask('enter-nested');
+    const cost = await costOf('nested');
+    console.info(`nested: ${cost.untilAnswered} until answered, then ${cost.after}`);
+    expect(cost.untilAnswered + cost.after, cost.calls).toBeLessThanOrEqual(9);
+  });
+});

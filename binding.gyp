@@ -55,6 +55,7 @@
         "native/notify/notification.cc",
         "native/notify/port_privilege.cc",
         "native/notify/published.cc",
+        "native/notify/set_option.cc",
         "native/notify/target.cc",
         "native/path/command_line.cc",
         "native/path/fallback_options.cc",
@@ -97,6 +98,7 @@
         "native/switch/replace.cc",
         "native/switch/socket_guard.cc",
         "native/switch/socket_options.cc",
+        "native/switch/socket_pool.cc",
         "native/switch/tcp_socket.cc"
       ]
     },

@@ -145,6 +145,7 @@ Policy get_policy(const Napi::Value& value, const Engine& engine) {
   policy.permissions = {.network_admin = get_bool(object, "networkAdmin"),
                         .ignores_firewall = get_bool(object, "ignoreFirewall")};
   policy.listen_unseen = get_bool(object, "listenUnseen");
+  policy.options_unseen = get_bool(object, "optionsUnseen");
   policy.published = engine.published(get_numbers(object, "publish"));
   return policy;
 }

@@ -18,8 +18,9 @@
 namespace sockswitch {
 namespace {
 
-// Two descriptors an entry: a bound that keeps hundreds of listeners within usual limits.
-constexpr std::size_t kMaxCallers = 64;
+// Some descriptors an entry, in a table that the listener's thread has for itself. Of more threads
+// than these the one that has not called for the longest time is forgotten.
+constexpr std::size_t kMaxCallers = 256;
 
 // An epoll set with more entries than fit (some 80,000) is not looked into: its sockets are not
 // switched.
@@ -44,42 +45,81 @@ pid_t thread_group_of(pid_t tid) {
   return group;
 }
 
-UniqueFd open_pidfd(pid_t tid) {
-  UniqueFd pidfd(pidfd_open(tid, abi::kPidfdThread));
-  if (!pidfd && errno == EINVAL) pidfd = UniqueFd(pidfd_open(thread_group_of(tid), 0));
+UniqueFd open_pidfd_of_group(pid_t tid) {
+  UniqueFd pidfd(pidfd_open(thread_group_of(tid), 0));
   if (!pidfd) throw_errno("pidfd_open");
   return pidfd;
+}
+
+// Empty where the kernel has none for threads.
+UniqueFd open_pidfd_of_thread(pid_t tid) {
+  UniqueFd pidfd(pidfd_open(tid, abi::kPidfdThread));
+  if (!pidfd && errno != EINVAL) throw_errno("pidfd_open");
+  return pidfd;
+}
+
+std::optional<std::uint64_t> number_after(std::string_view text, std::string_view key, int base) {
+  auto at = text.find(key);
+  if (at == std::string_view::npos) return {};
+  std::uint64_t value = 0;
+  auto [end, error] =
+      std::from_chars(text.data() + at + key.size(), text.data() + text.size(), value, base);
+  if (error != std::errc{}) return {};
+  return value;
 }
 
 }  // namespace
 
 std::optional<DescriptorFlags> parse_descriptor_flags(const char* fdinfo, std::size_t size) {
   std::string_view text(fdinfo, size);
-  constexpr std::string_view kKey = "flags:\t";
-  auto at = text.find(kKey);
-  if (at == std::string_view::npos) return {};
-  unsigned flags = 0;
-  auto [end, error] =
-      std::from_chars(text.data() + at + kKey.size(), text.data() + text.size(), flags, 8);
-  if (error != std::errc{}) return {};
-  return DescriptorFlags{(flags & O_NONBLOCK) != 0, (flags & O_CLOEXEC) != 0};
+  auto flags = number_after(text, "flags:\t", 8);
+  if (!flags) return {};
+  return DescriptorFlags{(*flags & O_NONBLOCK) != 0, (*flags & O_CLOEXEC) != 0,
+                         number_after(text, "\nino:\t", 10)};
 }
 
-Caller::Caller(pid_t tid) : tid_(tid), pidfd_(open_pidfd(tid)) {
-  std::string path = "/proc/" + std::to_string(tid) + "/fdinfo";
-  fdinfo_ = UniqueFd(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!fdinfo_) throw_errno("open", path);
+Caller::Caller(pid_t tid, PidfdUse use) : tid_(tid) {
+  // First of all: what is opened before the pidfd is of a thread that lives as long as this one
+  // does.
+  const std::string path = "/proc/" + std::to_string(tid);
+  fdinfo_ = UniqueFd(::open((path + "/fdinfo").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!fdinfo_) throw ErrnoError(ESRCH, "open", path);
+  if (use == PidfdUse::kThread) pidfd_ = open_pidfd_of_thread(tid);
+  if (pidfd_) return;
+  alive_ = UniqueFd(::open((path + "/comm").c_str(), O_RDONLY | O_CLOEXEC));
+  if (!alive_) throw ErrnoError(ESRCH, "open", path);
+  pidfd_ = open_pidfd_of_group(tid);
 }
 
-UniqueFd Caller::fetch(int fd) const { return UniqueFd(pidfd_getfd(pidfd_.get(), fd)); }
+UniqueFd Caller::fetch(int fd) const {
+  UniqueFd fetched(pidfd_getfd(pidfd_.get(), fd));
+  if (!alive_) return fetched;
+  // Alive afterwards: so it was this thread's group all the time.
+  char any = 0;
+  if (::pread(alive_.get(), &any, sizeof any, 0) >= 0) return fetched;
+  fetched.reset();
+  errno = ESRCH;
+  return fetched;
+}
 
-std::optional<DescriptorFlags> Caller::flags(int fd) const {
+int Caller::open_info(int fd) {
+  for (const Info& info : infos_) {
+    if (info.number == fd) return info.file.get();
+  }
   std::array<char, 16> name{};
   std::to_chars(name.data(), name.data() + name.size() - 1, fd);
-  UniqueFd info(::openat(fdinfo_.get(), name.data(), O_RDONLY | O_CLOEXEC));
-  if (!info) return {};
+  UniqueFd file(::openat(fdinfo_.get(), name.data(), O_RDONLY | O_CLOEXEC));
+  if (!file) return -1;
+  Info& place = infos_.at(next_info_++ % kInfos);
+  place = {fd, std::move(file)};
+  return place.file.get();
+}
+
+std::optional<DescriptorFlags> Caller::flags(int fd) {
+  int info = open_info(fd);
+  if (info < 0) return {};
   std::array<char, 256> text{};
-  ssize_t size = ::read(info.get(), text.data(), text.size());
+  ssize_t size = ::pread(info, text.data(), text.size(), 0);
   if (size <= 0) return {};
   return parse_descriptor_flags(text.data(), static_cast<std::size_t>(size));
 }
@@ -92,24 +132,37 @@ const std::vector<int>& Caller::epolls(std::uint64_t generation, int socket, boo
   return epolls_;
 }
 
-std::vector<char> Caller::fdinfo(int fd) const {
-  std::vector<char> text;
-  UniqueFd info(::openat(fdinfo_.get(), std::to_string(fd).c_str(), O_RDONLY | O_CLOEXEC));
-  if (!info) return text;
-  std::array<char, 16384> part{};
-  ssize_t size = 0;
-  while ((size = ::read(info.get(), part.data(), part.size())) > 0) {
-    text.insert(text.end(), part.begin(), part.begin() + size);
-    if (text.size() > kMaxFdinfo) return {};
+std::string_view Caller::fdinfo(int fd, std::vector<char>& buffer) {
+  int info = open_info(fd);
+  if (info < 0) return {};
+  constexpr std::size_t kFirst = 16384;
+  if (buffer.size() < kFirst) buffer.resize(kFirst);
+  std::size_t filled = 0;
+  for (;;) {
+    const std::size_t room = buffer.size() - filled;
+    ssize_t size = ::pread(info, buffer.data() + filled, room, static_cast<off_t>(filled));
+    if (size < 0) return {};
+    filled += static_cast<std::size_t>(size);
+    if (static_cast<std::size_t>(size) < room) return {buffer.data(), filled};  // the end
+    if (filled > kMaxFdinfo) return {};
+    buffer.resize(2 * buffer.size());
   }
-  return text;
+}
+
+void CallerCache::drop_oldest() {
+  auto oldest = std::ranges::min_element(
+      callers_, {}, [](const auto& entry) { return entry.second.last_use_; });
+  if (oldest != callers_.end()) callers_.erase(oldest);
 }
 
 Caller& CallerCache::find(pid_t tid) {
   auto found = callers_.find(tid);
-  if (found != callers_.end()) return found->second;
-  if (callers_.size() >= kMaxCallers) callers_.clear();
-  return callers_.emplace(tid, Caller(tid)).first->second;
+  if (found == callers_.end()) {
+    if (callers_.size() >= kMaxCallers) drop_oldest();
+    found = callers_.emplace(tid, Caller(tid, use_)).first;
+  }
+  found->second.last_use_ = ++uses_;
+  return found->second;
 }
 
 }  // namespace sockswitch

@@ -2,15 +2,22 @@
 //
 // `req.pid` of a notification is a thread id and may be recycled. A pidfd is opened at a thread's
 // first call and kept: while its thread lives, the id is its own; when it is dead, every use of the
-// pidfd fails with ESRCH and the entry is made anew. Epoll descriptors are looked for once a thread
-// and again after any epoll_create(2) in the listener's processes, which is why those calls are
-// watched.
+// pidfd fails with ESRCH and the entry is made anew. Before Linux 6.9 a pidfd is for a thread group
+// only, which can outlive the thread: there a file of the thread in /proc is kept as well, whose
+// reading fails with ESRCH once that very thread is gone.
+//
+// Files of /proc/TID/fdinfo stay open: read at 0 they show what is at their number by then. Epoll
+// descriptors are looked for once a thread and again after any epoll_create(2) in the listener's
+// processes, which is why those calls are watched.
 #pragma once
 
 #include <sys/types.h>
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -21,43 +28,74 @@ namespace sockswitch {
 struct DescriptorFlags {
   bool non_blocking = false;
   bool close_on_exec = false;
+  std::optional<std::uint64_t> inode;  // the kernel tells it here since Linux 5.14
 };
 
-// The two flags in the text of /proc/PID/fdinfo/FD (proc(5)); no value if it has no `flags` line.
+// The flags, and the inode, in the text of /proc/PID/fdinfo/FD (proc(5)); no value if it has no `flags` line.
 std::optional<DescriptorFlags> parse_descriptor_flags(const char* fdinfo, std::size_t size);
+
+// Whether pidfds for threads are used where the kernel has them (PIDFD_THREAD, Linux 6.9). Tests
+// take the other way.
+enum class PidfdUse : std::uint8_t { kThread, kGroup };
 
 class Caller {
  public:
   // Throws ErrnoError (ESRCH: the thread is gone).
-  explicit Caller(pid_t tid);
+  explicit Caller(pid_t tid, PidfdUse use = PidfdUse::kThread);
 
   pid_t tid() const { return tid_; }
-  // A duplicate of the thread's descriptor `fd`; empty with errno (EBADF: it has none).
+  // A duplicate of the thread's descriptor `fd`; empty with errno (EBADF: it has none; ESRCH: the
+  // thread is gone).
   UniqueFd fetch(int fd) const;
-  std::optional<DescriptorFlags> flags(int fd) const;
+  std::optional<DescriptorFlags> flags(int fd);
   // The epoll descriptors of its table, as known in `generation`; `refresh` looks again. `socket`
   // is any socket of ours.
   const std::vector<int>& epolls(std::uint64_t generation, int socket, bool refresh);
-  // The text of /proc/TID/fdinfo/FD; empty if it cannot be read.
-  std::vector<char> fdinfo(int fd) const;
+  // The text of /proc/TID/fdinfo/FD, in `buffer`, which grows; empty if it cannot be read.
+  std::string_view fdinfo(int fd, std::vector<char>& buffer);
 
  private:
+  friend class CallerCache;
+  // A file of the directory fdinfo; -1 with errno.
+  int open_info(int fd);
+
+  struct Info {
+    int number = -1;
+    UniqueFd file;
+  };
+  // Each holds a page or more of the kernel's memory. A program that connects in turn uses one
+  // number; an epoll set has one, too.
+  static constexpr std::size_t kInfos = 4;
+
   pid_t tid_;
   UniqueFd pidfd_;
+  UniqueFd alive_;   // /proc/TID/comm, where `pidfd_` is the group's
   UniqueFd fdinfo_;  // the directory /proc/TID/fdinfo
+  std::array<Info, kInfos> infos_;
+  std::size_t next_info_ = 0;
   std::vector<int> epolls_;
   std::uint64_t epoll_generation_ = 0;
+  std::uint64_t last_use_ = 0;
 };
 
 class CallerCache {
  public:
+  CallerCache() = default;
+  explicit CallerCache(PidfdUse use) : use_(use) {}
   // The caller behind a notification; its pidfd is new or known to be of a live thread when its
   // next use succeeds. Throws ErrnoError.
   Caller& find(pid_t tid);
   void forget(pid_t tid) { callers_.erase(tid); }
+  // For the text of long files; of one caller at a time.
+  std::vector<char>& buffer() { return buffer_; }
 
  private:
+  void drop_oldest();
+
+  PidfdUse use_ = PidfdUse::kThread;
   std::unordered_map<pid_t, Caller> callers_;
+  std::uint64_t uses_ = 0;
+  std::vector<char> buffer_;
 };
 
 }  // namespace sockswitch

@@ -1,12 +1,17 @@
 // connect(2), start to end.
 //
+//   a socket of a nested namespace     the kernel's
 //   address is no IPv4/IPv6 one        the kernel's (AF_UNIX, netlink, malformed, unreadable)
+//   the container's loopback, ...      the kernel's, on the container's own socket
 //   not a TCP socket of the container  the kernel's, on the fallback network
 //   a host socket                      one of ours: see `reconnect`
 //   a neighbour's published port       a host socket, connected to the neighbour's on the host
 //   destination judged "fallback"      the kernel's, on the container's own socket
-//   otherwise                          a host socket is made, starts to connect, and takes the
-//   number
+//   otherwise                          a host socket starts to connect, and takes the number
+//
+// In this order, since each question is a system call that the caller waits for
+// (docs/performance.md). What is left to the kernel without a look at more needs no proof that the
+// caller still waits: an answer to a caller that is gone is refused.
 //
 // The address is read once; that copy is judged and used. The connect itself is always started
 // here, on a non-blocking socket. A non-blocking caller gets EINPROGRESS, as it would from the
@@ -15,8 +20,13 @@
 // as ever, without another look at the address. (A second thread that rewrites the address to
 // AF_UNSPEC meanwhile disconnects its own socket, which stays pinned to its device.) One difference
 // shows: when SO_SNDTIMEO runs out, the continued call says EALREADY, not EINPROGRESS.
+//
+// The SYN goes out as early as can be. Options that it does not depend on are carried over when the
+// host socket has the number already (switch/socket_options.h).
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -42,12 +52,6 @@ struct SocketAddress {
 // Starts the connect on a host socket. 0: established; EINPROGRESS; another errno: failed.
 int start_connect(int fd, const SocketAddress& address) {
   return ::connect(fd, address.get(), address.length) == 0 ? 0 : errno;
-}
-
-// The error of a connect that has failed already, as one to a neighbour's closed port has;
-// otherwise 0.
-int failed_at_once(int fd) {
-  return is_closed(fd) ? int_option(fd, SOL_SOCKET, SO_ERROR).value_or(0) : 0;
 }
 
 // A socket fresh from socket(2): O_RDWR and O_NONBLOCK are all the flags it has.
@@ -80,10 +84,11 @@ Outcome deliver(Context& context, const Target& target, int host_socket, bool bl
 
 // A connected host socket for a neighbour's service; its state, for `deliver`, is EINPROGRESS. None
 // if that cannot be: the container's network leads there, too.
-UniqueFd connect_to_neighbour(Context& context, const Target& target, const Shortcut& shortcut) {
+UniqueFd connect_to_neighbour(Context& context, const Target& target, OptionCopy& options,
+                              bool rare, const Shortcut& shortcut) {
   MadeSocket made =
-      make_host_socket(context, target.socket.get(), target.identity, false, shortcut.outlet.device,
-                       shortcut.door->publication->mapping.host_port);
+      make_host_socket(context, options, rare, target.identity.domain, shortcut.outlet.device,
+                       target.socket.get(), shortcut.door->publication->mapping.host_port);
   if (!made.fd) {
     context.detail = made.detail;
     return {};
@@ -108,14 +113,41 @@ struct Leaving {
   const Shortcut* shortcut = nullptr;
 };
 
+// Whether options that are rarely set may have been set on this socket.
+bool may_have_rare_options(Context& context, const Target& target) {
+  return target.of_host(context) || context.policy.options_unseen || context.options.is_set();
+}
+
+// Closes both, in one call where their numbers allow it.
+void close_both(UniqueFd& one, UniqueFd& other) {
+  if (!one || !other) return;
+  const auto [low, high] = std::minmax(one.get(), other.get());
+  if (high - low != 1) return;
+  if (::syscall(SYS_close_range, low, high, 0) != 0) return;
+  one.release();
+  other.release();
+}
+
 Outcome switch_socket(Context& context, Target& target, const SocketAddress& address,
                       const Destination& to, const Leaving& way) {
   auto flags = target.caller.flags(target.number);
   if (!flags) return leave(context, target, Outcome::kCallerGone, EBADF);
   bool blocking = !flags->non_blocking;
-  Registrations registrations =
-      find_registrations(context, target.caller, target.socket.get(), target.number);
-  if (!registrations.complete) return leave(context, target, Outcome::kEpoll, ENETUNREACH);
+  Registrations registrations = find_registrations(context, target.caller, target.socket.get(),
+                                                   target.number, flags->inode);
+  if (!registrations.complete) {
+    context.detail = to.text();
+    return leave(context, target, Outcome::kEpoll, ENETUNREACH);
+  }
+  const bool of_host = target.of_host(context);
+  const OptionBaselines& baselines = of_host ? context.host.fresh : context.container.fresh;
+  const OptionBaseline* baseline = baselines.of(target.identity.domain);
+  if (!baseline) {
+    context.detail = "no fresh socket to compare options with";
+    return leave(context, target, Outcome::kInternal, ENETUNREACH);
+  }
+  OptionCopy options(target.socket.get(), *baseline, of_host);
+  const bool rare = may_have_rare_options(context, target);
 
   int state = EINPROGRESS;
   UniqueFd host_socket;
@@ -125,12 +157,12 @@ Outcome switch_socket(Context& context, Target& target, const SocketAddress& add
     state = kept.state;
   }
   if (!host_socket && way.shortcut) {
-    host_socket = connect_to_neighbour(context, target, *way.shortcut);
+    host_socket = connect_to_neighbour(context, target, options, rare, *way.shortcut);
     if (!host_socket) return pass(context, target.id, Outcome::kNeighbourRelayed);
   }
   if (!host_socket) {
-    MadeSocket made = make_host_socket(context, target.socket.get(), target.identity,
-                                       target.of_host(context), way.device);
+    MadeSocket made = make_host_socket(context, options, rare, target.identity.domain, way.device,
+                                       target.socket.get());
     if (!made.fd) {
       context.detail = made.detail;
       return leave(context, target, made.outcome, ENETUNREACH);
@@ -145,18 +177,30 @@ Outcome switch_socket(Context& context, Target& target, const SocketAddress& add
       context.detail = to.text() + ": " + ::strerror(state);
       return leave(context, target, Outcome::kHostError, state);
     }
-    if (int error = blocking ? failed_at_once(host_socket.get()) : 0; error != 0) {
-      // The caller's own socket is as fresh as the kernel would have left it.
-      return context.notify.fail(target.id, error) ? Outcome::kSwitched : Outcome::kCallerGone;
-    }
   }
   if (blocking) set_blocking(host_socket.get(), true);
-  switch (replace_descriptor(context, target.id, target.socket.get(), host_socket.get(),
-                             target.number, flags->close_on_exec, registrations)) {
-    case Replaced::kYes:
-      return deliver(context, target, host_socket.get(), blocking, state);
+  bool option_kept_back = false;
+  const auto complete = [&]() -> std::string {
+    std::string option = options.late(host_socket.get());
+    // Another thread has just been told to set one.
+    if (option.empty() && context.option_calls.any()) option = options.rare(host_socket.get());
+    option_kept_back = !option.empty();
+    return option;
+  };
+  switch (replace_descriptor(context,
+                             {target.id, target.socket.get(), host_socket.get(), target.number,
+                              flags->close_on_exec, complete},
+                             registrations)) {
+    case Replaced::kYes: {
+      Outcome outcome = deliver(context, target, host_socket.get(), blocking, state);
+      // What another thread has set since it was read: nobody waits for this any more.
+      options.again(host_socket.get());
+      close_both(target.socket, host_socket);
+      return outcome;
+    }
     case Replaced::kFailed:
-      return leave(context, target, Outcome::kEpoll, ENETUNREACH);
+      return leave(context, target, option_kept_back ? Outcome::kSocketOption : Outcome::kEpoll,
+                   ENETUNREACH);
     case Replaced::kCallerGone:
       break;
   }
@@ -189,6 +233,7 @@ Outcome reconnect(Context& context, const abi::SeccompNotif& notification, Targe
     return context.notify.fail(target.id, error) ? Outcome::kNotFresh : Outcome::kCallerGone;
   }
   RouteDecision decision = judge(*to, context.policy, *context.container.view, fd);
+  context.detail = to->text();
   leave_to_landlock(context, notification, decision);
   if (decision.outcome == Outcome::kSwitched) {
     return switch_socket(context, target, address, *to,
@@ -204,6 +249,7 @@ Outcome reconnect(Context& context, const abi::SeccompNotif& notification, Targe
 // A destination on a Podman network.
 Outcome connect_on_podman_network(Context& context, Target& target, const SocketAddress& address,
                                   const Destination& to) {
+  context.detail = to.text();
   auto found = context.host.relay.neighbours().find(to, *context.container.view,
                                                      context.policy.permissions);
   if (!found.published) return pass(context, target.id, Outcome::kPodmanNetwork);
@@ -221,6 +267,14 @@ Outcome connect_on_podman_network(Context& context, Target& target, const Socket
 Outcome handle_connect(Context& context, const abi::SeccompNotif& notification,
                        const CallArguments& arguments) {
   std::uint64_t id = notification.id;
+  Fetched fetched = fetch(context, notification, arguments.fd);
+  if (!fetched.socket) return pass(context, id, Outcome::kNotASocket);
+  auto netns = netns_cookie(fetched.socket.get());
+  if (!netns) return pass(context, id, Outcome::kNotASocket);
+  const bool of_host = *netns == context.host.network.cookie();
+  const bool of_container = *netns == context.container.view->cookie();
+  if (!of_host && !of_container) return pass(context, id, Outcome::kNestedNetns);
+
   SocketAddress address;
   address.length = std::min<socklen_t>(arguments.length, sizeof(sockaddr_in6));
   // Lengths beyond sockaddr_storage are EINVAL, unreadable memory is EFAULT: the kernel's to say.
@@ -231,37 +285,44 @@ Outcome handle_connect(Context& context, const abi::SeccompNotif& notification,
   }
   auto to = destination_of(address.raw, address.length);
   if (!to && address.raw.ss_family != AF_UNSPEC) return pass(context, id, Outcome::kOtherFamily);
-  // What was read is this caller's memory only if it has been waiting all the time.
-  if (!context.notify.valid(id)) return Outcome::kCallerGone;
+  auto rule = to ? fixed_rule(*to) : std::nullopt;
+  if (rule && !of_host) {
+    if (info(*rule).kind == OutcomeKind::kFallback) context.detail = to->text();
+    return pass(context, id, *rule);
+  }
 
-  auto target = find_target(context, notification, arguments.fd);
+  auto target = as_target(notification, arguments.fd, std::move(fetched), netns);
   if (!target) return pass(context, id, Outcome::kNotASocket);
-  if (to) context.detail = to->text();
   if (target->identity.protocol != IPPROTO_TCP) {
-    // Loopback and the like are no loss, whatever the protocol.
-    auto rule = to ? fixed_rule(*to) : std::nullopt;
+    if (to) context.detail = to->text();
     return pass(context, id, rule.value_or(Outcome::kSocketType));
   }
   // The kernel's to refuse: EAFNOSUPPORT.
   if (to && address.raw.ss_family != target->identity.domain) {
     return pass(context, id, Outcome::kNotFresh);
   }
-  if (target->of_host(context)) return reconnect(context, notification, *target, address, to);
-  if (target->identity.netns != context.container.view->cookie()) {
-    return pass(context, id, Outcome::kNestedNetns);
+  if (!still_waits(context, notification)) return Outcome::kCallerGone;
+  if (of_host) return reconnect(context, notification, *target, address, to);
+  if (!to) {
+    // It may be connected, so that setting an option on it was not noticed (set_option.cc).
+    context.options.set();
+    return pass(context, id, Outcome::kDisconnect);
   }
-  if (!to) return pass(context, id, Outcome::kDisconnect);
   RouteDecision decision =
       judge(*to, context.policy, *context.container.view, target->socket.get());
   leave_to_landlock(context, notification, decision);
   if (decision.outcome == Outcome::kPodmanNetwork) {
     return connect_on_podman_network(context, *target, address, *to);
   }
-  if (decision.outcome != Outcome::kSwitched) return pass(context, id, decision.outcome);
+  if (decision.outcome != Outcome::kSwitched) {
+    context.detail = to->text();
+    return pass(context, id, decision.outcome);
+  }
   // A TCP socket without a local port has never connected, nor listened, nor been bound: it is
   // fresh.
   if (target->identity.bound) {
     bool closed = is_closed(target->socket.get());
+    context.detail = to->text();
     return pass(context, id, closed ? Outcome::kBound : Outcome::kNotFresh);
   }
   return switch_socket(context, *target, address, *to,

@@ -15,8 +15,10 @@
 
 #include "kernel/control_thread.h"
 #include "notify/caller.h"
+#include "notify/in_flight.h"
 #include "notify/landlock.h"
 #include "notify/notification.h"
+#include "notify/option_mark.h"
 #include "notify/port_privilege.h"
 #include "policy/destination.h"
 #include "path/network_view.h"
@@ -24,23 +26,15 @@
 #include "switch/epoll_set.h"
 #include "switch/socket_guard.h"
 #include "switch/socket_options.h"
+#include "switch/socket_pool.h"
 
 namespace sockswitch {
-
-// The options of fresh TCP sockets of one namespace, IPv4 and IPv6.
-struct OptionBaselines {
-  std::optional<OptionBaseline> v4;
-  std::optional<OptionBaseline> v6;
-  const OptionBaseline* of(int domain) const {
-    const auto& baseline = domain == AF_INET ? v4 : v6;
-    return baseline ? &*baseline : nullptr;
-  }
-};
 
 // A container's first network namespace, shared by its listeners.
 struct ContainerNetwork {
   std::shared_ptr<NetworkView> view;
   OptionBaselines fresh;
+  SharedMark mark;
 };
 
 // A call that was interrupted by a signal is often restarted by the kernel, as a new notification.
@@ -104,6 +98,7 @@ struct Host {
   const OptionBaselines& fresh;
   Relay& relay;
   GuardSource& guard;
+  OptionMarks& marks;
 };
 
 struct Context {
@@ -114,10 +109,13 @@ struct Context {
   BoundInside& bound;
   PortPrivilege& ports;
   SocketGuard& guard;
+  SocketPool& pool;
+  InFlight& epoll_calls;
+  InFlight& option_calls;
+  OptionMark& options;
   // Without a view where it could not be looked up: only bind and listen are handled then.
   const ContainerNetwork& container;
   const Policy& policy;
-  std::uint64_t epoll_generation;
   const RestrictionMark& restriction;
   std::string& detail;  // for the event of a first outcome: what it was about
 };
@@ -135,6 +133,8 @@ Outcome handle_listen(Context& context, const abi::SeccompNotif& notification,
                       const CallArguments& arguments);
 Outcome handle_ioctl(Context& context, const abi::SeccompNotif& notification,
                      const CallArguments& arguments);
+Outcome handle_set_option(Context& context, const abi::SeccompNotif& notification,
+                          const CallArguments& arguments);
 
 // Lets the kernel execute the call as it stands and passes the outcome on.
 inline Outcome pass(Context& context, std::uint64_t id, Outcome outcome) {

@@ -50,7 +50,7 @@ Engine::Engine(std::string helper, GuardSource guard, Listener::Sink sink)
       fresh_(read_host_baselines()),
       relay_(control_),
       guard_(std::move(guard)),
-      host_{helper_, network_, control_, fresh_, relay_, guard_} {
+      host_{helper_, network_, control_, fresh_, relay_, guard_, marks_} {
   raise_descriptor_limit();
 }
 

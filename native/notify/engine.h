@@ -87,6 +87,7 @@ class Engine {
   OptionBaselines fresh_;
   mutable Relay relay_;  // `explain` may have it try a way
   GuardSource guard_;
+  OptionMarks marks_;
   Host host_;
 
   // Control calls come from one thread; the lock is for `explain` and `counters` from elsewhere.

@@ -25,6 +25,7 @@ std::optional<Outcome> finish_connect(Context& context, const abi::SeccompNotif&
                                       const CallArguments& arguments) {
   auto target = find_target(context, notification, arguments.fd);
   if (!target || !target->of_host(context) || is_closed(target->socket.get())) return {};
+  if (!still_waits(context, notification)) return Outcome::kCallerGone;
   auto flags = target->caller.flags(target->number);
   if (!flags) return {};
   bool told = false;

@@ -54,9 +54,8 @@ Outcome handle_listen(Context& context, const abi::SeccompNotif& notification,
   if (!fetched.socket) return finish(context, id, EBADF);
   int domain = int_option(fetched.socket.get(), SOL_SOCKET, SO_DOMAIN).value_or(-1);
   auto backlog = static_cast<int>(arguments.address);
+  if (!still_waits(context, notification)) return Outcome::kCallerGone;
   if (domain == AF_UNIX) {
-    // Whose credentials are taken has to be certain.
-    if (!context.notify.valid(id)) return Outcome::kCallerGone;
     auto tid = static_cast<pid_t>(notification.pid);
     return finish(context, id, listen_as(context, tid, fetched.socket.get(), backlog));
   }

@@ -91,14 +91,14 @@ OptionBaselines read_baselines(int fresh_v4, int fresh_v6) {
   return baselines;
 }
 
-const ContainerNetwork& ContainerState::network(NetworkViews& views,
+const ContainerNetwork& ContainerState::network(NetworkViews& views, OptionMarks& marks,
                                                 const std::optional<NetnsIdentity>& wanted,
                                                 std::initializer_list<pid_t> pids) {
   std::lock_guard lock(mutex_);
   if (!network_) {
     auto view = views.of(find_netns(views, wanted, pids));
     auto fresh = read_baselines(view->fresh_socket(AF_INET), view->fresh_socket(AF_INET6));
-    network_.emplace(ContainerNetwork{view, std::move(fresh)});
+    network_.emplace(ContainerNetwork{view, std::move(fresh), marks.of(view->cookie())});
   }
   return *network_;
 }
@@ -178,12 +178,14 @@ std::shared_ptr<const Policy> Listener::policy() const {
 void Listener::run() {
   // From here on this thread has a table of its own, which holds the listener and nothing else.
   if (leave_common_table(notify_.get())) {
-    Session session{NotifyFd(UniqueFd(notify_.get()), record_->in_hand),
-                    {},
-                    {},
-                    {},
-                    PortPrivilege(host_.helper),
-                    SocketGuard(host_.guard, host_.control, host_.network)};
+    SocketGuard guard(host_.guard, host_.control, host_.network);
+    Session session{
+        .notify = NotifyFd(UniqueFd(notify_.get()), record_->in_hand),
+        .ports = PortPrivilege(host_.helper),
+        .guard = guard,
+        .pool = SocketPool(guard, host_.network, host_.fresh),
+        .options = OptionMark(record_.marks().rare_options),
+    };
     serve(session);
   } else {
     report(ListenerEvent::Type::kFailed, Outcome::kInternal, "close_range (Linux 5.9)");
@@ -234,6 +236,7 @@ void Listener::serve(Session& session) {
     switch (session.notify.receive()) {
       case Receive::kNotification:
         handle(session, session.notify.in_hand().call, false);
+        if (session.pool.wants_more()) make_ahead(session);
         break;
       case Receive::kRetry:
         if (hung_up_) return;
@@ -242,6 +245,13 @@ void Listener::serve(Session& session) {
         return;
     }
   }
+}
+
+// Sockets for the next connects, if nobody waits for an answer.
+void Listener::make_ahead(Session& session) {
+  struct pollfd next{.fd = session.notify.get(), .events = POLLIN};
+  const auto* container = container_->network();
+  if (container && ::poll(&next, 1, 0) == 0) session.pool.refill(container->fresh);
 }
 
 // A daemon that was killed may have left one call half-way: received, so that the kernel gives it
@@ -266,6 +276,7 @@ void Listener::report(ListenerEvent::Type type, Outcome outcome, const std::stri
 // second later tries again.
 const ContainerNetwork* Listener::network(Session& session, pid_t caller, std::string& detail) {
   if (const auto* known = container_->network()) {
+    if (!session.options.joined()) session.options.join(known->mark);
     if (!session.relay_knows) tell_relay(session, known->view);
     return known;
   }
@@ -278,7 +289,8 @@ const ContainerNetwork* Listener::network(Session& session, pid_t caller, std::s
     std::optional<NetnsIdentity> wanted;
     if (record_->netns != NetnsIdentity{}) wanted = record_->netns;
     host_.control.run([&] {
-      record_->netns = container_->network(views_, wanted, {pid_, caller}).view->identity();
+      record_->netns =
+          container_->network(views_, host_.marks, wanted, {pid_, caller}).view->identity();
     });
     return network(session, caller, detail);
   } catch (const std::exception& error) {
@@ -311,6 +323,9 @@ void Listener::handle(Session& session, const abi::SeccompNotif& notification, b
   const auto* container = network(session, static_cast<pid_t>(notification.pid), detail);
   auto policy = this->policy();
   session.interrupted.expire();
+  const auto tid = static_cast<pid_t>(notification.pid);
+  session.epoll_calls.end(tid);
+  session.option_calls.end(tid);
   Context context{session.notify,
                   host_,
                   session.callers,
@@ -318,9 +333,12 @@ void Listener::handle(Session& session, const abi::SeccompNotif& notification, b
                   session.bound,
                   session.ports,
                   session.guard,
+                  session.pool,
+                  session.epoll_calls,
+                  session.option_calls,
+                  session.options,
                   container ? *container : kUnknown,
                   *policy,
-                  session.epoll_generation,
                   record_.marks().restriction,
                   detail};
   auto give_up = [&] {
@@ -361,7 +379,7 @@ void Listener::count(Outcome outcome, const std::string& detail) {
 
 Outcome Listener::dispatch(Session& session, Context& context,
                            const abi::SeccompNotif& notification, const CallArguments& arguments) {
-  if (arguments.unreadable) {
+  if (arguments.unreadable && arguments.call != Call::kSetOption) {
     context.notify.fail(notification.id, EFAULT);
     return Outcome::kHousekeeping;
   }
@@ -376,12 +394,14 @@ Outcome Listener::dispatch(Session& session, Context& context,
     case Call::kIoctl:
       return handle_ioctl(context, notification, arguments);
     case Call::kEpollCreate:
-      // The set comes to be when the call continues: whoever connects next looks again.
-      ++session.epoll_generation;
+      // The set comes to be when the call continues: whoever connects by then looks again.
+      session.epoll_calls.begin(static_cast<pid_t>(notification.pid));
       return pass(context, notification.id, Outcome::kHousekeeping);
     case Call::kRestrictSelf:
       mark_restricted(record_.marks().restriction, static_cast<pid_t>(notification.pid));
       return pass(context, notification.id, Outcome::kHousekeeping);
+    case Call::kSetOption:
+      return handle_set_option(context, notification, arguments);
     case Call::kOther:
       break;
   }

@@ -31,7 +31,8 @@ class ContainerState {
   // as this object does. `wanted`: its identity, where that is known; then one of `pids` has to be
   // in it, or a fallback program has to have its tap there. Otherwise it is the first one's of
   // `pids` (0: nobody). Throws ErrnoError.
-  const ContainerNetwork& network(NetworkViews& views, const std::optional<NetnsIdentity>& wanted,
+  const ContainerNetwork& network(NetworkViews& views, OptionMarks& marks,
+                                  const std::optional<NetnsIdentity>& wanted,
                                   std::initializer_list<pid_t> pids);
   // What the first call found; null before.
   const ContainerNetwork* network() const;
@@ -83,8 +84,11 @@ class Listener {
     Interrupted interrupted;
     BoundInside bound;
     PortPrivilege ports;
-    SocketGuard guard;
-    std::uint64_t epoll_generation = 1;
+    SocketGuard& guard;
+    SocketPool pool;
+    OptionMark options;
+    InFlight epoll_calls;
+    InFlight option_calls;
     std::chrono::steady_clock::time_point next_lookup;
     std::string lookup_problem;  // why the last one failed
     bool relay_knows = false;  // the network of the container, for its published ports
@@ -101,6 +105,7 @@ class Listener {
                    const CallArguments& arguments);
   void count(Outcome outcome, const std::string& detail);
   const ContainerNetwork* network(Session& session, pid_t caller, std::string& detail);
+  void make_ahead(Session& session);
   void tell_relay(Session& session, const std::shared_ptr<NetworkView>& view);
   void report(ListenerEvent::Type type, Outcome outcome, const std::string& detail);
   bool kick();

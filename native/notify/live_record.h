@@ -7,6 +7,7 @@
 // listener over was left half-way; Listener::resume() brings it to its end.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 #include "kernel/listener_record.h"
@@ -32,6 +33,8 @@ struct LiveRecord {
 // of the rest is.
 struct LastingMarks {
   RestrictionMark restriction;
+  // Options that are rarely set have been set (notify/option_mark.h).
+  std::atomic<std::uint8_t> rare_options{0};
 };
 inline constexpr std::size_t kMarksOffset = kRecordStateOffset - 64;
 static_assert(sizeof(LiveRecord) <= kMarksOffset);

@@ -18,7 +18,7 @@ struct CallNumber {
 };
 
 // x32 has the numbers of x86_64 with abi::kX32Bit set (connect, bind, listen, epoll_create*), and
-// an ioctl of its own.
+// an ioctl and a setsockopt of its own.
 constexpr CallNumber kCalls[] = {
     // landlock_restrict_self(2) has one number everywhere.
     {abi::kArchX86_64, 446, Call::kRestrictSelf},
@@ -37,6 +37,9 @@ constexpr CallNumber kCalls[] = {
     {abi::kArchAarch64, 20, Call::kEpollCreate}, {abi::kArchArm, 283, Call::kConnect},
     {abi::kArchArm, 282, Call::kBind},           {abi::kArchArm, 284, Call::kListen},
     {abi::kArchArm, 250, Call::kEpollCreate},    {abi::kArchArm, 357, Call::kEpollCreate},
+    {abi::kArchX86_64, 54, Call::kSetOption},    {abi::kArchX86_64, 541, Call::kSetOption},
+    {abi::kArchI386, 366, Call::kSetOption},     {abi::kArchAarch64, 208, Call::kSetOption},
+    {abi::kArchArm, 294, Call::kSetOption},
 };
 
 constexpr std::int32_t kI386Socketcall = 102;
@@ -48,6 +51,12 @@ bool is_small(const abi::SeccompData& data) {
 
 CallArguments with_arguments(Call call, std::uint64_t first, std::uint64_t second,
                              std::uint64_t third) {
+  if (call == Call::kSetOption) {
+    return {.call = call,
+            .fd = static_cast<int>(first),
+            .level = static_cast<int>(second),
+            .name = static_cast<int>(third)};
+  }
   return {call, static_cast<int>(first), second, static_cast<std::uint32_t>(third)};
 }
 
@@ -63,6 +72,9 @@ CallArguments decode_socketcall(const abi::SeccompNotif& notification) {
       break;
     case 4:
       call = Call::kListen;
+      break;
+    case 14:
+      call = Call::kSetOption;
       break;
     default:
       return {};

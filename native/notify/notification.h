@@ -51,7 +51,16 @@ class NotifyFd {
 };
 
 // The calls that are trapped, over all architectures.
-enum class Call : std::uint8_t { kConnect, kBind, kListen, kIoctl, kEpollCreate, kRestrictSelf, kOther };
+enum class Call : std::uint8_t {
+  kConnect,
+  kBind,
+  kListen,
+  kIoctl,
+  kEpollCreate,
+  kRestrictSelf,
+  kSetOption,
+  kOther
+};
 
 struct CallArguments {
   Call call = Call::kOther;
@@ -59,6 +68,8 @@ struct CallArguments {
   std::uint64_t address = 0;  // connect, bind: where the socket address is; listen: the backlog
   std::uint32_t length = 0;   // connect, bind: its length as given, unchecked
   std::uint32_t request = 0;  // ioctl, whose argument is in `address`
+  int level = 0;              // setsockopt: which option
+  int name = 0;
   bool small = false;         // by the 32-bit rules: pointers in structures have four bytes
   bool unreadable = false;    // `socketcall`: there is no reading the arguments (EFAULT)
 };

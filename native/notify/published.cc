@@ -76,7 +76,7 @@ UniqueFd make_socket(Context& context, const Target& target, const Outlet& outle
   }
   UniqueFd fd(::socket(target.identity.domain, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP));
   if (!fd) throw_errno("socket");
-  context.detail = copy_socket_options(target.socket.get(), fd.get(), *baseline, false);
+  context.detail = OptionCopy(target.socket.get(), *baseline).all(fd.get());
   if (!context.detail.empty()) return {};
   set_int(fd.get(), abi::kSoBindToIfindex, outlet.device, "SO_BINDTOIFINDEX");
   if (int error = context.guard.guard_service(fd.get(), host_port); error != 0) {
@@ -133,7 +133,7 @@ std::optional<Outcome> bind_published(Context& context, Target& target, const De
   }
   auto flags = target.caller.flags(target.number);
   if (!flags) return refuse(context, target.id, EBADF);
-  Registrations registrations = find_registrations(context, target.caller, model, target.number);
+  Registrations registrations = find_registrations(context, target.caller, model, target.number, flags->inode);
   if (!registrations.complete) {
     context.detail = "its epoll registration could not be carried over";
     return {};
@@ -150,8 +150,8 @@ std::optional<Outcome> bind_published(Context& context, Target& target, const De
   }
   if (flags->non_blocking) ::fcntl(fd.get(), F_SETFL, O_RDWR | O_NONBLOCK);
   std::uint64_t cookie = socket_cookie(fd.get());
-  switch (replace_descriptor(context, target.id, model, fd.get(), target.number,
-                             flags->close_on_exec, registrations)) {
+  switch (replace_descriptor(
+      context, {target.id, model, fd.get(), target.number, flags->close_on_exec}, registrations)) {
     case Replaced::kYes:
       break;
     case Replaced::kFailed:

@@ -24,9 +24,16 @@ Fetched fetch(Context& context, const abi::SeccompNotif& notification, int numbe
   return {*caller, std::move(socket)};
 }
 
-std::optional<Target> as_target(const abi::SeccompNotif& notification, int number,
-                                Fetched fetched) {
-  auto identity = identify(fetched.socket.get());
+bool still_waits(Context& context, const abi::SeccompNotif& notification) {
+  if (context.notify.valid(notification.id)) return true;
+  // It may have ended while it was looked at for the first time.
+  context.callers.forget(static_cast<pid_t>(notification.pid));
+  return false;
+}
+
+std::optional<Target> as_target(const abi::SeccompNotif& notification, int number, Fetched fetched,
+                                std::optional<std::uint64_t> netns) {
+  auto identity = identify(fetched.socket.get(), netns);
   if (!identity) return {};
   return Target{notification.id, fetched.caller, number, std::move(fetched.socket), *identity};
 }
@@ -46,7 +53,8 @@ bool switch_back(Context& context, Target& target) {
   auto flags = target.caller.flags(target.number);
   if (!flags) return false;
   Registrations registrations =
-      find_registrations(context, target.caller, target.socket.get(), target.number);
+      find_registrations(
+      context, target.caller, target.socket.get(), target.number, flags->inode);
   if (!registrations.complete) return false;
   MadeSocket made = make_container_socket(context, target.socket.get(), target.identity);
   if (!made.fd) {
@@ -54,8 +62,10 @@ bool switch_back(Context& context, Target& target) {
     return false;
   }
   if (flags->non_blocking) ::fcntl(made.fd.get(), F_SETFL, O_RDWR | O_NONBLOCK);
-  if (replace_descriptor(context, target.id, target.socket.get(), made.fd.get(), target.number,
-                         flags->close_on_exec, registrations) != Replaced::kYes) {
+  if (replace_descriptor(
+          context,
+          {target.id, target.socket.get(), made.fd.get(), target.number, flags->close_on_exec},
+          registrations) != Replaced::kYes) {
     return false;
   }
   target.socket = std::move(made.fd);

@@ -27,11 +27,17 @@ struct Fetched {
   Caller& caller;
   UniqueFd socket;
 };
+// What is fetched is this caller's only if the notification is valid afterwards: see `still_waits`.
 // Throws ErrnoError where it cannot be told (no descriptor left, the caller is gone).
 Fetched fetch(Context& context, const abi::SeccompNotif& notification, int number);
 
+// Whether the caller has been waiting all the time: only then was its memory read, and its
+// descriptor fetched. To be asked after that, and before anything is done with them.
+bool still_waits(Context& context, const abi::SeccompNotif& notification);
+
 // No value if it is not an IPv4 or IPv6 socket.
-std::optional<Target> as_target(const abi::SeccompNotif& notification, int number, Fetched fetched);
+std::optional<Target> as_target(const abi::SeccompNotif& notification, int number, Fetched fetched,
+                                std::optional<std::uint64_t> netns = {});
 
 // Both together.
 std::optional<Target> find_target(Context& context, const abi::SeccompNotif& notification,

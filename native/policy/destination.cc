@@ -41,7 +41,7 @@ std::optional<Outcome> fixed_v6(const Address& address, std::uint32_t scope) {
 
 Policy Policy::compile(const std::vector<std::string>& ignore,
                        const std::vector<std::string>& podman_networks) {
-  return {compile_set(ignore), compile_set(podman_networks), {}, {}, false};
+  return {compile_set(ignore), compile_set(podman_networks), {}, {}, true, false};
 }
 
 std::optional<Outcome> fixed_rule(const Destination& destination) {

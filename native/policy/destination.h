@@ -21,6 +21,8 @@ struct Policy {
   PrefixSet podman_networks;
   std::vector<std::shared_ptr<Publication>> published;
   Permissions permissions;
+  // The filter does not report rarely set options, or sockets of others come here: all are read.
+  bool options_unseen = true;
   bool listen_unseen = false;  // the profile, another tool's, does not report listen(2)
 
   // Throws std::invalid_argument naming the text that is no prefix.

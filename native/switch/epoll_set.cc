@@ -16,7 +16,6 @@
 #include <string>
 
 #include "kernel/errno_error.h"
-#include "kernel/unique_fd.h"
 
 namespace sockswitch {
 namespace {
@@ -38,15 +37,13 @@ std::optional<std::uint64_t> field(std::string_view line, std::string_view key, 
 // program could make thousands of them, and the kernel counts through all for each question.
 constexpr std::uint32_t kMaxSameNumber = 64;
 
-// Puts a file at a descriptor number of this thread's table, and what was there back at the end.
+// Puts files at a descriptor number of this thread's table, and what was there back at the end.
 class BorrowedNumber {
  public:
-  BorrowedNumber(int number, int fd)
-      : number_(number), saved_(::fcntl(number, F_DUPFD_CLOEXEC, number + 1)) {
-    if (::dup3(fd, number, O_CLOEXEC) < 0) error_ = errno;
-  }
+  explicit BorrowedNumber(int number)
+      : number_(number), saved_(::fcntl(number, F_DUPFD_CLOEXEC, number + 1)) {}
   ~BorrowedNumber() {
-    if (error_ != 0) return;
+    if (!used_) return;
     if (saved_) {
       ::dup3(saved_.get(), number_, O_CLOEXEC);
     } else {
@@ -55,29 +52,21 @@ class BorrowedNumber {
   }
   BorrowedNumber(const BorrowedNumber&) = delete;
   BorrowedNumber& operator=(const BorrowedNumber&) = delete;
-  int error() const { return error_; }
+  // 0 or an errno.
+  int put(int fd) {
+    fd = present(fd);
+    if (::dup3(fd, number_, O_CLOEXEC) < 0) return errno;
+    used_ = true;
+    return 0;
+  }
+  // The number of what was `fd` before.
+  int present(int fd) const { return fd == number_ ? saved_.get() : fd; }
 
  private:
   int number_;
   UniqueFd saved_;
-  int error_ = 0;
+  bool used_ = false;
 };
-
-int control_as(int operation, int epoll, int socket, int number, const EpollEntry& entry) {
-  // A set that happens to have the number here is reached by a copy that is out of the way.
-  UniqueFd moved;
-  if (epoll == number) {
-    moved = UniqueFd(::fcntl(epoll, F_DUPFD_CLOEXEC, number + 1));
-    epoll = moved.get();
-  }
-  epoll_event event{.events = entry.events, .data = {.u64 = entry.data}};
-  if (socket == number) {
-    return ::epoll_ctl(epoll, operation, number, &event) == 0 ? 0 : errno;
-  }
-  BorrowedNumber borrowed(number, socket);
-  if (borrowed.error() != 0) return borrowed.error();
-  return ::epoll_ctl(epoll, operation, number, &event) == 0 ? 0 : errno;
-}
 
 // What is read of a set's fdinfo here; an entry takes some 100 bytes.
 constexpr std::size_t kMaxText = std::size_t{1} << 20U;
@@ -103,11 +92,11 @@ std::optional<EpollEntry> find_epoll_entry(std::string_view fdinfo, int number,
     fdinfo.remove_prefix(end == std::string_view::npos ? fdinfo.size() : end + 1);
     if (!line.starts_with("tfd:")) continue;
     auto descriptor = field(line, "tfd:", 10);
+    if (!descriptor || *descriptor != static_cast<std::uint64_t>(number)) continue;
     auto events = field(line, "events:", 16);
     auto data = field(line, "data:", 16);
     auto ino = field(line, "ino:", 16);
-    if (!descriptor || !events || !data || !ino) continue;
-    if (*descriptor != static_cast<std::uint64_t>(number) || *ino != inode) continue;
+    if (!events || !data || !ino || *ino != inode) continue;
     return EpollEntry{static_cast<std::uint32_t>(*events), *data};
   }
   return {};
@@ -167,12 +156,30 @@ std::vector<int> find_epoll_descriptors(pid_t tid, int fdinfo_directory, int soc
   return found;
 }
 
-int epoll_add_as(int epoll, int socket, int number, const EpollEntry& entry) {
-  return control_as(EPOLL_CTL_ADD, epoll, socket, number, entry);
-}
-
-int epoll_remove_as(int epoll, int socket, int number) {
-  return control_as(EPOLL_CTL_DEL, epoll, socket, number, {});
+int epoll_move(std::span<const EpollRegistration> registrations, int from, int to, int number) {
+  if (registrations.empty()) return 0;
+  BorrowedNumber borrowed(number);
+  if (int error = borrowed.put(to); error != 0) return error;
+  std::size_t added = 0;
+  int error = 0;
+  for (const EpollRegistration& one : registrations) {
+    epoll_event event{.events = one.entry.events, .data = {.u64 = one.entry.data}};
+    if (::epoll_ctl(borrowed.present(one.set.get()), EPOLL_CTL_ADD, number, &event) != 0) {
+      error = errno;
+      break;
+    }
+    ++added;
+  }
+  // Out of them again goes the one that is not to be there: if all went well, the old one.
+  if (error == 0) {
+    added = registrations.size();
+    if (borrowed.put(from) != 0) return 0;  // it reports POLLHUP until it is closed
+  }
+  for (const EpollRegistration& one : registrations.first(added)) {
+    epoll_event none{};
+    ::epoll_ctl(borrowed.present(one.set.get()), EPOLL_CTL_DEL, number, &none);
+  }
+  return error;
 }
 
 }  // namespace sockswitch

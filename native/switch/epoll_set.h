@@ -14,8 +14,11 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <vector>
+
+#include "kernel/unique_fd.h"
 
 namespace sockswitch {
 
@@ -49,9 +52,15 @@ Membership epoll_membership_by_fdinfo(pid_t tid, int epoll, int socket, int numb
 // `socket` is any of ours.
 std::vector<int> find_epoll_descriptors(pid_t tid, int fdinfo_directory, int socket);
 
-// Adds `socket` to `epoll` as descriptor `number`; removes what is known there as (socket, number).
-// For threads with a descriptor table of their own only: `number` is borrowed in it. 0 or an errno.
-int epoll_add_as(int epoll, int socket, int number, const EpollEntry& entry);
-int epoll_remove_as(int epoll, int socket, int number);
+// An epoll set, as a descriptor of ours, and what it knows of a socket.
+struct EpollRegistration {
+  UniqueFd set;
+  EpollEntry entry;
+};
+
+// `to` takes the place of `from` in these sets, where `from` is known as descriptor `number`. For
+// threads with a descriptor table of their own only: `number` is borrowed in it. 0, or an errno, in
+// which case nothing has changed.
+int epoll_move(std::span<const EpollRegistration> registrations, int from, int to, int number);
 
 }  // namespace sockswitch

@@ -3,11 +3,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include <cerrno>
-#include <cstring>
-
 #include "kernel/errno_error.h"
-#include "kernel/linux_abi.h"
 
 namespace sockswitch {
 namespace {
@@ -16,33 +12,19 @@ MadeSocket failed(Outcome outcome, std::string detail) {
   return {UniqueFd(), outcome, std::move(detail)};
 }
 
-std::string errno_text(const char* syscall) {
-  return std::string(syscall) + ": " + ::strerror(errno);
-}
-
 }  // namespace
 
-MadeSocket make_host_socket(const Context& context, int model, const SocketIdentity& identity,
-                            bool model_is_host, int device, std::uint16_t neighbours_port) {
-  const OptionBaselines& baselines = model_is_host ? context.host.fresh : context.container.fresh;
-  const OptionBaseline* baseline = baselines.of(identity.domain);
-  if (!baseline) return failed(Outcome::kInternal, "no fresh socket to compare options with");
-  UniqueFd fd(
-      ::socket(identity.domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, identity.protocol));
-  if (!fd) return failed(Outcome::kHostError, errno_text("socket"));
-  std::string option = copy_socket_options(model, fd.get(), *baseline, model_is_host);
-  if (!option.empty()) return failed(Outcome::kSocketOption, option);
-  if (::setsockopt(fd.get(), SOL_SOCKET, abi::kSoBindToIfindex, &device, sizeof device) != 0) {
-    return failed(Outcome::kHostError, errno_text("setsockopt SO_BINDTOIFINDEX"));
-  }
-  int error = neighbours_port == 0
-                  ? context.guard.guard_client(fd.get(), device)
-                  : context.guard.guard_neighbours_client(fd.get(), device, neighbours_port);
-  if (error != 0) {
-    return failed(context.guard.missing() ? Outcome::kUnguarded : Outcome::kHostError,
-                  std::string("the guard of a socket: ") + ::strerror(error));
-  }
-  return {std::move(fd), Outcome::kSwitched, {}};
+MadeSocket make_host_socket(const Context& context, OptionCopy& options, bool rare, int domain,
+                            int device, int beside, std::uint16_t neighbours_port) {
+  const OptionBaselines& defaults = context.container.fresh;
+  MadeSocket made = neighbours_port == 0 ? context.pool.take(domain, device, defaults, beside)
+                                         : context.pool.make_for_neighbour(
+                                               domain, device, neighbours_port, defaults);
+  if (!made.fd) return made;
+  std::string option = options.first(made.fd.get());
+  if (option.empty() && rare) option = options.rare(made.fd.get());
+  if (!option.empty()) return failed(Outcome::kSocketOption, std::move(option));
+  return made;
 }
 
 bool bind_source(int fd, int domain, const Address& source) {
@@ -69,7 +51,7 @@ MadeSocket make_container_socket(const Context& context, int model,
   try {
     UniqueFd fd =
         context.container.view->open_socket(identity.domain, SOCK_STREAM, identity.protocol);
-    std::string option = copy_socket_options(model, fd.get(), *baseline, true);
+    std::string option = OptionCopy(model, *baseline, true).all(fd.get());
     if (!option.empty()) return failed(Outcome::kSocketOption, option);
     return {std::move(fd), Outcome::kSwitched, {}};
   } catch (const ErrnoError& error) {

@@ -7,21 +7,34 @@
 #include <string>
 
 namespace sockswitch {
+namespace {
 
-Registrations find_registrations(Context& context, Caller& caller, int socket, int number) {
+std::optional<std::uint64_t> inode_of(int fd) {
+  struct stat status{};
+  if (::fstat(fd, &status) != 0) return {};
+  return status.st_ino;
+}
+
+}  // namespace
+
+Registrations find_registrations(Context& context, Caller& caller, int socket, int number,
+                                 std::optional<std::uint64_t> inode) {
   Registrations found;
-  bool refreshed = false;
+  // While another thread is making a set, what is known of this table is not enough.
+  bool refreshed = context.epoll_calls.any();
+  const std::uint64_t generation = context.epoll_calls.generation();
+  bool refresh = refreshed;
   for (;;) {
     bool stale = false;
     found = {};
-    for (int epoll : caller.epolls(context.epoll_generation, socket, refreshed)) {
+    for (int epoll : caller.epolls(generation, socket, refresh)) {
       Membership member = epoll_membership(caller.tid(), epoll, socket, number);
       if (member == Membership::kNoEpoll) stale = true;
       if (member != Membership::kPresent) continue;
-      struct stat status{};
-      if (::fstat(socket, &status) != 0) found.complete = false;
-      std::vector<char> text = caller.fdinfo(epoll);
-      auto entry = find_epoll_entry({text.data(), text.size()}, number, status.st_ino);
+      if (!inode) inode = inode_of(socket);
+      if (!inode) found.complete = false;
+      auto text = caller.fdinfo(epoll, context.callers.buffer());
+      auto entry = find_epoll_entry(text, number, inode.value_or(0));
       UniqueFd set = caller.fetch(epoll);
       if (!entry || !set) {
         found.complete = false;
@@ -32,12 +45,13 @@ Registrations find_registrations(Context& context, Caller& caller, int socket, i
     // A number that is no epoll set any more: it was closed or moved since we looked. Look again,
     // once.
     if (!stale || refreshed) return found;
-    refreshed = true;
+    refreshed = refresh = true;
   }
 }
 
-Replaced replace_descriptor(Context& context, std::uint64_t id, int old, int fd, int number,
-                            bool close_on_exec, const Registrations& registrations) {
+Replaced replace_descriptor(Context& context, const Replacement& replacement,
+                            const Registrations& registrations) {
+  const auto& [id, old, fd, number, close_on_exec, complete] = replacement;
   int error = context.notify.replace(id, fd, number, close_on_exec);
   // ESRCH: interrupted after the kernel had queued the descriptor.
   if (error == ENOENT || error == ESRCH) return Replaced::kCallerGone;
@@ -45,22 +59,20 @@ Replaced replace_descriptor(Context& context, std::uint64_t id, int old, int fd,
     context.detail = std::string("SECCOMP_IOCTL_NOTIF_ADDFD: ") + ::strerror(error);
     return Replaced::kFailed;
   }
-  for (const auto& registration : registrations.entries) {
-    error = epoll_add_as(registration.epoll.get(), fd, number, registration.entry);
-    if (error == 0) continue;
+  if (complete) context.detail = complete();
+  if (!complete || context.detail.empty()) {
+    // The old file lives on while we, or a duplicate in the container, hold it, and would report
+    // POLLHUP.
+    error = epoll_move(registrations.entries, old, fd, number);
+    if (error == 0) return Replaced::kYes;
     context.detail = std::string("epoll_ctl: ") + ::strerror(error);
-    // Our duplicate has kept the old file alive, and with it its registrations: putting it back
-    // restores everything. The new file leaves the sets when its last descriptor is closed.
-    if (context.notify.replace(id, old, number, close_on_exec) == ENOENT)
-      return Replaced::kCallerGone;
-    return Replaced::kFailed;
   }
-  // The old file lives on while we, or a duplicate in the container, hold it, and would report
-  // POLLHUP.
-  for (const auto& registration : registrations.entries) {
-    epoll_remove_as(registration.epoll.get(), old, number);
+  // Our duplicate has kept the old file alive, and with it its registrations: putting it back
+  // restores everything.
+  if (context.notify.replace(id, old, number, close_on_exec) == ENOENT) {
+    return Replaced::kCallerGone;
   }
-  return Replaced::kYes;
+  return Replaced::kFailed;
 }
 
 }  // namespace sockswitch

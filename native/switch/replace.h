@@ -2,6 +2,9 @@
 // included.
 #pragma once
 
+#include <functional>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "notify/context.h"
@@ -10,22 +13,30 @@ namespace sockswitch {
 
 // The caller's epoll sets that hold a socket, and what they know of it.
 struct Registrations {
-  struct Entry {
-    UniqueFd epoll;
-    EpollEntry entry;
-  };
-  std::vector<Entry> entries;
+  std::vector<EpollRegistration> entries;
   bool complete = true;  // false: there is a registration that could not be read
 };
 
-// Looks through the epoll sets in the caller's table. `socket` is our duplicate of its `number`.
-Registrations find_registrations(Context& context, Caller& caller, int socket, int number);
+// Looks through the epoll sets in the caller's table. `socket` is our duplicate of its `number`;
+// `inode` its inode, where it is known.
+Registrations find_registrations(Context& context, Caller& caller, int socket, int number,
+                                 std::optional<std::uint64_t> inode);
 
 enum class Replaced : std::uint8_t { kYes, kCallerGone, kFailed };
 
-// `fd` takes the place of `old` (both ours) at `number`, and of its registrations. With kFailed the
-// caller has its old socket again and `context.detail` says why.
-Replaced replace_descriptor(Context& context, std::uint64_t id, int old, int fd, int number,
-                            bool close_on_exec, const Registrations& registrations);
+// How a socket takes the place of another.
+struct Replacement {
+  std::uint64_t id;
+  int old;  // both are ours
+  int fd;
+  int number;
+  bool close_on_exec;
+  // What is done when `fd` has the number, and before it is in any epoll set: "" or what was wrong.
+  std::function<std::string()> complete = {};
+};
+
+// With kFailed the caller has its old socket again and `context.detail` says why.
+Replaced replace_descriptor(Context& context, const Replacement& replacement,
+                            const Registrations& registrations);
 
 }  // namespace sockswitch

@@ -5,6 +5,8 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 #include <span>
 
@@ -21,12 +23,18 @@ enum class Carry : std::uint8_t {
   kPinned,  // a bound device: refused, unless the device is our own pin
 };
 
+// When it is read; see the header.
+enum class When : std::uint8_t { kFirst, kLate, kRare };
+
 struct Option {
   int level;
   int name;
   Carry carry;
   std::uint8_t size;
   const char* text;
+  When when = When::kRare;
+  // A fresh socket's value is a sysctl of its namespace.
+  bool by_namespace = false;
 };
 
 constexpr std::uint8_t kInt = sizeof(int);
@@ -51,12 +59,12 @@ constexpr int kSndbufLock = 1;   // SOCK_SNDBUF_LOCK, in SO_BUF_LOCK
 constexpr int kRcvbufLock = 2;   // SOCK_RCVBUF_LOCK
 
 constexpr Option kCommon[] = {
-    {SOL_SOCKET, SO_REUSEADDR, Carry::kSet, kInt, "SO_REUSEADDR"},
-    {SOL_SOCKET, SO_KEEPALIVE, Carry::kSet, kInt, "SO_KEEPALIVE"},
-    {SOL_SOCKET, SO_LINGER, Carry::kSet, sizeof(linger), "SO_LINGER"},
-    {SOL_SOCKET, SO_SNDTIMEO, Carry::kSet, sizeof(timeval), "SO_SNDTIMEO"},
-    {SOL_SOCKET, SO_RCVTIMEO, Carry::kSet, sizeof(timeval), "SO_RCVTIMEO"},
-    {SOL_SOCKET, SO_REUSEPORT, Carry::kSet, kInt, "SO_REUSEPORT"},
+    {SOL_SOCKET, SO_REUSEADDR, Carry::kSet, kInt, "SO_REUSEADDR", When::kLate},
+    {SOL_SOCKET, SO_KEEPALIVE, Carry::kSet, kInt, "SO_KEEPALIVE", When::kLate},
+    {SOL_SOCKET, SO_LINGER, Carry::kSet, sizeof(linger), "SO_LINGER", When::kLate},
+    {SOL_SOCKET, SO_SNDTIMEO, Carry::kSet, sizeof(timeval), "SO_SNDTIMEO", When::kLate},
+    {SOL_SOCKET, SO_RCVTIMEO, Carry::kSet, sizeof(timeval), "SO_RCVTIMEO", When::kLate},
+    {SOL_SOCKET, SO_REUSEPORT, Carry::kSet, kInt, "SO_REUSEPORT", When::kLate},
     {SOL_SOCKET, SO_PRIORITY, Carry::kSet, kInt, "SO_PRIORITY"},
     {SOL_SOCKET, SO_OOBINLINE, Carry::kSet, kInt, "SO_OOBINLINE"},
     // On-link means something else in the container.
@@ -72,27 +80,27 @@ constexpr Option kCommon[] = {
     {SOL_SOCKET, SO_SELECT_ERR_QUEUE, Carry::kSet, kInt, "SO_SELECT_ERR_QUEUE"},
     {SOL_SOCKET, SO_MARK, Carry::kRefuse, kInt, "SO_MARK"},
     {SOL_SOCKET, abi::kSoBindToIfindex, Carry::kPinned, kInt, "SO_BINDTODEVICE"},
-    {IPPROTO_TCP, TCP_NODELAY, Carry::kSet, kInt, "TCP_NODELAY"},
-    {IPPROTO_TCP, TCP_KEEPIDLE, Carry::kSet, kInt, "TCP_KEEPIDLE"},
-    {IPPROTO_TCP, TCP_KEEPINTVL, Carry::kSet, kInt, "TCP_KEEPINTVL"},
-    {IPPROTO_TCP, TCP_KEEPCNT, Carry::kSet, kInt, "TCP_KEEPCNT"},
-    {IPPROTO_TCP, TCP_USER_TIMEOUT, Carry::kSet, kInt, "TCP_USER_TIMEOUT"},
-    {IPPROTO_TCP, TCP_CONGESTION, Carry::kSet, 16, "TCP_CONGESTION"},
+    {IPPROTO_TCP, TCP_NODELAY, Carry::kSet, kInt, "TCP_NODELAY", When::kLate},
+    {IPPROTO_TCP, TCP_KEEPIDLE, Carry::kSet, kInt, "TCP_KEEPIDLE", When::kLate, true},
+    {IPPROTO_TCP, TCP_KEEPINTVL, Carry::kSet, kInt, "TCP_KEEPINTVL", When::kLate, true},
+    {IPPROTO_TCP, TCP_KEEPCNT, Carry::kSet, kInt, "TCP_KEEPCNT", When::kLate, true},
+    {IPPROTO_TCP, TCP_USER_TIMEOUT, Carry::kSet, kInt, "TCP_USER_TIMEOUT", When::kLate},
+    {IPPROTO_TCP, TCP_CONGESTION, Carry::kSet, 16, "TCP_CONGESTION", When::kRare, true},
     {IPPROTO_TCP, TCP_MAXSEG, Carry::kSet, kInt, "TCP_MAXSEG"},
-    {IPPROTO_TCP, TCP_CORK, Carry::kSet, kInt, "TCP_CORK"},
-    {IPPROTO_TCP, TCP_SYNCNT, Carry::kSet, kInt, "TCP_SYNCNT"},
-    {IPPROTO_TCP, TCP_LINGER2, Carry::kSet, kInt, "TCP_LINGER2"},
+    {IPPROTO_TCP, TCP_CORK, Carry::kSet, kInt, "TCP_CORK", When::kLate},
+    {IPPROTO_TCP, TCP_SYNCNT, Carry::kSet, kInt, "TCP_SYNCNT", When::kRare, true},
+    {IPPROTO_TCP, TCP_LINGER2, Carry::kSet, kInt, "TCP_LINGER2", When::kRare, true},
     {IPPROTO_TCP, TCP_DEFER_ACCEPT, Carry::kSet, kInt, "TCP_DEFER_ACCEPT"},
     {IPPROTO_TCP, TCP_WINDOW_CLAMP, Carry::kSet, kInt, "TCP_WINDOW_CLAMP"},
-    {IPPROTO_TCP, TCP_QUICKACK, Carry::kSet, kInt, "TCP_QUICKACK"},
+    {IPPROTO_TCP, TCP_QUICKACK, Carry::kSet, kInt, "TCP_QUICKACK", When::kFirst},
     {IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, Carry::kSet, kInt, "TCP_THIN_LINEAR_TIMEOUTS"},
-    {IPPROTO_TCP, kTcpNotsentLowat, Carry::kSet, kInt, "TCP_NOTSENT_LOWAT"},
+    {IPPROTO_TCP, kTcpNotsentLowat, Carry::kSet, kInt, "TCP_NOTSENT_LOWAT", When::kRare, true},
     {IPPROTO_TCP, kTcpFastopenNoCookie, Carry::kSet, kInt, "TCP_FASTOPEN_NO_COOKIE"},
     {IPPROTO_TCP, kTcpInq, Carry::kSet, kInt, "TCP_INQ"},
     {IPPROTO_TCP, kTcpTxDelay, Carry::kSet, kInt, "TCP_TX_DELAY"},
     {IPPROTO_TCP, kTcpFastopenConnect, Carry::kRefuse, kInt, "TCP_FASTOPEN_CONNECT"},
-    {IPPROTO_IP, IP_TOS, Carry::kSet, kInt, "IP_TOS"},
-    {IPPROTO_IP, IP_TTL, Carry::kSet, kInt, "IP_TTL"},
+    {IPPROTO_IP, IP_TOS, Carry::kSet, kInt, "IP_TOS", When::kFirst},
+    {IPPROTO_IP, IP_TTL, Carry::kSet, kInt, "IP_TTL", When::kRare, true},
     {IPPROTO_IP, IP_MTU_DISCOVER, Carry::kSet, kInt, "IP_MTU_DISCOVER"},
     {IPPROTO_IP, IP_RECVERR, Carry::kSet, kInt, "IP_RECVERR"},
     {IPPROTO_IP, kIpMinTtl, Carry::kSet, kInt, "IP_MINTTL"},
@@ -104,9 +112,9 @@ constexpr Option kCommon[] = {
 };
 
 constexpr Option kV6[] = {
-    {IPPROTO_IPV6, IPV6_V6ONLY, Carry::kSet, kInt, "IPV6_V6ONLY"},
-    {IPPROTO_IPV6, IPV6_TCLASS, Carry::kSet, kInt, "IPV6_TCLASS"},
-    {IPPROTO_IPV6, IPV6_UNICAST_HOPS, Carry::kSet, kInt, "IPV6_UNICAST_HOPS"},
+    {IPPROTO_IPV6, IPV6_V6ONLY, Carry::kSet, kInt, "IPV6_V6ONLY", When::kFirst, true},
+    {IPPROTO_IPV6, IPV6_TCLASS, Carry::kSet, kInt, "IPV6_TCLASS", When::kFirst},
+    {IPPROTO_IPV6, IPV6_UNICAST_HOPS, Carry::kSet, kInt, "IPV6_UNICAST_HOPS", When::kRare, true},
     {IPPROTO_IPV6, IPV6_MTU_DISCOVER, Carry::kSet, kInt, "IPV6_MTU_DISCOVER"},
     {IPPROTO_IPV6, IPV6_RECVERR, Carry::kSet, kInt, "IPV6_RECVERR"},
     {IPPROTO_IPV6, kIpv6AutoFlowLabel, Carry::kSet, kInt, "IPV6_AUTOFLOWLABEL"},
@@ -123,6 +131,22 @@ std::size_t option_count(int domain) {
 
 const Option& option_at(std::size_t index) {
   return index < std::size(kCommon) ? kCommon[index] : kV6[index - std::size(kCommon)];
+}
+
+// The options of one kind, by index. In the table's order.
+std::span<const std::size_t> options_of(When when, int domain) {
+  static const auto kLists = [] {
+    std::array<std::array<std::vector<std::size_t>, 3>, 2> lists;
+    for (int six : {0, 1}) {
+      for (std::size_t i = 0; i < option_count(six == 1 ? AF_INET6 : AF_INET); ++i) {
+        lists.at(static_cast<std::size_t>(six))
+            .at(static_cast<std::size_t>(option_at(i).when))
+            .push_back(i);
+      }
+    }
+    return lists;
+  }();
+  return kLists.at(domain == AF_INET6 ? 1 : 0).at(static_cast<std::size_t>(when));
 }
 
 OptionValue read_option(int fd, const Option& option) {
@@ -171,29 +195,99 @@ OptionBaseline::OptionBaseline(int fresh_fd, int domain) : domain_(domain) {
   send_buffer_ = memory.send_buffer();
 }
 
-std::string copy_socket_options(int from, int to, const OptionBaseline& baseline, bool pinned) {
-  for (std::size_t i = 0; i < option_count(baseline.domain()); ++i) {
-    if (baseline.value(i).length == 0) continue;
+bool is_rare_option(int level, int name) {
+  if (level == SOL_SOCKET && (name == SO_SNDBUF || name == SO_RCVBUF)) return false;
+  // The same as SO_RCVTIMEO and SO_SNDTIMEO with 64-bit time, for 32-bit programs (Linux 5.1).
+  constexpr int kSoRcvtimeoNew = 66;
+  constexpr int kSoSndtimeoNew = 67;
+  if (level == SOL_SOCKET && (name == kSoRcvtimeoNew || name == kSoSndtimeoNew)) return false;
+  for (std::size_t i = 0; i < option_count(AF_INET6); ++i) {
     const Option& option = option_at(i);
-    OptionValue value = read_option(from, option);
-    // None: MPTCP knows fewer of them.
-    if (value.length == 0 || value == baseline.value(i)) continue;
-    if (option.carry == Carry::kPinned && pinned) continue;
-    if (option.carry == Carry::kRefuse || option.carry == Carry::kPinned) return option.text;
-    if (!set_option(to, option, value)) return option.text;
+    if (option.level == level && option.name == name) return option.when == When::kRare;
   }
-  Memory memory(from);
-  if (memory.has_attachments() && !pinned)
-    return "SO_ATTACH_FILTER, TCP_MD5SIG or IPv6 header options";
-  if (memory.receive_buffer() != baseline.receive_buffer() &&
-      !copy_buffer_size(from, to, SO_RCVBUF, kRcvbufLock, memory.receive_buffer())) {
-    return "SO_RCVBUF";
-  }
-  if (memory.send_buffer() != baseline.send_buffer() &&
-      !copy_buffer_size(from, to, SO_SNDBUF, kSndbufLock, memory.send_buffer())) {
-    return "SO_SNDBUF";
+  return true;
+}
+
+std::string OptionCopy::copy(int to, std::size_t index) {
+  if (baseline_.value(index).length == 0) return {};
+  const Option& option = option_at(index);
+  OptionValue value = read_option(from_, option);
+  if (value.length == 0) return {};  // MPTCP knows fewer of them
+  auto known = std::ranges::find(carried_, index, &std::pair<std::size_t, OptionValue>::first);
+  const OptionValue& has = known == carried_.end() ? baseline_.value(index) : known->second;
+  if (value == has) return {};
+  if (option.carry == Carry::kPinned && pinned_) return {};
+  if (option.carry == Carry::kRefuse || option.carry == Carry::kPinned) return option.text;
+  if (!set_option(to, option, value)) return option.text;
+  if (known == carried_.end()) {
+    carried_.emplace_back(index, value);
+  } else {
+    known->second = value;
   }
   return {};
+}
+
+std::string OptionCopy::copy_buffers(int to) {
+  Memory memory(from_);
+  if (memory.has_attachments() && !pinned_)
+    return "SO_ATTACH_FILTER, TCP_MD5SIG or IPv6 header options";
+  if (memory.receive_buffer() != receive_buffer_ &&
+      !copy_buffer_size(from_, to, SO_RCVBUF, kRcvbufLock, memory.receive_buffer())) {
+    return "SO_RCVBUF";
+  }
+  if (memory.send_buffer() != send_buffer_ &&
+      !copy_buffer_size(from_, to, SO_SNDBUF, kSndbufLock, memory.send_buffer())) {
+    return "SO_SNDBUF";
+  }
+  receive_buffer_ = memory.receive_buffer();
+  send_buffer_ = memory.send_buffer();
+  return {};
+}
+
+std::string OptionCopy::first(int to) {
+  for (std::size_t index : options_of(When::kFirst, baseline_.domain())) {
+    if (std::string name = copy(to, index); !name.empty()) return name;
+  }
+  return copy_buffers(to);
+}
+
+std::string OptionCopy::rare(int to) {
+  for (std::size_t index : options_of(When::kRare, baseline_.domain())) {
+    if (std::string name = copy(to, index); !name.empty()) return name;
+  }
+  return {};
+}
+
+std::string OptionCopy::late(int to) {
+  for (std::size_t index : options_of(When::kLate, baseline_.domain())) {
+    if (std::string name = copy(to, index); !name.empty()) return name;
+  }
+  return {};
+}
+
+std::string OptionCopy::again(int to) {
+  for (std::size_t index : options_of(When::kFirst, baseline_.domain())) {
+    // Not to be set on a socket that has a port (IPV6_V6ONLY), and nobody sets it twice.
+    if (option_at(index).name == IPV6_V6ONLY && option_at(index).level == IPPROTO_IPV6) continue;
+    if (std::string name = copy(to, index); !name.empty()) return name;
+  }
+  return copy_buffers(to);
+}
+
+std::string OptionCopy::all(int to) {
+  std::string name = first(to);
+  if (name.empty()) name = rare(to);
+  if (name.empty()) name = late(to);
+  return name;
+}
+
+void apply_namespace_defaults(int to, const OptionBaseline& container, const OptionBaseline& host) {
+  for (std::size_t index = 0; index < option_count(host.domain()); ++index) {
+    const Option& option = option_at(index);
+    const OptionValue& value = container.value(index);
+    if (!option.by_namespace || value.length == 0 || value == host.value(index)) continue;
+    set_option(to, option, value);
+  }
 }
 
 }  // namespace sockswitch

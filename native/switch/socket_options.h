@@ -3,12 +3,23 @@
 // The container socket is compared, option by option, with a fresh socket of its own namespace:
 // what differs was set by the program and is set on the host socket too. docs/socket-options.md
 // lists all.
+//
+// There are three kinds of options:
+//
+//   first  what the SYN depends on: carried over before the connect. Read once more afterwards.
+//   late   usual ones that every socket takes at any time: carried over when the host socket has
+//          the descriptor's number already, in the time until the peer answers. So what another
+//          thread sets at that time is either seen here, or set on the host socket itself.
+//   rare   some forty, which few programs set: the filter reports where one is set
+//          (src/oci/seccomp-setsockopt.ts), and only then are they read, before the connect
+//          (notify/set_option.cc).
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace sockswitch {
@@ -36,9 +47,49 @@ class OptionBaseline {
   std::uint32_t send_buffer_ = 0;
 };
 
-// Sets on `to` whatever `from` has other than the baseline. Returns "" or the name of the option
-// that cannot be carried over, in which case `to` is not to be used. `pinned` says that `from` is
-// one of our own host sockets, whose bound device and filter are our doing.
-std::string copy_socket_options(int from, int to, const OptionBaseline& baseline, bool pinned);
+// Whether an option is one of the rare ones, or unknown: which does matter for a TCP socket that is
+// to be switched, and is not read unless it has been reported.
+bool is_rare_option(int level, int name);
+
+// Carries options over from one socket to another. Each step returns "" or the name of the option
+// that cannot be carried over, in which case the new socket is not to be used.
+class OptionCopy {
+ public:
+  // `pinned` says that `from` is one of our own host sockets, whose bound device and filter are our
+  // doing.
+  OptionCopy(int from, const OptionBaseline& baseline, bool pinned = false)
+      : from_(from),
+        baseline_(baseline),
+        pinned_(pinned),
+        receive_buffer_(baseline.receive_buffer()),
+        send_buffer_(baseline.send_buffer()) {}
+
+  // Before the connect.
+  std::string first(int to);
+  std::string rare(int to);
+  // After it.
+  std::string late(int to);
+  // Once more what has been read before the connect, but for the rare ones.
+  std::string again(int to);
+  // All of it, where there is no connect to wait for.
+  std::string all(int to);
+
+ private:
+  std::string copy(int to, std::size_t index);
+  std::string copy_buffers(int to);
+
+  int from_;
+  const OptionBaseline& baseline_;
+  bool pinned_;
+  // What `to` has, where that is not the baseline's.
+  std::vector<std::pair<std::size_t, OptionValue>> carried_;
+  std::uint32_t receive_buffer_;
+  std::uint32_t send_buffer_;
+};
+
+// Sets on `to`, a fresh socket of the host, what a fresh socket of the container shows otherwise
+// because of a sysctl of its namespace (net.ipv4.tcp_syn_retries, tcp_keepalive_*, ip_default_ttl,
+// net.ipv6.bindv6only, ...). What the host refuses stays as it is there.
+void apply_namespace_defaults(int to, const OptionBaseline& container, const OptionBaseline& host);
 
 }  // namespace sockswitch

@@ -17,7 +17,7 @@ const Address kAny4 = Address::from_v4(in_addr{INADDR_ANY});
 
 }  // namespace
 
-std::optional<SocketIdentity> identify(int fd) {
+std::optional<SocketIdentity> identify(int fd, std::optional<std::uint64_t> netns) {
   // One call tells the domain and whether the socket is bound.
   sockaddr_storage local{};
   socklen_t length = sizeof local;
@@ -27,7 +27,7 @@ std::optional<SocketIdentity> identify(int fd) {
   SocketIdentity identity{.domain = local.ss_family};
   identity.bound = name->port != 0 || (name->address != kAny6 && name->address != kAny4);
   identity.protocol = int_option(fd, SOL_SOCKET, SO_PROTOCOL).value_or(0);
-  identity.netns = netns_cookie(fd).value_or(0);
+  identity.netns = netns ? *netns : netns_cookie(fd).value_or(0);
   return identity;
 }
 

@@ -18,8 +18,9 @@ struct SocketIdentity {
   bool bound = false;       // a local address or port has been set, or kept from a failed connect
 };
 
-// No value if `fd` is not an IPv4 or IPv6 socket.
-std::optional<SocketIdentity> identify(int fd);
+// No value if `fd` is not an IPv4 or IPv6 socket. `netns`: what netns_cookie() says, where it has
+// been asked already.
+std::optional<SocketIdentity> identify(int fd, std::optional<std::uint64_t> netns = {});
 
 // Unique for each socket as long as the kernel runs (SO_COOKIE); 0 on error.
 std::uint64_t socket_cookie(int fd);

@@ -36,6 +36,8 @@ export interface Policy {
   readonly networkAdmin: boolean;
   /** Packet filters of its own network namespace are waived. */
   readonly ignoreFirewall: boolean;
+  /** Not all socket options that are set are known to be the usual ones: all are read before a socket is switched. */
+  readonly optionsUnseen: boolean;
 }
 
 /** A port of the host that is held for a container. */

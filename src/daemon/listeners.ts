@@ -39,7 +39,7 @@ const NO_REQUEST: ContainerRequest = {
   publish: [],
   ignoreFirewall: false,
 };
-const NO_METADATA: ListenerMetadata = { networkAdmin: false };
+const NO_METADATA: ListenerMetadata = { networkAdmin: false, optionsReported: false };
 
 export interface ListenersOptions {
   readonly engine: Engine;

@@ -473,6 +473,7 @@ export class Supervisor {
       listenUnseen: this.#nerdctl?.requestOf(container.id) !== undefined,
       networkAdmin: container.metadata.networkAdmin,
       ignoreFirewall: container.request.ignoreFirewall,
+      optionsUnseen: !container.metadata.optionsReported,
     });
   }
 

@@ -4,8 +4,8 @@
  * before any code of the container ran.
  *
  *   sockswitch/1                                             of `sockswitch profile`: nothing is known
- *   sockswitch/1 {"netns":"4:4026532000","networkAdmin":true}
  *   sockswitch/1 {"annotations":{"sockswitch/ignore":"10.0.0.0/8"},...}   of `sockswitch with`, for a build
+ *   sockswitch/1 {"netns":"4:4026532000","networkAdmin":true,"optionsReported":true}
  */
 import { z } from 'zod';
 
@@ -21,6 +21,8 @@ const schema = z.object({
   networkAdmin: z.boolean().default(false),
   /** What a container asks for whose engine hands no annotations to the runtime. The container's own go before them. */
   annotations: z.record(z.string(), z.string()).optional(),
+  /** All sockets that it can have come from processes whose rarely set options are reported. Not known: false. */
+  optionsReported: z.boolean().default(false),
 });
 export type ListenerMetadata = z.infer<typeof schema>;
 

@@ -71,7 +71,7 @@ function readBase(text: string, machine: string): Seccomp {
 
 /** A call that we report must not be allowed under conditions that our rules for it do not have. */
 function refuseConditionalCalls(profile: Seccomp): void {
-  const reported = new Set(['connect', 'bind', 'listen', 'ioctl', 'socketcall']);
+  const reported = new Set(['connect', 'bind', 'listen', 'ioctl', 'setsockopt', 'socketcall']);
   for (const rule of profile.syscalls ?? []) {
     const name = rule.names.find((candidate) => reported.has(candidate));
     if (name === undefined || !isConditional(rule)) continue;

@@ -21,8 +21,10 @@
 import { UserError } from '../errors.js';
 import { quote } from '../text.js';
 import { LISTENER_METADATA, printMetadata } from './listener-metadata.js';
+import { CONNECT, reportInternetLengths } from './seccomp-connect.js';
 import { refuseFastOpen } from './seccomp-fastopen.js';
 import { IOCTL, reportInterfaceRequests } from './seccomp-ioctl.js';
+import { reportRareOptions, SETSOCKOPT } from './seccomp-setsockopt.js';
 import type { Seccomp, SeccompRule } from './seccomp-types.js';
 
 const WAIT_KILLABLE = 'SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV';
@@ -52,6 +54,8 @@ export interface RewriteOptions {
   readonly waitKillable: boolean;
   /** See seccomp-fastopen.ts. */
   readonly refuseFastOpen: boolean;
+  /** The container joins the network namespace of another one. */
+  readonly joinsNetwork?: boolean;
   /** `process.arch`, for a spec that has no seccomp section. */
   readonly machine: string;
   /** For an engine that hands no annotations to the runtime: what the container asks for. */
@@ -85,7 +89,12 @@ export function rewriteSeccomp(seccomp: Seccomp | undefined, options: RewriteOpt
   refuseOtherListener(profile);
 
   let rules = profile.syscalls ?? [];
-  for (const name of GUARDED) rules = notify(profile, rules, name, true);
+  for (const name of GUARDED) {
+    rules =
+      name === CONNECT
+        ? report(profile, rules, CONNECT, reportInternetLengths, true)
+        : notify(profile, rules, name, true);
+  }
   if (!rules.some((rule) => rule.action === NOTIFY && rule.names.includes('connect'))) {
     return {
       kind: 'nothing-to-accelerate',
@@ -94,7 +103,8 @@ export function rewriteSeccomp(seccomp: Seccomp | undefined, options: RewriteOpt
   }
   for (const name of RESTRICTING) rules = notify(profile, rules, name, true);
   for (const name of OBSERVED) rules = notify(profile, rules, name, false);
-  rules = guardIoctl(profile, rules);
+  rules = report(profile, rules, IOCTL, reportInterfaceRequests, false);
+  rules = report(profile, rules, SETSOCKOPT, reportRareOptions, false);
   rules = guardSocketcall(profile, rules);
   for (const name of IO_URING) rules = answerEnosys(profile, rules, name);
   if (options.refuseFastOpen) rules = refuseFastOpen(rules, allowsByDefault(profile));
@@ -173,25 +183,30 @@ function inexpressible(
   );
 }
 
-/** The plain cases with few rules; else every ioctl that is allowed, where the profile can express it. */
-function guardIoctl(profile: Seccomp, rules: readonly SeccompRule[]): SeccompRule[] {
-  const effective = rulesOf(profile, IOCTL);
+/** The plain cases in part, as `some` says; else all of the call that is allowed, where the profile can express it. */
+function report(
+  profile: Seccomp,
+  rules: readonly SeccompRule[],
+  name: string,
+  some: (allow: string | undefined) => SeccompRule[],
+  guarded: boolean,
+): SeccompRule[] {
+  const effective = rulesOf(profile, name);
   const [first] = effective;
   if (first === undefined) {
-    return allowsByDefault(profile)
-      ? [...rules, ...reportInterfaceRequests(undefined)]
-      : [...rules];
+    return allowsByDefault(profile) ? [...rules, ...some(undefined)] : [...rules];
   }
   const plain = effective.every((rule) => isUnconditional(rule) && rule.action === first.action);
-  if (!plain || !isAllowing(first)) return notify(profile, rules, IOCTL, false);
-  const others = splitOut(profile, rules, IOCTL, () => []);
-  return [...others, ...reportInterfaceRequests(first.action)];
+  if (!plain || !isAllowing(first)) return notify(profile, rules, name, guarded);
+  const others = splitOut(profile, rules, name, () => []);
+  return [...others, ...some(first.action)];
 }
 
 function guardSocketcall(profile: Seccomp, rules: readonly SeccompRule[]): SeccompRule[] {
   const effective = rulesOf(profile, 'socketcall');
   if (effective.some((rule) => !isAllowing(rule) && isUnconditional(rule))) return [...rules];
   const whole = effective.find((rule) => isAllowing(rule) && isUnconditional(rule));
+  if (effective.length === 0) return [...wholeSubCalls(rules), ...rules];
   if (whole === undefined) {
     // Conditional permissions are reported as they are: the data plane lets other sub-calls through.
     return splitOut(profile, rules, 'socketcall', (rule) => [ruleFor('socketcall', NOTIFY, rule)]);
@@ -200,6 +215,17 @@ function guardSocketcall(profile: Seccomp, rules: readonly SeccompRule[]): Secco
   // contradiction (EEXIST, which fails the start) when it comes first.
   const others = rules.flatMap((rule) => without(rule, 'socketcall'));
   return [...subCalls(profile, whole.action), ...others];
+}
+
+/** For calls that are reported in part: libseccomp would look for their arguments where a sub-call has none. */
+function wholeSubCalls(rules: readonly SeccompRule[]): SeccompRule[] {
+  return [CONNECT, SETSOCKOPT]
+    .filter((name) =>
+      rules.some(
+        (rule) => rule.names.includes(name) && rule.action === NOTIFY && !isUnconditional(rule),
+      ),
+    )
+    .map((name) => socketcallRule(SOCKETCALLS.indexOf(name) + 1, NOTIFY));
 }
 
 /** A rule for each sub-call, but for those that libseccomp derives another rule for by itself. */
@@ -221,8 +247,9 @@ function socketcallRule(call: number, action: string): SeccompRule {
   };
 }
 
+/** Calls whose arguments are in memory when they come as sub-calls, where no filter looks: reported as a whole. */
 function isGuarded(name: string): boolean {
-  return GUARDED.some((guarded) => guarded === name);
+  return name === SETSOCKOPT || GUARDED.some((guarded) => guarded === name);
 }
 
 function answerEnosys(

@@ -111,6 +111,8 @@ function rewriteSpec(text: string, spec: SpecView, options: SpecOptions): SpecRe
     const metadata: ListenerMetadata = {
       ...(netns === undefined ? {} : { netns }),
       networkAdmin: spec.process?.capabilities?.bounding?.includes('CAP_NET_ADMIN') ?? false,
+      // Podman makes a namespace under a name of its own, and joins another container's by its process.
+      optionsReported: !path.startsWith('/proc/'),
     };
     const result = rewriteLinux(text, spec.linux.seccomp, request, metadata, options);
     return netns === undefined ? result : { ...result, netns };

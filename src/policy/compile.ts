@@ -13,6 +13,7 @@ export interface PolicySources {
   readonly listenUnseen: boolean;
   readonly networkAdmin: boolean;
   readonly ignoreFirewall: boolean;
+  readonly optionsUnseen: boolean;
 }
 
 export function compilePolicy(sources: PolicySources): Policy {
@@ -23,6 +24,7 @@ export function compilePolicy(sources: PolicySources): Policy {
     listenUnseen: sources.listenUnseen,
     networkAdmin: sources.networkAdmin,
     ignoreFirewall: sources.ignoreFirewall,
+    optionsUnseen: sources.optionsUnseen,
   };
 }
 
@@ -34,4 +36,5 @@ export const SWITCH_NOTHING: Policy = {
   listenUnseen: false,
   networkAdmin: false,
   ignoreFirewall: false,
+  optionsUnseen: true,
 };

@@ -38,6 +38,7 @@ beforeEach(() => {
         listenUnseen: false,
         networkAdmin: false,
         ignoreFirewall: false,
+        optionsUnseen: false,
       }),
     registered: (id) => registered.get(id),
     onListener: () => {},

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <thread>
+#include <vector>
 
 #include "check.h"
 #include "kernel/control_thread.h"
@@ -95,13 +96,50 @@ TEST(only_options_that_were_set_are_carried_over) {
     ::setsockopt(from.get(), SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
     ::setsockopt(from.get(), SOL_SOCKET, SO_PRIORITY, &level, sizeof level);
     ::setsockopt(from.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-    CHECK_EQ(copy_socket_options(from.get(), to.get(), baseline, false), std::string());
+    CHECK_EQ(OptionCopy(from.get(), baseline).all(to.get()), std::string());
     CHECK_EQ(int_option(to.get(), IPPROTO_TCP, TCP_NODELAY).value_or(-1), 1);
     CHECK_EQ(int_option(to.get(), SOL_SOCKET, SO_RCVBUF).value_or(-1), 2 * size);
     CHECK_EQ(int_option(to.get(), SOL_SOCKET, SO_PRIORITY).value_or(-1), level);
     CHECK(int_option(to.get(), SOL_SOCKET, SO_SNDBUF) ==
           int_option(fresh.get(), SOL_SOCKET, SO_SNDBUF));
   }
+}
+
+TEST(options_are_carried_over_in_steps) {
+  UniqueFd fresh = tcp();
+  OptionBaseline baseline(fresh.get(), AF_INET);
+  UniqueFd from = tcp();
+  UniqueFd to = tcp();
+  const auto set = [&](int level, int name, int value) {
+    CHECK_EQ(::setsockopt(from.get(), level, name, &value, sizeof value), 0);
+  };
+  const auto has = [&](int level, int name) { return int_option(to.get(), level, name).value_or(-1); };
+  set(IPPROTO_IP, IP_TOS, 0x10);
+  set(IPPROTO_TCP, TCP_NODELAY, 1);
+  set(IPPROTO_TCP, TCP_MAXSEG, 1000);
+  OptionCopy options(from.get(), baseline);
+  CHECK_EQ(options.first(to.get()), std::string());
+  CHECK_EQ(has(IPPROTO_IP, IP_TOS), 0x10);
+  CHECK_EQ(has(IPPROTO_TCP, TCP_NODELAY), 0);
+  CHECK_EQ(options.late(to.get()), std::string());
+  CHECK_EQ(has(IPPROTO_TCP, TCP_NODELAY), 1);
+  CHECK(has(IPPROTO_TCP, TCP_MAXSEG) != 1000);
+  CHECK_EQ(options.rare(to.get()), std::string());
+  CHECK_EQ(has(IPPROTO_TCP, TCP_MAXSEG), 1000);
+  // Set by another thread meanwhile, also back to what it was.
+  set(IPPROTO_IP, IP_TOS, 0);
+  set(SOL_SOCKET, SO_SNDBUF, 50000);
+  CHECK_EQ(options.again(to.get()), std::string());
+  CHECK_EQ(has(IPPROTO_IP, IP_TOS), 0);
+  CHECK_EQ(has(SOL_SOCKET, SO_SNDBUF), 100000);
+}
+
+TEST(rare_options_are_those_that_are_not_always_read) {
+  CHECK(!is_rare_option(IPPROTO_TCP, TCP_NODELAY));
+  CHECK(!is_rare_option(SOL_SOCKET, SO_RCVBUF));
+  CHECK(is_rare_option(IPPROTO_TCP, TCP_MAXSEG));
+  CHECK(is_rare_option(SOL_SOCKET, SO_BINDTODEVICE));
+  CHECK(is_rare_option(SOL_SOCKET, 9999));
 }
 
 TEST(what_cannot_be_carried_over_is_named) {
@@ -111,29 +149,53 @@ TEST(what_cannot_be_carried_over_is_named) {
   UniqueFd to = tcp();
   int loopback = 1;
   ::setsockopt(from.get(), SOL_SOCKET, SO_BINDTOIFINDEX, &loopback, sizeof loopback);
-  CHECK_EQ(copy_socket_options(from.get(), to.get(), baseline, false),
+  CHECK_EQ(OptionCopy(from.get(), baseline).all(to.get()),
            std::string("SO_BINDTODEVICE"));
-  CHECK_EQ(copy_socket_options(from.get(), to.get(), baseline, true), std::string());
+  CHECK_EQ(OptionCopy(from.get(), baseline, true).all(to.get()), std::string());
 }
 
-// Adds a listening socket under a number that is taken, and asks epoll what it knows of it.
-void add_under_borrowed_number() {
+epoll_event next_event(const UniqueFd& set) {
+  epoll_event event{};
+  if (::epoll_wait(set.get(), &event, 1, 0) != 1) event.data.u64 = 0;
+  return event;
+}
+
+std::vector<EpollRegistration> registered(const UniqueFd& set, EpollEntry entry) {
+  std::vector<EpollRegistration> registrations;
+  registrations.push_back({UniqueFd(::dup(set.get())), entry});
+  return registrations;
+}
+
+// Puts a socket in the place of another one, under a number that is taken here.
+void move_under_borrowed_number() {
   CHECK_EQ(::unshare(CLONE_FILES), 0);
   UniqueFd set(::epoll_create1(EPOLL_CLOEXEC));
-  UniqueFd socket = tcp();
+  UniqueFd old = tcp();  // a fresh socket reports EPOLLHUP
+  UniqueFd fresh = tcp();
   UniqueFd taken = tcp();
-  auto inode_before = socket_cookie(taken.get());
-  CHECK_EQ(epoll_add_as(set.get(), socket.get(), taken.get(), {EPOLLIN, 42}), 0);
-  CHECK_EQ(socket_cookie(taken.get()), inode_before);
-  epoll_event event{};
-  CHECK_EQ(::epoll_wait(set.get(), &event, 1, 0), 1);  // a fresh socket reports EPOLLHUP
-  CHECK_EQ(event.data.u64, 42U);
-  CHECK_EQ(epoll_remove_as(set.get(), socket.get(), taken.get()), 0);
-  CHECK_EQ(::epoll_wait(set.get(), &event, 1, 0), 0);
-  // The set's own number may be the one that is wanted.
-  CHECK_EQ(epoll_add_as(set.get(), socket.get(), set.get(), {EPOLLIN, 43}), 0);
-  CHECK_EQ(::epoll_wait(set.get(), &event, 1, 0), 1);
-  CHECK_EQ(epoll_add_as(set.get(), socket.get(), set.get(), {EPOLLIN, 43}), EEXIST);
+  const int number = taken.get();
+  const auto cookie_before = socket_cookie(number);
+  // The entry is known under the number, not under ours.
+  UniqueFd saved(::dup(number));
+  CHECK_EQ(::dup3(old.get(), number, O_CLOEXEC), number);
+  epoll_event event{.events = EPOLLIN, .data = {.u64 = 42}};
+  CHECK_EQ(::epoll_ctl(set.get(), EPOLL_CTL_ADD, number, &event), 0);
+  CHECK_EQ(::dup3(saved.get(), number, O_CLOEXEC), number);
+
+  auto registrations = registered(set, {EPOLLIN, 43});
+  CHECK_EQ(epoll_move(registrations, old.get(), fresh.get(), number), 0);
+  CHECK_EQ(socket_cookie(number), cookie_before);
+  old.reset();
+  CHECK_EQ(next_event(set).data.u64, 43U);
+  // It is there already, so nothing changes.
+  CHECK_EQ(epoll_move(registrations, taken.get(), fresh.get(), number), EEXIST);
+  CHECK_EQ(next_event(set).data.u64, 43U);
+  CHECK_EQ(socket_cookie(number), cookie_before);
+  // The number may be the set's own, or the socket's.
+  CHECK_EQ(epoll_move(registrations, taken.get(), fresh.get(), registrations[0].set.get()), 0);
+  CHECK_EQ(epoll_move(registrations, taken.get(), fresh.get(), fresh.get()), 0);
+  CHECK_EQ(epoll_move(registrations, fresh.get(), taken.get(), fresh.get()), 0);
+  CHECK_EQ(socket_cookie(number), cookie_before);
 }
 
 TEST(what_an_epoll_set_holds_is_known_without_kcmp) {
@@ -159,7 +221,7 @@ TEST(what_an_epoll_set_holds_is_known_without_kcmp) {
 }
 
 TEST(an_epoll_set_takes_a_socket_under_any_number) {
-  std::thread(add_under_borrowed_number).join();
+  std::thread(move_under_borrowed_number).join();
 }
 
 TEST(the_control_thread_works_and_passes_errors_on) {

@@ -6,13 +6,16 @@ import {
 } from '../../../src/oci/listener-metadata.js';
 
 test('what is written is read', () => {
-  for (const metadata of [{ networkAdmin: false }, { netns: '4:4026532000', networkAdmin: true }]) {
+  for (const metadata of [
+    { networkAdmin: false, optionsReported: false },
+    { netns: '4:4026532000', networkAdmin: true, optionsReported: true },
+  ]) {
     expect(parseMetadata(printMetadata(metadata))).toEqual(metadata);
   }
 });
 
 test('a profile that no hook has completed tells nothing', () => {
-  expect(parseMetadata(LISTENER_METADATA)).toEqual({ networkAdmin: false });
+  expect(parseMetadata(LISTENER_METADATA)).toEqual({ networkAdmin: false, optionsReported: false });
 });
 
 test.each([

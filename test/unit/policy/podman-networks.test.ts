@@ -59,6 +59,7 @@ test('a policy is the sum of its sources', () => {
       listenUnseen: false,
       networkAdmin: false,
       ignoreFirewall: false,
+      optionsUnseen: false,
     }),
   ).toEqual({
     ignore: ['10.0.0.0/8', '::1/128'],
@@ -67,5 +68,6 @@ test('a policy is the sum of its sources', () => {
     listenUnseen: false,
     networkAdmin: false,
     ignoreFirewall: false,
+    optionsUnseen: false,
   });
 });

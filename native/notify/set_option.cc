@@ -1,0 +1,41 @@
+// setsockopt(2) with an option that is rarely set: noticed, and left to the kernel.
+//
+// What counts is a TCP socket that may connect yet. One of another protocol, one that is connected,
+// connecting or listening, and one of the host (whose options are all read when it connects again)
+// are let through without a mark. What cannot be told is taken for one that counts.
+#include <netinet/in.h>
+
+#include "kernel/errno_error.h"
+#include "kernel/syscalls.h"
+#include "notify/target.h"
+
+namespace sockswitch {
+namespace {
+
+bool matters(Context& context, const abi::SeccompNotif& notification,
+             const CallArguments& arguments) {
+  if (!arguments.unreadable && !is_rare_option(arguments.level, arguments.name)) return false;
+  try {
+    Fetched fetched = fetch(context, notification, arguments.fd);
+    if (!fetched.socket) return true;
+    const int fd = fetched.socket.get();
+    if (netns_cookie(fd) == context.host.network.cookie()) return false;
+    if (int_option(fd, SOL_SOCKET, SO_PROTOCOL).value_or(0) != IPPROTO_TCP) return false;
+    return is_closed(fd);
+  } catch (const ErrnoError&) {
+    return true;
+  }
+}
+
+}  // namespace
+
+Outcome handle_set_option(Context& context, const abi::SeccompNotif& notification,
+                          const CallArguments& arguments) {
+  if (matters(context, notification, arguments)) {
+    context.options.set();
+    context.option_calls.begin(static_cast<pid_t>(notification.pid));
+  }
+  return pass(context, notification.id, Outcome::kHousekeeping);
+}
+
+}  // namespace sockswitch

@@ -1,0 +1,99 @@
+#include "switch/socket_pool.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+
+#include "kernel/linux_abi.h"
+
+namespace sockswitch {
+namespace {
+
+// Filled up when so many are left, or less.
+constexpr std::size_t kFew = 4;
+constexpr std::size_t kFull = 8;
+// A host has one or two ways out, and two domains.
+constexpr std::size_t kMaxShelves = 4;
+
+MadeSocket failed(Outcome outcome, std::string detail) {
+  return {UniqueFd(), outcome, std::move(detail)};
+}
+
+MadeSocket failed(const char* syscall) {
+  return failed(Outcome::kHostError, std::string(syscall) + ": " + ::strerror(errno));
+}
+
+}  // namespace
+
+MadeSocket SocketPool::make(int domain, int device, std::uint16_t neighbours_port,
+                            const OptionBaselines& container) {
+  UniqueFd fd(::socket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
+  if (!fd) return failed("socket");
+  if (::setsockopt(fd.get(), SOL_SOCKET, abi::kSoBindToIfindex, &device, sizeof device) != 0) {
+    return failed("setsockopt SO_BINDTOIFINDEX");
+  }
+  int error = neighbours_port == 0
+                  ? guard_.guard_client(fd.get(), device)
+                  : guard_.guard_neighbours_client(fd.get(), device, neighbours_port);
+  if (error != 0) {
+    return failed(guard_.missing() ? Outcome::kUnguarded : Outcome::kHostError,
+                  std::string("the guard of a socket: ") + ::strerror(error));
+  }
+  const OptionBaseline* inside = container.of(domain);
+  const OptionBaseline* outside = host_.of(domain);
+  if (inside && outside) apply_namespace_defaults(fd.get(), *inside, *outside);
+  return {std::move(fd), Outcome::kSwitched, {}};
+}
+
+SocketPool::Shelf& SocketPool::shelf(int domain, int device) {
+  // Read before sockets are made: a change meanwhile makes them one generation too old.
+  const std::uint64_t generation = network_.generation();
+  if (generation != generation_) {
+    shelves_.clear();
+    generation_ = generation;
+  }
+  auto found = std::ranges::find_if(shelves_, [&](const Shelf& one) {
+    return one.domain == domain && one.device == device;
+  });
+  if (found != shelves_.end()) return *found;
+  if (shelves_.size() >= kMaxShelves) shelves_.erase(shelves_.begin());
+  shelves_.push_back({domain, device, {}});
+  return shelves_.back();
+}
+
+MadeSocket SocketPool::take(int domain, int device, const OptionBaselines& container, int beside) {
+  Shelf& from = shelf(domain, device);
+  if (from.ready.size() <= kFew) wants_more_ = true;
+  if (from.ready.empty()) return make(domain, device, 0, container);
+  auto chosen = std::ranges::find_if(from.ready, [&](const UniqueFd& fd) {
+    return std::abs(fd.get() - beside) == 1;
+  });
+  if (chosen == from.ready.end()) {
+    chosen = std::ranges::max_element(from.ready, {}, [](const UniqueFd& fd) { return fd.get(); });
+  }
+  UniqueFd fd = std::move(*chosen);
+  from.ready.erase(chosen);
+  return {std::move(fd), Outcome::kSwitched, {}};
+}
+
+MadeSocket SocketPool::make_for_neighbour(int domain, int device, std::uint16_t port,
+                                          const OptionBaselines& container) {
+  return make(domain, device, port, container);
+}
+
+void SocketPool::refill(const OptionBaselines& container) {
+  wants_more_ = false;
+  if (network_.generation() != generation_) return;
+  for (Shelf& one : shelves_) {
+    while (one.ready.size() < kFull) {
+      MadeSocket made = make(one.domain, one.device, 0, container);
+      if (!made.fd) break;  // whoever needs one is told why
+      one.ready.push_back(std::move(made.fd));
+    }
+  }
+}
+
+}  // namespace sockswitch

@@ -1,0 +1,75 @@
+// Host sockets that are made ahead: pinned, guarded, with the defaults of the container's namespace,
+// so that a connect finds one ready.
+//
+// One for each listener, used by its thread. There are a few for each (domain, device) that sockets
+// have been asked for; they are made when nobody waits for an answer. All are dropped when the
+// host's network changes, as their guards name its addresses, and a device number may have come to
+// mean another device. A socket whose device has just disappeared fails to connect, as one that is
+// made at that moment.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "kernel/unique_fd.h"
+#include "path/network_view.h"
+#include "policy/outcome.h"
+#include "switch/socket_guard.h"
+#include "switch/socket_options.h"
+
+namespace sockswitch {
+
+// The options of fresh TCP sockets of one namespace, IPv4 and IPv6.
+struct OptionBaselines {
+  std::optional<OptionBaseline> v4;
+  std::optional<OptionBaseline> v6;
+  const OptionBaseline* of(int domain) const {
+    const auto& baseline = domain == AF_INET ? v4 : v6;
+    return baseline ? &*baseline : nullptr;
+  }
+};
+
+struct MadeSocket {
+  UniqueFd fd;
+  Outcome outcome = Outcome::kSwitched;  // why there is no socket, if `fd` is empty
+  std::string detail;
+};
+
+class SocketPool {
+ public:
+  SocketPool(SocketGuard& guard, const HostNetwork& network, const OptionBaselines& host)
+      : guard_(guard), network_(network), host_(host) {}
+
+  // A non-blocking TCP socket of `domain`, pinned to `device` and guarded as a client. `container`:
+  // the defaults that it shall have. `beside`: a descriptor; one with a number next to it is
+  // preferred.
+  MadeSocket take(int domain, int device, const OptionBaselines& container, int beside);
+  // One for a neighbour's published port. Never made ahead.
+  MadeSocket make_for_neighbour(int domain, int device, std::uint16_t port,
+                                const OptionBaselines& container);
+  // Whether some should be made when there is time.
+  bool wants_more() const { return wants_more_; }
+  // Makes them.
+  void refill(const OptionBaselines& container);
+
+ private:
+  struct Shelf {
+    int domain;
+    int device;
+    std::vector<UniqueFd> ready;
+  };
+  Shelf& shelf(int domain, int device);
+  MadeSocket make(int domain, int device, std::uint16_t neighbours_port,
+                  const OptionBaselines& container);
+
+  SocketGuard& guard_;
+  const HostNetwork& network_;
+  const OptionBaselines& host_;
+  std::uint64_t generation_ = 0;  // of the host's network, when the sockets were made
+  std::vector<Shelf> shelves_;
+  bool wants_more_ = false;
+};
+
+}  // namespace sockswitch

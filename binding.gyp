@@ -180,6 +180,7 @@
         "test/unit/native/descriptor_table_test.cc",
         "test/unit/native/fallback_report.cc",
         "test/unit/native/fallback_test.cc",
+        "test/unit/native/caller_test.cc",
         "test/unit/native/guard_test.cc",
         "test/unit/native/helper_test.cc",
         "test/unit/native/kernel_text_test.cc",

@@ -6,6 +6,8 @@ import { type Metric, type Metrics, parseJsonLine, type ScriptWorkload } from '.
 const PARALLEL = 8;
 const WARM_UP_SECONDS = 1;
 const LATENCY_SAMPLES = 2_000;
+const EPOLL_SAMPLES = 500;
+const EPOLL_SIZES = [10, 5_000];
 const REQUESTS_PER_SECOND = 1_000;
 /** Of the counted requests: the warm-up is switched, too, so this is far on the safe side. */
 const SWITCHED_SHARE = 0.95;
@@ -79,6 +81,32 @@ export const connectLatency: ScriptWorkload = {
   script: ({ server, httpPort }) => `${PROBE} connect ${server} ${httpPort} ${LATENCY_SAMPLES}`,
   parse: parseJsonLine,
   switchedAtLeast: () => LATENCY_SAMPLES,
+};
+
+/** As event loops connect: the socket is in an epoll set before, beside few others or many. */
+export const connectEpoll: ScriptWorkload = {
+  kind: 'script',
+  name: 'connect-epoll',
+  title: 'time of a connect in an epoll set',
+  program: 'probe, non-blocking and registered before, in sets of 10 and of 5,000',
+  metrics: [
+    { name: 'few_p50_us', title: 'connect p50, set of 10', unit: 'us', better: 'lower' },
+    { name: 'many_p50_us', title: 'connect p50, set of 5,000', unit: 'us', better: 'lower' },
+  ],
+  baseline: 'host',
+  seconds: 0,
+  needs: { server: 'http' },
+  script: ({ server, httpPort }) =>
+    EPOLL_SIZES.map((size) => `${PROBE} epoll ${server} ${httpPort} ${EPOLL_SAMPLES} ${size}`).join(
+      ' && ',
+    ),
+  parse: (output) => {
+    const [few = '', many = ''] = output.trim().split('\n');
+    const { p50_us: few_p50_us = Number.NaN } = parseJsonLine(few);
+    const { p50_us: many_p50_us = Number.NaN } = parseJsonLine(many);
+    return { few_p50_us, many_p50_us };
+  },
+  switchedAtLeast: () => EPOLL_SAMPLES * EPOLL_SIZES.length,
 };
 
 /** What a device that a socket is bound to costs; the same for whoever binds it, so only measured on the host's network. */

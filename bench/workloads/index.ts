@@ -1,6 +1,7 @@
 /** All workloads, and the suites that group them for the command line and the tables. */
 import { etcd, http, mariadb, memcached, postgresql, rabbitmq, redis } from './applications.js';
 import {
+  connectEpoll,
   connectionRate,
   connectionRateProbe,
   connectLatency,
@@ -61,6 +62,7 @@ export const SUITES: readonly Suite[] = [
         columns: [
           ...columns([connectionRate, connectionRateProbe], 'per_second'),
           ...columns([connectLatency]),
+          ...columns([connectEpoll]),
         ],
       },
       { title: 'Requests at a fixed rate', columns: columns([requestLatency]) },

@@ -1,6 +1,7 @@
 // probe: the small measurements that no common program makes. Static, so that it runs in any container.
 //
 //   probe connect ADDRESS PORT COUNT             time of a blocking connect(2), one after the other
+//   probe epoll ADDRESS PORT COUNT SIZE          the same, non-blocking and registered before, in an epoll set of SIZE
 //   probe rate ADDRESS PORT SECONDS PARALLEL     HTTP requests, a new connection each ("Connection: close")
 //   probe requests ADDRESS PORT SECONDS RATE     HTTP requests on one connection, on a fixed schedule
 //   probe pin ADDRESS PORT SECONDS               HTTP requests with and without a bound device, in turns of 50 ms
@@ -23,7 +24,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -113,6 +117,40 @@ static void measure_connect(char **arguments) {
     const uint64_t start = now_ns();
     if (connect(fd, (const struct sockaddr *)&address.storage, address.length) != 0) die("connect");
     if (i >= warm_up) times[i - warm_up] = now_ns() - start;
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    close(fd);
+  }
+  print_percentiles(times, count);
+  free(times);
+}
+
+// The set holds descriptors that are never ready, and the socket that is to connect. Only connect(2) itself is timed.
+static void measure_epoll(char **arguments) {
+  const struct address address = parse_address(arguments[0], arguments[1]);
+  const size_t count = (size_t)atol(arguments[2]);
+  const int size = atoi(arguments[3]);
+  const struct linger reset = {.l_onoff = 1, .l_linger = 0};
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) die("getrlimit");
+  limit.rlim_cur = limit.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) die("setrlimit");
+  const int set = epoll_create1(EPOLL_CLOEXEC);
+  if (set < 0) die("epoll_create1");
+  uint64_t *times = calloc(count, sizeof *times);
+  if (count == 0 || times == NULL) die("COUNT %s", arguments[2]);
+  for (int i = 1; i < size; i++) {
+    struct epoll_event event = {.events = EPOLLIN};
+    const int other = eventfd(0, EFD_CLOEXEC);
+    if (other < 0 || epoll_ctl(set, EPOLL_CTL_ADD, other, &event) != 0) die("SIZE %s", arguments[3]);
+  }
+  for (size_t i = 0; i < count; i++) {
+    const int fd = socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct epoll_event event = {.events = EPOLLOUT, .data = {.fd = fd}};
+    if (fd < 0 || epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) != 0) die("socket");
+    const uint64_t start = now_ns();
+    if (connect(fd, (const struct sockaddr *)&address.storage, address.length) != 0 && errno != EINPROGRESS) die("connect");
+    times[i] = now_ns() - start;
+    if (epoll_wait(set, &event, 1, 10000) != 1 || event.data.fd != fd) die("epoll_wait");
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     close(fd);
   }
@@ -384,6 +422,8 @@ int main(int count, char **arguments) {
   if (strcmp(verb, "nothing") == 0) return 0;
   if (strcmp(verb, "connect") == 0 && count == 5) {
     measure_connect(arguments + 2);
+  } else if (strcmp(verb, "epoll") == 0 && count == 6) {
+    measure_epoll(arguments + 2);
   } else if (strcmp(verb, "rate") == 0 && count == 6) {
     measure_rate(arguments + 2);
   } else if (strcmp(verb, "pin") == 0 && count == 5) {
@@ -399,7 +439,7 @@ int main(int count, char **arguments) {
   } else if (strcmp(verb, "cpu") == 0 && count <= 3) {
     print_cpu(count == 3 ? arguments[2] : NULL);
   } else {
-    fprintf(stderr, "usage: probe connect ADDRESS PORT COUNT | rate ADDRESS PORT SECONDS PARALLEL | "
+    fprintf(stderr, "usage: probe connect ADDRESS PORT COUNT | epoll ADDRESS PORT COUNT SIZE | rate ADDRESS PORT SECONDS PARALLEL | "
                     "requests ADDRESS PORT SECONDS RATE | pin ADDRESS PORT SECONDS | local tcp|unix SECONDS | calls | cpu [SINCE] | floor COMMAND...\n");
     return 2;
   }

@@ -150,8 +150,8 @@ std::string_view Caller::fdinfo(int fd, std::vector<char>& buffer) {
 }
 
 void CallerCache::drop_oldest() {
-  auto oldest = std::ranges::min_element(
-      callers_, {}, [](const auto& entry) { return entry.second.last_use_; });
+  auto oldest = std::ranges::min_element(callers_, {},
+                                         [](const auto& entry) { return entry.second.last_use_; });
   if (oldest != callers_.end()) callers_.erase(oldest);
 }
 

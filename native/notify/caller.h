@@ -31,7 +31,8 @@ struct DescriptorFlags {
   std::optional<std::uint64_t> inode;  // the kernel tells it here since Linux 5.14
 };
 
-// The flags, and the inode, in the text of /proc/PID/fdinfo/FD (proc(5)); no value if it has no `flags` line.
+// The flags, and the inode, in the text of /proc/PID/fdinfo/FD (proc(5)); no value if it has no
+// `flags` line.
 std::optional<DescriptorFlags> parse_descriptor_flags(const char* fdinfo, std::size_t size);
 
 // Whether pidfds for threads are used where the kernel has them (PIDFD_THREAD, Linux 6.9). Tests

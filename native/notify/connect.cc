@@ -133,8 +133,8 @@ Outcome switch_socket(Context& context, Target& target, const SocketAddress& add
   auto flags = target.caller.flags(target.number);
   if (!flags) return leave(context, target, Outcome::kCallerGone, EBADF);
   bool blocking = !flags->non_blocking;
-  Registrations registrations = find_registrations(context, target.caller, target.socket.get(),
-                                                   target.number, flags->inode);
+  Registrations registrations =
+      find_registrations(context, target.caller, target.socket.get(), target.number, flags->inode);
   if (!registrations.complete) {
     context.detail = to.text();
     return leave(context, target, Outcome::kEpoll, ENETUNREACH);

@@ -4,7 +4,8 @@
 // whoever finds an unclosed host socket at the descriptor's number finds the work done but for the
 // answer. A non-blocking caller is told EINPROGRESS, as always. A blocking one is left to the
 // kernel, which waits for the connection; only where the connect had succeeded and been told so
-// (EISCONN) the answer is given here.
+// (EISCONN) the answer is given here. What was to be carried over after the replacement and was not
+// (late options, epoll registrations) is lost with the daemon that held the container socket.
 #include <netinet/in.h>
 
 #include "kernel/syscalls.h"

@@ -32,8 +32,8 @@ class InFlight {
   void end(pid_t tid) {
     if (calls_.empty()) return;
     const auto late = Clock::now() - kPatience;
-    const auto ended =
-        std::erase_if(calls_, [&](const Call& call) { return call.tid == tid || call.since < late; });
+    const auto ended = std::erase_if(
+        calls_, [&](const Call& call) { return call.tid == tid || call.since < late; });
     if (ended != 0) ++generation_;
   }
   // Whether a thread is in the middle of one. To be asked after end() for the caller.

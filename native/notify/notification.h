@@ -70,8 +70,8 @@ struct CallArguments {
   std::uint32_t request = 0;  // ioctl, whose argument is in `address`
   int level = 0;              // setsockopt: which option
   int name = 0;
-  bool small = false;         // by the 32-bit rules: pointers in structures have four bytes
-  bool unreadable = false;    // `socketcall`: there is no reading the arguments (EFAULT)
+  bool small = false;       // by the 32-bit rules: pointers in structures have four bytes
+  bool unreadable = false;  // `socketcall`: there is no reading the arguments (EFAULT)
 };
 
 // Decodes a notification; reads the arguments of a 32-bit x86 `socketcall` from the caller's

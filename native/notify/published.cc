@@ -133,7 +133,8 @@ std::optional<Outcome> bind_published(Context& context, Target& target, const De
   }
   auto flags = target.caller.flags(target.number);
   if (!flags) return refuse(context, target.id, EBADF);
-  Registrations registrations = find_registrations(context, target.caller, model, target.number, flags->inode);
+  Registrations registrations =
+      find_registrations(context, target.caller, model, target.number, flags->inode);
   if (!registrations.complete) {
     context.detail = "its epoll registration could not be carried over";
     return {};

@@ -53,8 +53,7 @@ bool switch_back(Context& context, Target& target) {
   auto flags = target.caller.flags(target.number);
   if (!flags) return false;
   Registrations registrations =
-      find_registrations(
-      context, target.caller, target.socket.get(), target.number, flags->inode);
+      find_registrations(context, target.caller, target.socket.get(), target.number, flags->inode);
   if (!registrations.complete) return false;
   MadeSocket made = make_container_socket(context, target.socket.get(), target.identity);
   if (!made.fd) {

@@ -55,9 +55,8 @@ SocketPool::Shelf& SocketPool::shelf(int domain, int device) {
     shelves_.clear();
     generation_ = generation;
   }
-  auto found = std::ranges::find_if(shelves_, [&](const Shelf& one) {
-    return one.domain == domain && one.device == device;
-  });
+  auto found = std::ranges::find_if(
+      shelves_, [&](const Shelf& one) { return one.domain == domain && one.device == device; });
   if (found != shelves_.end()) return *found;
   if (shelves_.size() >= kMaxShelves) shelves_.erase(shelves_.begin());
   shelves_.push_back({domain, device, {}});
@@ -68,9 +67,8 @@ MadeSocket SocketPool::take(int domain, int device, const OptionBaselines& conta
   Shelf& from = shelf(domain, device);
   if (from.ready.size() <= kFew) wants_more_ = true;
   if (from.ready.empty()) return make(domain, device, 0, container);
-  auto chosen = std::ranges::find_if(from.ready, [&](const UniqueFd& fd) {
-    return std::abs(fd.get() - beside) == 1;
-  });
+  auto chosen = std::ranges::find_if(
+      from.ready, [&](const UniqueFd& fd) { return std::abs(fd.get() - beside) == 1; });
   if (chosen == from.ready.end()) {
     chosen = std::ranges::max_element(from.ready, {}, [](const UniqueFd& fd) { return fd.get(); });
   }

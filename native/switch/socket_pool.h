@@ -1,5 +1,5 @@
-// Host sockets that are made ahead: pinned, guarded, with the defaults of the container's namespace,
-// so that a connect finds one ready.
+// Host sockets that are made ahead: pinned, guarded, with the defaults of the container's
+// namespace, so that a connect finds one ready.
 //
 // One for each listener, used by its thread. There are a few for each (domain, device) that sockets
 // have been asked for; they are made when nobody waits for an answer. All are dropped when the

@@ -6,9 +6,10 @@
  */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { daemonPid } from './support/daemon.js';
+import { daemonPid, killDaemon, startDaemon } from './support/daemon.js';
 import { describeOnLab, eventually, host1 } from './support/lab.js';
-import { type Container, ENABLED, startContainer } from './support/podman.js';
+import { countersOf } from './support/matrix.js';
+import { type Container, difference, ENABLED, startContainer } from './support/podman.js';
 
 const PROBE = readFileSync(new URL('./probes/connects.py', import.meta.url), 'utf8');
 const TRACE = '/tmp/sockswitch-connect-cost.trace';
@@ -126,6 +127,19 @@ describeOnLab('the cost of a connect, in system calls', () => {
 
   test('AF_UNIX is not reported', async () => {
     expect(await traced('unix')).toEqual([]);
+  });
+
+  test('a rare option counts, also after the daemon has been killed', async () => {
+    await ask('set-rare', 1);
+    await killDaemon();
+    await startDaemon();
+    const before = await countersOf(container);
+    await ask('connect-rare', 1);
+    expect(difference(before, await countersOf(container))).toMatchObject({ switched: 1 });
+    thread = await eventually('the only listener thread', async () => {
+      const now = [...(await listenerThreads())];
+      return now.length === 1 ? now[0] : undefined;
+    });
   });
 
   // Last: the probe stays there.

@@ -73,10 +73,16 @@ def enter_nested():
         raise OSError(ctypes.get_errno(), "unshare")
 
 
-def rare(_):
-    with socket.socket() as s:
-        s.setsockopt(socket.SOL_SOCKET, 12, 3)  # SO_PRIORITY
-        s.connect(FAR)
+SO_PRIORITY = 12
+
+
+def set_rare(_):
+    made_before.setsockopt(socket.SOL_SOCKET, SO_PRIORITY, 3)
+
+
+def connect_rare(_):
+    made_before.connect(FAR)
+    assert made_before.getsockopt(socket.SOL_SOCKET, SO_PRIORITY) == 3, "not carried over"
 
 
 CASES = {
@@ -88,10 +94,12 @@ CASES = {
     "unix": unix,
     "loopback": loopback,
     "nested": nested,
-    "rare": rare,
+    "set-rare": set_rare,
+    "connect-rare": connect_rare,
 }
 
 others = []
+made_before = socket.socket()
 listening = socket.create_server(("127.0.0.1", 0))
 # A length that no Internet address has.
 path = "/tmp/a-socket-with-a-rather-long-name"

@@ -113,7 +113,9 @@ TEST(options_are_carried_over_in_steps) {
   const auto set = [&](int level, int name, int value) {
     CHECK_EQ(::setsockopt(from.get(), level, name, &value, sizeof value), 0);
   };
-  const auto has = [&](int level, int name) { return int_option(to.get(), level, name).value_or(-1); };
+  const auto has = [&](int level, int name) {
+    return int_option(to.get(), level, name).value_or(-1);
+  };
   set(IPPROTO_IP, IP_TOS, 0x10);
   set(IPPROTO_TCP, TCP_NODELAY, 1);
   set(IPPROTO_TCP, TCP_MAXSEG, 1000);
@@ -149,8 +151,7 @@ TEST(what_cannot_be_carried_over_is_named) {
   UniqueFd to = tcp();
   int loopback = 1;
   ::setsockopt(from.get(), SOL_SOCKET, SO_BINDTOIFINDEX, &loopback, sizeof loopback);
-  CHECK_EQ(OptionCopy(from.get(), baseline).all(to.get()),
-           std::string("SO_BINDTODEVICE"));
+  CHECK_EQ(OptionCopy(from.get(), baseline).all(to.get()), std::string("SO_BINDTODEVICE"));
   CHECK_EQ(OptionCopy(from.get(), baseline, true).all(to.get()), std::string());
 }
 

@@ -250,11 +250,12 @@ Outcome reconnect(Context& context, const abi::SeccompNotif& notification, Targe
 Outcome connect_on_podman_network(Context& context, Target& target, const SocketAddress& address,
                                   const Destination& to) {
   context.detail = to.text();
-  auto found = context.host.relay.neighbours().find(to, *context.container.view,
-                                                     context.policy.permissions);
+  auto found =
+      context.host.relay.neighbours().find(to, *context.container.view, context.policy.permissions);
   if (!found.published) return pass(context, target.id, Outcome::kPodmanNetwork);
   if (found.shortcut && !target.identity.bound) {
-    Outcome outcome = switch_socket(context, target, address, to, {.source = {}, .shortcut = &*found.shortcut});
+    Outcome outcome =
+        switch_socket(context, target, address, to, {.source = {}, .shortcut = &*found.shortcut});
     return outcome == Outcome::kSwitched ? Outcome::kNeighbour : outcome;
   }
   context.detail += ": ";

@@ -80,8 +80,8 @@ Outcome handle_listen(Context& context, const abi::SeccompNotif& notification,
               : ::listen(socket.get(), backlog) == 0 ? 0
                                                      : errno;
   if (error != 0) return finish(context, id, error);
-  Outcome outcome = identity ? published_listen(context, socket.get(), *identity, port)
-                             : Outcome::kHousekeeping;
+  Outcome outcome =
+      identity ? published_listen(context, socket.get(), *identity, port) : Outcome::kHousekeeping;
   Outcome told = finish(context, id, 0);
   return told == Outcome::kHousekeeping ? outcome : told;
 }

@@ -52,9 +52,8 @@ class Listener {
   // or 0 to take the first caller. `netns`: the network namespace that Podman gave the container,
   // where its spec told.
   Listener(std::uint64_t number, UniqueFd fd, UniqueFd record, pid_t pid,
-           const std::optional<NetnsIdentity>& netns,
-           std::shared_ptr<ContainerState> container, std::shared_ptr<const Policy> policy,
-           NetworkViews& views, const Host& host, Sink sink);
+           const std::optional<NetnsIdentity>& netns, std::shared_ptr<ContainerState> container,
+           std::shared_ptr<const Policy> policy, NetworkViews& views, const Host& host, Sink sink);
   // Ends the thread without answering what is pending, and waits for that: see stop().
   ~Listener();
   Listener(const Listener&) = delete;
@@ -91,7 +90,7 @@ class Listener {
     InFlight option_calls;
     std::chrono::steady_clock::time_point next_lookup;
     std::string lookup_problem;  // why the last one failed
-    bool relay_knows = false;  // the network of the container, for its published ports
+    bool relay_knows = false;    // the network of the container, for its published ports
   };
   void remember_netns(const std::optional<NetnsIdentity>& netns);
   void run();

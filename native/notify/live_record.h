@@ -29,8 +29,8 @@ struct LiveRecord {
   LatencyHistogram latency;
 };
 
-// What is never cleared has a place of its own, at the end of the record's head, whatever the layout
-// of the rest is.
+// What is never cleared has a place of its own, at the end of the record's head, whatever the
+// layout of the rest is.
 struct LastingMarks {
   RestrictionMark restriction;
   // Options that are rarely set have been set (notify/option_mark.h).

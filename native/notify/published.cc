@@ -110,8 +110,7 @@ std::optional<PublishedBind> published_bind(Context& context, const Target& targ
   }
   if (is_loopback(to.address)) return {};
   if (protocol != IPPROTO_TCP) return PublishedBind{port, Outcome::kPublishedRelayed};
-  if (!is_unspecified(to.address) &&
-      !context.container.view->is_own(to.address)) {
+  if (!is_unspecified(to.address) && !context.container.view->is_own(to.address)) {
     return {};  // the kernel's to refuse
   }
   // Its clients are relayed where the container is to have no socket of the host.
@@ -124,8 +123,7 @@ std::optional<Outcome> bind_published(Context& context, Target& target, const De
   int domain = target.identity.domain;
   int model = target.socket.get();
   bool v6_only = is_v6_only(model, domain);
-  auto outlet =
-      find_outlet(port.mapping, domain, v6_only, own_default_routes());
+  auto outlet = find_outlet(port.mapping, domain, v6_only, own_default_routes());
   if (!outlet) {
     context.detail =
         "port " + std::to_string(to.port) + ": published on loopback or another family";
@@ -190,7 +188,7 @@ std::shared_ptr<Publication> published_port(const Context& context, const Target
 }
 
 Outcome published_listen(Context& context, int socket, const SocketIdentity& identity,
-                      const std::shared_ptr<Publication>& port) {
+                         const std::shared_ptr<Publication>& port) {
   if (context.policy.published.empty() || !context.container.view) return Outcome::kHousekeeping;
   Relay& relay = context.host.relay;
   try {

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "policy/address.h"
 #include "path/network_view.h"
+#include "policy/address.h"
 #include "policy/outcome.h"
 
 namespace sockswitch {

@@ -366,7 +366,7 @@ describe('rubbish is refused', () => {
     ['no descriptor', { text: STATE }, 'the state came without a descriptor'],
     ['another descriptor', { text: STATE, files: 1 }, 'the descriptor is no seccomp listener'],
     ['two descriptors', { text: STATE, files: 2 }, 'two descriptors came instead of one'],
-    ['five descriptors', { text: STATE, files: 5 }, 'more descriptors came than can be taken'],
+    ['too many descriptors', { text: STATE, files: 21 }, 'more descriptors came than can be taken'],
     ['no object', { text: '[{}]', files: 1 }, 'the state is not one JSON object'],
     ['two objects', { text: `${STATE}{}`, files: 1 }, 'the state is not one JSON object'],
     ['binary', { text: '\u0000\u0001', files: 1 }, 'the state is not one JSON object'],

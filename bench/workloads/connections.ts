@@ -96,6 +96,8 @@ export const connectEpoll: ScriptWorkload = {
   baseline: 'host',
   seconds: 0,
   needs: { server: 'http' },
+  // The floor carries no registration over.
+  suits: ({ name }) => name !== 'floor',
   script: ({ server, httpPort }) =>
     EPOLL_SIZES.map((size) => `${PROBE} epoll ${server} ${httpPort} ${EPOLL_SAMPLES} ${size}`).join(
       ' && ',

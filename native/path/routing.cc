@@ -14,6 +14,7 @@ namespace {
 constexpr std::uint16_t kRtaNhId = 30;      // Linux 5.3
 constexpr std::uint16_t kFraDscp = 25;      // 6.13
 constexpr std::uint16_t kFraFlowlabel = 26;  // 6.14
+constexpr std::uint16_t kFraDportMask = 29;  // 6.14: of FRA_DPORT_RANGE, reported always
 
 // The priority of the route that Linux puts where an IPv6 namespace has no default route.
 constexpr std::uint32_t kNullEntryPriority = 0xffffffff;
@@ -200,6 +201,7 @@ bool add_rule(const NetlinkMessage& message, RuleSelectors& selectors) {
           case FRA_UID_RANGE:
             selectors.uid = true;
             break;
+          case kFraDportMask:
           case FRA_DPORT_RANGE:
             selectors.port = true;
             break;

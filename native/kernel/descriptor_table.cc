@@ -13,6 +13,7 @@ namespace {
 
 constexpr unsigned kCloseRangeUnshare = 1U << 1;  // CLOSE_RANGE_UNSHARE, Linux 5.9
 
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables): the thread's own
 thread_local bool own_table = false;
 
 UniqueFd copy_here(int fd) {

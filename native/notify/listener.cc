@@ -137,7 +137,7 @@ void Listener::remember_netns(const std::optional<NetnsIdentity>& netns) {
   try {
     known = Netns::of_process(pid_).identity();
   } catch (const ErrnoError&) {
-    // It has ended. A caller is asked, then.
+    known = {};  // it has ended: a caller is asked, then
   }
 }
 

@@ -36,6 +36,6 @@ int listen_published(const Context& context, int socket, int backlog, const Publ
 // published port is then looked for. kHousekeeping, or kPublishedUnreachable with the reason in
 // `context.detail`: the service itself listens all the same.
 Outcome published_listen(Context& context, int socket, const SocketIdentity& identity,
-                      const std::shared_ptr<Publication>& port);
+                         const std::shared_ptr<Publication>& port);
 
 }  // namespace sockswitch

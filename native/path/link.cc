@@ -107,12 +107,12 @@ std::optional<int> number_of(NetlinkSocket& socket, int netns) {
   auto first = answer.first();
   if (!first || first->type != RTM_NEWNSID) return {};
   std::optional<int> number;
-  bool whole = walk_attributes(first->attributes(sizeof(rtgenmsg)),
-                               [&](const NetlinkAttribute& attribute) {
-                                 if (attribute.type == NETNSA_NSID) {
-                                   number = attribute.number<std::int32_t>();
-                                 }
-                               });
+  bool whole =
+      walk_attributes(first->attributes(sizeof(rtgenmsg)), [&](const NetlinkAttribute& attribute) {
+        if (attribute.type == NETNSA_NSID) {
+          number = attribute.number<std::int32_t>();
+        }
+      });
   if (!whole || !number || *number < 0) return {};
   return number;
 }

@@ -190,8 +190,8 @@ std::shared_ptr<NetworkView> NetworkViews::of(Netns netns) {
   }
   // Listener threads hold it, too, and may be the last to.
   auto view = dropped_in_common_table(
-      control_, std::make_unique<NetworkView>(std::move(netns), helper_, host_, around_, watcher_,
-                                              control_));
+      control_,
+      std::make_unique<NetworkView>(std::move(netns), helper_, host_, around_, watcher_, control_));
   if (view->cookie() == host_.cookie()) {
     throw ErrnoError(EINVAL, "setns", "the container's network namespace is the host's");
   }

@@ -11,8 +11,8 @@ namespace sockswitch {
 namespace {
 
 // linux/rtnetlink.h and linux/fib_rules.h of later kernels.
-constexpr std::uint16_t kRtaNhId = 30;      // Linux 5.3
-constexpr std::uint16_t kFraDscp = 25;      // 6.13
+constexpr std::uint16_t kRtaNhId = 30;       // Linux 5.3
+constexpr std::uint16_t kFraDscp = 25;       // 6.13
 constexpr std::uint16_t kFraFlowlabel = 26;  // 6.14
 constexpr std::uint16_t kFraDportMask = 29;  // 6.14: of FRA_DPORT_RANGE, reported always
 
@@ -189,60 +189,61 @@ bool add_rule(const NetlinkMessage& message, RuleSelectors& selectors) {
   const char* unknown = header->tos != 0 ? "type of service" : nullptr;
   std::string other;
   if (header->src_len != 0) selectors.source = true;
-  bool whole = walk_attributes(
-      message.attributes(sizeof(fib_rule_hdr)), [&](const NetlinkAttribute& attribute) {
-        switch (attribute.type) {
-          case FRA_PRIORITY:
-            priority = attribute.number<std::uint32_t>().value_or(0);
-            return;
-          case FRA_TABLE:
-            table = attribute.number<std::uint32_t>().value_or(0);
-            return;
-          case FRA_UID_RANGE:
-            selectors.uid = true;
-            break;
-          case kFraDportMask:
-          case FRA_DPORT_RANGE:
-            selectors.port = true;
-            break;
-          case FRA_SRC:
-            selectors.source = true;
-            break;
-          case FRA_SPORT_RANGE:
-            unknown = "source port";
-            break;
-          case kFraDscp:
-            unknown = "type of service";
-            break;
-          case kFraFlowlabel:
-            unknown = "flow label";
-            break;
-          // Told to the kernel, or the same for each packet that we follow (no mark, no device
-          // that the socket is bound to, no tunnel key).
-          case FRA_DST:
-          case FRA_IIFNAME:
-          case FRA_OIFNAME:
-          case FRA_GOTO:
-          case FRA_FWMARK:
-          case FRA_FWMASK:
-          case FRA_IP_PROTO:
-          case FRA_TUN_ID:
-          case FRA_L3MDEV:
-            break;
-          // Not selectors.
-          case FRA_FLOW:
-          case FRA_PAD:
-          case FRA_PROTOCOL:
-          case FRA_SUPPRESS_IFGROUP:
-          case FRA_SUPPRESS_PREFIXLEN:
-            return;
-          default:
-            other = "attribute " + std::to_string(attribute.type);
-            unknown = other.c_str();
-            break;
-        }
-        selects = true;
-      });
+  bool whole = walk_attributes(message.attributes(sizeof(fib_rule_hdr)),
+                               [&](const NetlinkAttribute& attribute) {
+                                 switch (attribute.type) {
+                                   case FRA_PRIORITY:
+                                     priority = attribute.number<std::uint32_t>().value_or(0);
+                                     return;
+                                   case FRA_TABLE:
+                                     table = attribute.number<std::uint32_t>().value_or(0);
+                                     return;
+                                   case FRA_UID_RANGE:
+                                     selectors.uid = true;
+                                     break;
+                                   case kFraDportMask:
+                                   case FRA_DPORT_RANGE:
+                                     selectors.port = true;
+                                     break;
+                                   case FRA_SRC:
+                                     selectors.source = true;
+                                     break;
+                                   case FRA_SPORT_RANGE:
+                                     unknown = "source port";
+                                     break;
+                                   case kFraDscp:
+                                     unknown = "type of service";
+                                     break;
+                                   case kFraFlowlabel:
+                                     unknown = "flow label";
+                                     break;
+                                   // Told to the kernel, or the same for each packet that we follow
+                                   // (no mark, no device that the socket is bound to, no tunnel
+                                   // key).
+                                   case FRA_DST:
+                                   case FRA_IIFNAME:
+                                   case FRA_OIFNAME:
+                                   case FRA_GOTO:
+                                   case FRA_FWMARK:
+                                   case FRA_FWMASK:
+                                   case FRA_IP_PROTO:
+                                   case FRA_TUN_ID:
+                                   case FRA_L3MDEV:
+                                     break;
+                                   // Not selectors.
+                                   case FRA_FLOW:
+                                   case FRA_PAD:
+                                   case FRA_PROTOCOL:
+                                   case FRA_SUPPRESS_IFGROUP:
+                                   case FRA_SUPPRESS_PREFIXLEN:
+                                     return;
+                                   default:
+                                     other = "attribute " + std::to_string(attribute.type);
+                                     unknown = other.c_str();
+                                     break;
+                                 }
+                                 selects = true;
+                               });
   if (!whole) return false;
   if (unknown) selectors.unknown = rule_name(priority) + ": " + unknown;
   if (selects || !is_initial(*header, priority, table)) selectors.plain = false;

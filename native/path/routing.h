@@ -22,10 +22,11 @@ namespace sockswitch {
 // The first packet of a TCP connection, as routing sees it.
 struct RoutedPacket {
   Address destination;
-  std::uint16_t port = 0;         // 0: not said, which only explanations do
-  std::optional<Address> source;  // none: the kernel is to choose, as for a socket that is not bound
-  std::optional<uid_t> uid;       // of the socket, in our user namespace; none: not asked for
-  int in_device = 0;              // arrived by this device, to be forwarded; 0: sent from here
+  std::uint16_t port = 0;  // 0: not said, which only explanations do
+  std::optional<Address>
+      source;                // none: the kernel is to choose, as for a socket that is not bound
+  std::optional<uid_t> uid;  // of the socket, in our user namespace; none: not asked for
+  int in_device = 0;         // arrived by this device, to be forwarded; 0: sent from here
 };
 
 struct FoundRoute {

@@ -67,9 +67,9 @@ std::vector<Surroundings::Bridged> Surroundings::bridged(bool& settled) {
       continue;
     }
     try {
-      found.push_back({std::make_shared<Namespace>(netns_of(*known.program), helper_, watcher_,
-                                                   &generation_),
-                       known.program});
+      found.push_back(
+          {std::make_shared<Namespace>(netns_of(*known.program), helper_, watcher_, &generation_),
+           known.program});
     } catch (const ErrnoError&) {
       settled = false;  // it may just have ended
     }

@@ -94,8 +94,8 @@ Follower::Exit Follower::bridge(const Link& link, const std::optional<Address>& 
     auto bridge = port && port->master != 0 ? shared.link(port->master) : std::nullopt;
     if (!bridge || bridge->kind != "bridge") {
       return {.program = nullptr,
-              .end = end(Outcome::kNotUplink, "the other end of " + link.name +
-                                                  " is no port of a bridge of Podman's")};
+              .end = end(Outcome::kNotUplink,
+                         "the other end of " + link.name + " is no port of a bridge of Podman's")};
     }
     if (!gateway) {
       return {.program = nullptr,
@@ -104,8 +104,8 @@ Follower::Exit Follower::bridge(const Link& link, const std::optional<Address>& 
     auto owned = shared.owns(bridge->index, *gateway);
     if (!owned) {
       return {.program = nullptr,
-              .end = end(Outcome::kUnknownWay, "the addresses of the bridge " + bridge->name +
-                                                   " cannot be read")};
+              .end = end(Outcome::kUnknownWay,
+                         "the addresses of the bridge " + bridge->name + " cannot be read")};
     }
     if (!*owned) {
       return {.program = nullptr,
@@ -130,16 +130,14 @@ Follower::Exit Follower::exit_by(int device, const std::optional<Address>& gatew
   auto link = ground_.inside.link(device);
   if (!link) {
     return {.program = nullptr,
-            .end = end(Outcome::kUnknownWay,
-                       "the container's device number " + std::to_string(device) +
-                           " cannot be looked at")};
+            .end = end(Outcome::kUnknownWay, "the container's device number " +
+                                                 std::to_string(device) + " cannot be looked at")};
   }
   if (link->kind == "tun") return tap(ground_.inside, *link);
   if (link->kind == "veth" && link->peer_netns) return bridge(*link, gateway);
   return {.program = nullptr,
-          .end = end(Outcome::kNotUplink,
-                     link->name + " is a device of the container's own" +
-                         (link->kind.empty() ? "" : " (" + link->kind + ")"))};
+          .end = end(Outcome::kNotUplink, link->name + " is a device of the container's own" +
+                                              (link->kind.empty() ? "" : " (" + link->kind + ")"))};
 }
 
 std::optional<Way> Follower::unknown_tables(Namespace& at, bool v4, const char* whose) {
@@ -179,20 +177,20 @@ Follower::Inside Follower::leave_container(const RoutedPacket& packet) {
   }
   if (!route || route->type != RTN_UNICAST) {
     return {.route = {},
-            .end = end(Outcome::kNoRoute, packet.destination == nowhere(v4)
-                                              ? std::string("the container has no way out")
-                                              : "the container has no route to " +
-                                                    packet.destination.text())};
+            .end = end(Outcome::kNoRoute,
+                       packet.destination == nowhere(v4)
+                           ? std::string("the container has no way out")
+                           : "the container has no route to " + packet.destination.text())};
   }
   auto entry = inside.entry(asked);
   if (!entry || !entry->strange.empty() || !route->strange.empty()) {
-    std::string what = !entry ? "its table's entry cannot be read"
-                              : "it has " + (entry->strange.empty() ? route->strange
-                                                                    : entry->strange);
-    return {.route = {},
-            .end = end(Outcome::kUnknownWay, "the container's route to " +
-                                                 packet.destination.text() +
-                                                 " cannot be followed: " + what)};
+    std::string what = !entry
+                           ? "its table's entry cannot be read"
+                           : "it has " + (entry->strange.empty() ? route->strange : entry->strange);
+    return {
+        .route = {},
+        .end = end(Outcome::kUnknownWay, "the container's route to " + packet.destination.text() +
+                                             " cannot be followed: " + what)};
   }
   // A container that has lost its addresses sends with those of its link or loopback.
   if (!route->source || is_link_local(*route->source) || is_loopback(*route->source)) {
@@ -270,8 +268,7 @@ Way Follower::leave_host(const FallbackProgram& program, const RoutedPacket& pac
   const FallbackOptions::Family& family = v4 ? program.options.v4 : program.options.v6;
   std::string name(fallback_name(program.kind));
   if (!family.obstacle.empty()) return end(Outcome::kFallbackOption, family.obstacle);
-  bool near = family.maps_gateway &&
-              (!route.gateway || ground_.host.is_near(packet.destination));
+  bool near = family.maps_gateway && (!route.gateway || ground_.host.is_near(packet.destination));
   for (const Prefix& own : program.options.own) near = near || own.contains(packet.destination);
   if (near) {
     return end(Outcome::kFallbackAddress,
@@ -288,8 +285,8 @@ Way Follower::leave_host(const FallbackProgram& program, const RoutedPacket& pac
     return end(Outcome::kNoHostRoute, "the host's device has just gone");
   }
   if (!family.device.empty() && family.device != device) {
-    return end(Outcome::kFallbackOption, name + " sends by " + family.device +
-                                             ", the host's routes by " + device);
+    return end(Outcome::kFallbackOption,
+               name + " sends by " + family.device + ", the host's routes by " + device);
   }
   if (!route.gateway) {
     auto link_inside = at.entry({.destination = packet.destination, .port = packet.port});
@@ -330,8 +327,7 @@ Way Follower::follow(const RoutedPacket& packet) {
   }
   say("the tap is held by " + std::string(fallback_name(exit.program->kind)) + ", process " +
       std::to_string(exit.program->pid));
-  Way way =
-      leave_host(*exit.program, packet, onward, exit.shared ? *exit.shared : ground_.inside);
+  Way way = leave_host(*exit.program, packet, onward, exit.shared ? *exit.shared : ground_.inside);
   if (way.outcome == Outcome::kSwitched) filter(packet, route, exit.device, way);
   return way;
 }
@@ -371,13 +367,14 @@ std::string restriction(const Ground& ground, bool& settled) {
   Follower follower(ground, nullptr);
   std::map<std::pair<int, Address>, bool> exits;  // by device and gateway: whether it is one
   struct Family {
-    bool leads_on = false;   // has a route with a gateway
+    bool leads_on = false;  // has a route with a gateway
     bool has_default = false;
   };
   std::map<bool, Family> families;
   for (const FoundRoute& route : tables.routes) {
     if (route.type != RTN_UNICAST) return "a route that refuses " + route.prefix_text();
-    if (!route.strange.empty()) return "a route to " + route.prefix_text() + " with " + route.strange;
+    if (!route.strange.empty())
+      return "a route to " + route.prefix_text() + " with " + route.strange;
     if (!route.gateway) continue;
     auto [known, is_new] = exits.try_emplace({route.device, *route.gateway}, false);
     if (is_new) {

@@ -2,7 +2,8 @@
 //
 //   container's namespace --- tap -----------------------------------> fallback program --> host
 //                         \-- veth --> bridge of the rootless user's shared namespace
-//                                        (next hop: the bridge's own address) --- tap --> ... --> host
+//                                        (next hop: the bridge's own address) --- tap --> ... -->
+//                                        host
 //
 //   1. routes and rules of the container's namespace, for this packet
 //   2. the device that they name: held by a fallback program, or a veth into a namespace where one
@@ -31,8 +32,8 @@ namespace sockswitch {
 // Where the way ends. Only with Outcome::kSwitched does the rest say something.
 struct Way {
   Outcome outcome = Outcome::kNoRoute;
-  bool settled = true;  // false: the network is changing, so this must not be remembered
-  int device = 0;       // ifindex on the host to leave by
+  bool settled = true;            // false: the network is changing, so this must not be remembered
+  int device = 0;                 // ifindex on the host to leave by
   std::optional<Address> source;  // the fallback program's: a host socket has to be bound to it
   // A packet filter of the container's own namespace may see the packet: only where the container
   // waives its firewall is it switched, and `translated` destinations are not even then.

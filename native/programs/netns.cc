@@ -23,6 +23,7 @@
 #include <charconv>
 #include <csignal>
 #include <cstring>
+#include <iterator>
 #include <span>
 #include <string>
 #include <string_view>
@@ -160,10 +161,10 @@ void answer_view() {
   letters += std::to_string(monitors.size());
   FirewallSockets filters = open_firewall_sockets();
   letters += filters.states();
-  std::vector<int> fds;
-  for (const UniqueFd& fd : own) fds.push_back(fd.get());
-  for (const UniqueFd& fd : monitors) fds.push_back(fd.get());
-  for (int fd : filters.fds()) fds.push_back(fd);
+  std::vector<int> fds = filters.fds();
+  const auto number = [](const UniqueFd& fd) { return fd.get(); };
+  std::ranges::transform(monitors, std::inserter(fds, fds.begin()), number);
+  std::ranges::transform(own, std::inserter(fds, fds.begin()), number);
   struct iovec part{letters.data(), letters.size()};
   send_message(kNetnsReplyFd, std::span(&part, 1), fds);
 }

@@ -112,9 +112,7 @@ std::shared_ptr<NeighbourDoor> Neighbours::door_at(const Destination& to, const 
     }
   }
   // Nobody is knocked at whose address it is not: that may be a program of any container.
-  auto has_address = [&](const auto& door) {
-    return door->view->is_own(to.address);
-  };
+  auto has_address = [&](const auto& door) { return door->view->is_own(to.address); };
   auto found = std::ranges::find_if(doors, has_address);
   return found == doors.end() ? nullptr : *found;
 }

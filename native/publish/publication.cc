@@ -6,8 +6,8 @@
 #include <cstring>
 
 #include "kernel/errno_error.h"
-#include "kernel/netlink.h"
 #include "kernel/interfaces.h"
+#include "kernel/netlink.h"
 
 namespace sockswitch {
 namespace {

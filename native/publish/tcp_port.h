@@ -24,9 +24,7 @@ struct Service {
   bool v6_only = false;
   Address inside;  // the address that it asked for, mostly an unspecified one
 
-  bool takes(bool v4) const {
-    return v4 ? domain == AF_INET || !v6_only : domain == AF_INET6;
-  }
+  bool takes(bool v4) const { return v4 ? domain == AF_INET || !v6_only : domain == AF_INET6; }
 };
 
 // What all ports share.

@@ -115,7 +115,11 @@ export function rewriteSeccomp(seccomp: Seccomp | undefined, options: RewriteOpt
     listenerMetadata:
       options.annotations === undefined
         ? LISTENER_METADATA
-        : printMetadata({ networkAdmin: false, annotations: options.annotations }),
+        : printMetadata({
+            networkAdmin: false,
+            optionsReported: false,
+            annotations: options.annotations,
+          }),
     syscalls: rules,
   };
   if (options.waitKillable && !(profile.flags ?? []).includes(WAIT_KILLABLE)) {

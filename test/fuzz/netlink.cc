@@ -1,10 +1,9 @@
 // The kernel's answers about routes, rules and links (path/), and netlink answers of any kind
 // (kernel/netlink_message.h).
-#include "kernel/netlink_message.h"
-
 #include <cstdint>
 #include <cstdlib>
 
+#include "kernel/netlink_message.h"
 #include "path/link.h"
 #include "path/routing.h"
 

@@ -482,7 +482,7 @@ describe('bounds', () => {
     const rules = [
       nft('table ip t { set s { type ipv4_addr; } }'),
       parts(
-        100_000,
+        250_000, // more than 4 MiB
         2500,
         (numbers) => `add element ip t s { ${numbers.map(address).join(', ')} }`,
       ),

@@ -60,8 +60,9 @@ TEST(the_last_reference_may_be_a_listener_threads) {
   };
   auto control = std::make_unique<ControlThread>();
   bool in_common_table = false;
-  auto shared = dropped_in_common_table(
-      *control, std::unique_ptr<Watching>(new Watching{event(), in_common_table}));
+  auto shared =
+      dropped_in_common_table(*control,  // NOLINTNEXTLINE(modernize-make-unique): an aggregate
+                              std::unique_ptr<Watching>(new Watching{event(), in_common_table}));
   int number = shared->fd.get();
   in_own_table([&] { shared.reset(); });
   control.reset();

@@ -48,10 +48,9 @@ std::string own(const std::string& line) {
 
 const std::string kFree = "- | -";
 
-}  // namespace
-
 TEST(fallback_what_podman_says_is_harmless) {
   // 4.4 to 4.6, 4.7 to 5.2, 5.3 and later (containers/common, libnetwork/pasta).
+  // NOLINTBEGIN(bugprone-suspicious-missing-comma): one line each
   const Words lines = {
       "pasta --config-net -t none -u none -T none -U none --no-map-gw --netns /run/user/1/netns/n",
       "/usr/bin/pasta --config-net --dns-forward 169.254.0.1 -t none -u none -T none -U none "
@@ -66,6 +65,7 @@ TEST(fallback_what_podman_says_is_harmless) {
       "/usr/bin/slirp4netns --disable-host-loopback --mtu=65520 --enable-sandbox --enable-seccomp "
       "--enable-ipv6 -c -r 3 --api-socket /tmp/s.sock --netns-type=path /run/netns-1 tap0",
   };
+  // NOLINTEND(bugprone-suspicious-missing-comma)
   for (const std::string& line : lines) CHECK_EQ(obstacles(line), kFree);
   for (const std::string& line : lines) CHECK(!read(line).v4.maps_gateway);
   CHECK_EQ(own(lines[2]), "169.254.1.1/32 169.254.1.2/32 ");
@@ -238,3 +238,5 @@ TEST(fallback_no_option_is_classified_twice) {
     CHECK_EQ(std::set<std::string>(options.begin(), options.end()).size(), options.size());
   }
 }
+
+}  // namespace

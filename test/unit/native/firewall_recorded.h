@@ -33,6 +33,7 @@ inline std::vector<std::uint8_t> bytes(std::string_view text) {
 //   chain o { type nat hook output priority -100; ip daddr . tcp dport vmap @m comment "services" }
 // }
 // Dumps of chains, tables, sets, elements and rules, each with what follows it.
+// NOLINTBEGIN(bugprone-suspicious-missing-comma): a dump is longer than a line
 inline constexpr std::string_view kNftables[] = {
     "38000000030a0200010000009f780000020000020600010074000000060003006e0000000c0002[8]010800"
     "06000000000264000000030a0200010000009f780000020000020600010074000000060003006f0000000c00"
@@ -68,5 +69,6 @@ inline constexpr std::string_view kIptablesNat =
     "[253]28[31]f804[94]7000980008[19]28[31]feffffff[92]7000980010[19]28[31]feffffff[92]7000"
     "b0[21]40004552524f52[25]53[119]7000c00008[19]5000444e4154[25]02010000000a000001[12]0a00"
     "0001[112]7000980008[19]28[31]fbffffff[92]7000b0[21]40004552524f52[25]4552524f52[27]";
+// NOLINTEND(bugprone-suspicious-missing-comma)
 
 }  // namespace sockswitch::recorded

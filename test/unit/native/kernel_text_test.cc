@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "check.h"
-#include "path/routing.h"
 #include "notify/caller.h"
 #include "notify/context.h"
+#include "path/routing.h"
 #include "publish/allowance.h"
 #include "switch/epoll_set.h"
 

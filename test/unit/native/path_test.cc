@@ -10,9 +10,9 @@
 #include "path/link.h"
 #include "path/routing.h"
 
-using namespace sockswitch;  // NOLINT(google-build-using-namespace): tests of this namespace
-
 namespace {
+
+using namespace sockswitch;  // NOLINT(google-build-using-namespace): a test of this namespace
 
 // The request builder makes what the kernel would send, too: only the direction differs.
 class Recorded {
@@ -37,9 +37,8 @@ class Recorded {
 };
 
 Recorded rule(std::uint32_t priority, std::uint8_t table = RT_TABLE_MAIN) {
-  Recorded recorded(RTM_NEWRULE, fib_rule_hdr{.family = AF_INET,
-                                              .table = table,
-                                              .action = FR_ACT_TO_TBL});
+  Recorded recorded(RTM_NEWRULE,
+                    fib_rule_hdr{.family = AF_INET, .table = table, .action = FR_ACT_TO_TBL});
   recorded->number<std::uint32_t>(FRA_PRIORITY, priority);
   recorded->number<std::uint32_t>(FRA_TABLE, table);
   return recorded;
@@ -51,12 +50,9 @@ RuleSelectors selectors_of(Recorded recorded) {
   return selectors;
 }
 
-}  // namespace
-
 TEST(the_rules_of_a_fresh_namespace_select_nothing) {
   RuleSelectors selectors;
-  for (auto [priority, table] : {std::pair{0U, RT_TABLE_LOCAL},
-                                 std::pair{32766U, RT_TABLE_MAIN},
+  for (auto [priority, table] : {std::pair{0U, RT_TABLE_LOCAL}, std::pair{32766U, RT_TABLE_MAIN},
                                  std::pair{32767U, RT_TABLE_DEFAULT}}) {
     Recorded recorded = rule(priority, static_cast<std::uint8_t>(table));
     recorded->number<std::uint32_t>(FRA_SUPPRESS_PREFIXLEN, ~0U);
@@ -130,3 +126,5 @@ TEST(a_link_without_a_name_is_none) {
   Recorded recorded(RTM_NEWLINK, ifinfomsg{.ifi_family = AF_UNSPEC, .ifi_index = 2});
   CHECK(!parse_link(recorded.message()));
 }
+
+}  // namespace

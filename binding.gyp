@@ -100,6 +100,18 @@
         "native/switch/socket_options.cc",
         "native/switch/socket_pool.cc",
         "native/switch/tcp_socket.cc"
+        "native/switch/tcp_socket.cc",
+        "native/tunnel/discovery.cc",
+        "native/tunnel/frame.cc",
+        "native/tunnel/inbound.cc",
+        "native/tunnel/outbound.cc",
+        "native/tunnel/proof.cc",
+        "native/tunnel/receiver.cc",
+        "native/tunnel/sender.cc",
+        "native/tunnel/tap.cc",
+        "native/tunnel/tunnels.cc",
+        "native/tunnel/underlay.cc",
+        "native/tunnel/wire.cc"
       ]
     },
     {
@@ -188,6 +200,7 @@
         "test/unit/native/netlink_message_test.cc",
         "test/unit/native/path_test.cc",
         "test/unit/native/switch_test.cc",
+        "test/unit/native/tunnel_test.cc",
         "native/programs/json_scan.cc",
         "native/kernel/unix_socket.cc",
         "native/kernel/errno_error.cc",
@@ -233,7 +246,16 @@
         "native/switch/socket_guard.cc",
         "native/switch/epoll_set.cc",
         "native/switch/socket_options.cc",
-        "native/switch/tcp_socket.cc"
+        "native/switch/tcp_socket.cc",
+        "native/publish/endpoint.cc",
+        "native/publish/publication.cc",
+        "native/publish/reactor.cc",
+        "native/tunnel/discovery.cc",
+        "native/tunnel/frame.cc",
+        "native/tunnel/outbound.cc",
+        "native/tunnel/proof.cc",
+        "native/tunnel/tap.cc",
+        "native/tunnel/wire.cc"
       ]
     },
     {

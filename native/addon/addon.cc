@@ -219,6 +219,24 @@ Napi::Value create_engine(const Napi::CallbackInfo& info) {
       result.Set("record", found.record);
       return result;
     });
+    method(object, "watchTunnels", shared, [](const Napi::CallbackInfo& call, EngineObject& self) {
+      self.engine().watch_tunnels(listener_number(call), static_cast<pid_t>(get_integer(call, 1)));
+      return call.Env().Undefined();
+    });
+    method(object, "openTunnels", shared, [](const Napi::CallbackInfo& call, EngineObject& self) {
+      self.engine().tunnels().open(listener_number(call), get_tunnel_options(get_object(call, 1)));
+      return call.Env().Undefined();
+    });
+    method(object, "closeTunnels", shared, [](const Napi::CallbackInfo& call, EngineObject& self) {
+      self.engine().tunnels().close(listener_number(call));
+      return call.Env().Undefined();
+    });
+    method(object, "tunnels", shared,
+           [](const Napi::CallbackInfo& call, EngineObject& self) -> Napi::Value {
+             auto status = self.engine().tunnels().status(listener_number(call));
+             if (!status) return call.Env().Undefined();
+             return to_js(call.Env(), *status);
+           });
     method(object, "forget", shared, [](const Napi::CallbackInfo& call, EngineObject& self) {
       self.engine().forget(listener_number(call));
       return call.Env().Undefined();

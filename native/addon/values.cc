@@ -40,6 +40,14 @@ const char* event_type(ListenerEvent::Type type) {
       return "first-outcome";
     case ListenerEvent::Type::kClosed:
       return "listener-closed";
+    case ListenerEvent::Type::kTunnelFound:
+      return "tunnel-found";
+    case ListenerEvent::Type::kTunnelUp:
+      return "tunnel-up";
+    case ListenerEvent::Type::kTunnelDown:
+      return "tunnel-down";
+    case ListenerEvent::Type::kTunnelFailed:
+      return "tunnel-failed";
     case ListenerEvent::Type::kFailed:
       break;
   }
@@ -150,6 +158,24 @@ Policy get_policy(const Napi::Value& value, const Engine& engine) {
   return policy;
 }
 
+tunnel::Options get_tunnel_options(const Napi::Object& object) {
+  tunnel::Options options;
+  if (object.Get("ports").IsArray()) {
+    options.ports.emplace();
+    for (std::uint64_t port : get_numbers(object, "ports")) {
+      options.ports->insert(static_cast<std::uint16_t>(port));
+    }
+  }
+  options.published = get_array(
+      object, "published", "an array of mappings",
+      [](const Napi::Value& element) -> std::optional<tunnel::PublishedPort> {
+        if (!element.IsObject()) return {};
+        const Mapping mapping = get_mapping(element.As<Napi::Object>());
+        return tunnel::PublishedPort{mapping.host, mapping.host_port, mapping.container_port};
+      });
+  return options;
+}
+
 Napi::Object to_js(Napi::Env env, const OutcomeCounters& counters) {
   auto object = Napi::Object::New(env);
   for (const OutcomeInfo& known : outcome_table()) {
@@ -183,6 +209,7 @@ Napi::Object to_js(Napi::Env env, const ListenerEvent& event) {
     object.Set("outcome", info(event.outcome).name);
   }
   object.Set("detail", event.detail);
+  if (event.port != 0) object.Set("port", static_cast<double>(event.port));
   return object;
 }
 
@@ -222,6 +249,77 @@ void report_failed_handler(Napi::Env env, const Napi::Error& error) noexcept {
         console, {Napi::String::New(env, "sockswitch: an event was not handled:"), error.Value()});
   } catch (const Napi::Error&) {  // NOLINT(bugprone-empty-catch): there is no other place to say it
   }
+}
+
+namespace {
+
+double milliseconds(std::chrono::system_clock::time_point when) {
+  return static_cast<double>(
+      std::chrono::duration_cast<std::chrono::milliseconds>(when.time_since_epoch()).count());
+}
+
+Napi::Object to_js(Napi::Env env, const tunnel::PeerStatus& peer) {
+  auto object = Napi::Object::New(env);
+  object.Set("address", peer.remote.address.text());
+  object.Set("port", static_cast<double>(peer.remote.port));
+  object.Set("state", peer.state);
+  object.Set("reason", peer.reason);
+  object.Set("since", milliseconds(peer.since));
+  object.Set("sentBytes", static_cast<double>(peer.sent_bytes));
+  object.Set("sentPayloads", static_cast<double>(peer.sent_payloads));
+  object.Set("dropped", static_cast<double>(peer.dropped));
+  object.Set("roundTripMicroseconds", static_cast<double>(peer.round_trip_us));
+  return object;
+}
+
+Napi::Object to_js(Napi::Env env, const tunnel::SourceStatus& source) {
+  auto object = Napi::Object::New(env);
+  object.Set("address", source.address.text());
+  object.Set("port", static_cast<double>(source.port));
+  object.Set("since", milliseconds(source.since));
+  object.Set("receivedBytes", static_cast<double>(source.received_bytes));
+  object.Set("receivedPayloads", static_cast<double>(source.received_payloads));
+  object.Set("dropped", static_cast<double>(source.dropped));
+  return object;
+}
+
+Napi::Object to_js(Napi::Env env, const tunnel::TunnelDevice& device) {
+  auto object = Napi::Object::New(env);
+  object.Set("name", device.name);
+  object.Set("kind", tunnel::kind_name(device.kind));
+  object.Set("port", static_cast<double>(device.port));
+  return object;
+}
+
+Napi::Object to_js(Napi::Env env, const tunnel::Receiver::Listening& listening) {
+  auto object = Napi::Object::New(env);
+  if (listening.port.host) object.Set("hostAddress", listening.port.host->text());
+  object.Set("hostPort", static_cast<double>(listening.port.host_port));
+  object.Set("containerPort", static_cast<double>(listening.port.container_port));
+  object.Set("problem", listening.problem);
+  return object;
+}
+
+template <typename Element>
+Napi::Array list_to_js(Napi::Env env, const std::vector<Element>& elements) {
+  auto array = Napi::Array::New(env);
+  for (const Element& element : elements) array.Set(array.Length(), to_js(env, element));
+  return array;
+}
+
+}  // namespace
+
+Napi::Object to_js(Napi::Env env, const tunnel::Status& status) {
+  auto object = Napi::Object::New(env);
+  object.Set("tap", status.tap);
+  object.Set("segments", status.segments);
+  object.Set("devices", list_to_js(env, status.devices));
+  object.Set("listening", list_to_js(env, status.listening));
+  object.Set("peers", list_to_js(env, status.peers));
+  object.Set("sources", list_to_js(env, status.sources));
+  object.Set("unsent", static_cast<double>(status.unsent));
+  object.Set("problem", status.problem);
+  return object;
 }
 
 Napi::Error to_js_error(Napi::Env env, const ErrnoError& error) {

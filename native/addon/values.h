@@ -25,11 +25,13 @@ std::int64_t get_integer(const Napi::CallbackInfo& info, std::size_t index);
 std::optional<NetnsIdentity> get_netns(const Napi::Object& object, const char* key);
 Policy get_policy(const Napi::Value& value, const Engine& engine);
 Mapping get_mapping(const Napi::Object& object);
+tunnel::Options get_tunnel_options(const Napi::Object& object);
 
 Napi::Object to_js(Napi::Env env, const OutcomeCounters& counters);
 // { bounds: upper bounds in seconds, counts: one more, not cumulative, sum: seconds }
 Napi::Object to_js(Napi::Env env, const LatencyHistogram& latency);
 Napi::Object to_js(Napi::Env env, const ListenerEvent& event);
+Napi::Object to_js(Napi::Env env, const tunnel::Status& status);
 Napi::Array outcomes_to_js(Napi::Env env);
 Napi::Array to_js(Napi::Env env, const std::vector<TcpSocket>& sockets);
 

@@ -50,7 +50,9 @@ Engine::Engine(std::string helper, GuardSource guard, Listener::Sink sink)
       fresh_(read_host_baselines()),
       relay_(control_),
       guard_(std::move(guard)),
-      host_{helper_, network_, control_, fresh_, relay_, guard_, marks_} {
+      host_{helper_, network_, control_, fresh_, relay_, guard_, marks_},
+      tunnels_(std::make_unique<tunnel::Tunnels>(
+          watcher_, [this](const tunnel::Event& event) { report_tunnel(event); })) {
   raise_descriptor_limit();
 }
 
@@ -78,7 +80,78 @@ void Engine::set_policy(std::uint64_t number, Policy policy) {
   std::lock_guard lock(mutex_);
   auto found = listeners_.find(number);
   if (found == listeners_.end()) return;
-  found->second.listener->set_policy(std::make_shared<const Policy>(std::move(policy)));
+  auto shared = std::make_shared<const Policy>(std::move(policy));
+  found->second.listener->set_policy(shared);
+  if (auto tunnels = tunnel_policies_.find(number); tunnels != tunnel_policies_.end()) {
+    std::lock_guard policy_lock(tunnels->second->mutex);
+    tunnels->second->policy = shared;
+  }
+}
+
+tunnel::Surroundings Engine::surroundings(std::shared_ptr<NetworkView> view,
+                                          std::shared_ptr<TunnelPolicy> policy) {
+  auto permission = [view, policy](const Destination& to) {
+    std::shared_ptr<const Policy> now;
+    {
+      std::lock_guard lock(policy->mutex);
+      now = policy->policy;
+    }
+    std::string detail;
+    const RouteDecision decision = judge(to, *now, *view, -1, &detail);
+    tunnel::Permission answer;
+    answer.allowed = decision.outcome == Outcome::kSwitched;
+    answer.device = decision.device;
+    if (!answer.allowed) {
+      answer.reason = std::string(info(decision.outcome).name) +
+                      (detail.empty() ? "" : ": " + detail);
+    }
+    return answer;
+  };
+  return {.start_source = [view] { return view->start_source(); }, .permission = permission};
+}
+
+void Engine::watch_tunnels(std::uint64_t number, pid_t pid) {
+  auto policy = std::make_shared<TunnelPolicy>();
+  std::shared_ptr<ContainerState> container;
+  std::optional<NetnsIdentity> wanted;
+  {
+    std::lock_guard lock(mutex_);
+    const Listener& found = listener(number);
+    policy->policy = found.policy();
+    container = found.shared_container();
+    if (found.record().netns != NetnsIdentity{}) wanted = found.record().netns;
+    tunnel_policies_[number] = policy;
+  }
+  control_.post([this, number, policy, container, wanted, pid] {
+    try {
+      const auto view = container->network(views_, wanted, {pid}).view;
+      tunnels_->watch(number, view->cookie(), surroundings(view, policy));
+    } catch (const ErrnoError& error) {
+      report_tunnel({tunnel::Event::Type::kFailed, number, error.what()});
+    }
+  });
+}
+
+void Engine::report_tunnel(const tunnel::Event& event) const {
+  ListenerEvent report{};
+  report.listener = event.owner;
+  report.detail = event.detail;
+  report.port = event.port;
+  switch (event.type) {
+    case tunnel::Event::Type::kFound:
+      report.type = ListenerEvent::Type::kTunnelFound;
+      break;
+    case tunnel::Event::Type::kUp:
+      report.type = ListenerEvent::Type::kTunnelUp;
+      break;
+    case tunnel::Event::Type::kDown:
+      report.type = ListenerEvent::Type::kTunnelDown;
+      break;
+    case tunnel::Event::Type::kFailed:
+      report.type = ListenerEvent::Type::kTunnelFailed;
+      break;
+  }
+  sink_(std::move(report));
 }
 
 const OutcomeCounters& Engine::counters(std::uint64_t number) const {
@@ -199,12 +272,17 @@ void Engine::forget(std::uint64_t number) {
   std::lock_guard lock(mutex_);
   auto found = listeners_.find(number);
   if (found == listeners_.end()) return;
+  tunnel_policies_.erase(number);
+  // After the watch, which may not have begun.
+  control_.post([this, number] { tunnels_->forget(number); });
   bury(std::move(found->second));
   listeners_.erase(found);
   reap();
 }
 
 bool Engine::stop() {
+  control_.run([] {});  // what was begun has ended
+  tunnels_.reset();
   std::lock_guard lock(mutex_);
   for (auto& [number, entry] : listeners_) bury(std::move(entry));
   listeners_.clear();

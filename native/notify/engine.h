@@ -10,6 +10,7 @@
 #include "kernel/watcher.h"
 #include "notify/listener.h"
 #include "publish/relay.h"
+#include "tunnel/tunnels.h"
 
 namespace sockswitch {
 
@@ -58,6 +59,10 @@ class Engine {
   std::string obstacle(std::uint64_t listener) const;
   // Whether the network namespace at a path has any device except the loopback. Throws ErrnoError.
   bool is_connected(const std::string& netns);
+  // Looks for tunnel devices in the listener's network namespace from now on (tunnel/tunnels.h).
+  // `pid`: a process in it. Returns at once.
+  void watch_tunnels(std::uint64_t listener, pid_t pid);
+  tunnel::Tunnels& tunnels() { return *tunnels_; }
   void forget(std::uint64_t listener);
   // Ends all listeners. False if some have not ended within a moment: their threads wait in the
   // kernel for their containers, and may come back, so that this object must be left as it is, for
@@ -89,6 +94,14 @@ class Engine {
   GuardSource guard_;
   OptionMarks marks_;
   Host host_;
+  // A listener's policy as its tunnels see it.
+  struct TunnelPolicy {
+    std::mutex mutex;
+    std::shared_ptr<const Policy> policy;
+  };
+  tunnel::Surroundings surroundings(std::shared_ptr<NetworkView> view,
+                                    std::shared_ptr<TunnelPolicy> policy);
+  void report_tunnel(const tunnel::Event& event) const;
 
   // Control calls come from one thread; the lock is for `explain` and `counters` from elsewhere.
   mutable std::mutex mutex_;
@@ -100,6 +113,8 @@ class Engine {
   // Listeners that are ending. A container can keep its listener's thread busy or waiting (memory
   // or files of a FUSE server that does not answer), which must not stop whoever forgets it.
   std::vector<std::unique_ptr<Listener>> ending_;
+  std::map<std::uint64_t, std::shared_ptr<TunnelPolicy>> tunnel_policies_;
+  std::unique_ptr<tunnel::Tunnels> tunnels_;
 };
 
 }  // namespace sockswitch

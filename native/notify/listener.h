@@ -17,11 +17,21 @@
 namespace sockswitch {
 
 struct ListenerEvent {
-  enum class Type : std::uint8_t { kFirstOutcome, kClosed, kFailed };
+  enum class Type : std::uint8_t {
+    kFirstOutcome,
+    kClosed,
+    kFailed,
+    // Of tunnels (tunnel/tunnels.h); `detail` says which.
+    kTunnelFound,
+    kTunnelUp,
+    kTunnelDown,
+    kTunnelFailed,
+  };
   Type type;
   std::uint64_t listener;
   Outcome outcome;
   std::string detail;
+  std::uint16_t port = 0;  // of kTunnelFound
 };
 
 // What the listeners of one container share; made by the first of them that needs it.
@@ -65,6 +75,7 @@ class Listener {
   Restricted restricted() const { return record_.marks().restriction.who(); }
   int record_fd() const { return record_.fd(); }
   const ContainerState& container() const { return *container_; }
+  const std::shared_ptr<ContainerState>& shared_container() const { return container_; }
   void set_policy(std::shared_ptr<const Policy> policy);
   std::shared_ptr<const Policy> policy() const;
   // Asks the thread to end, to be called again until it returns true: it has. That can take for

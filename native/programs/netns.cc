@@ -44,6 +44,12 @@ UniqueFd open_socket(int domain, int type, int protocol) {
   return fd;
 }
 
+UniqueFd open_tun_device() {
+  UniqueFd fd(::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC));
+  if (!fd) throw_errno("open", "/dev/net/tun");
+  return fd;
+}
+
 int number(const char* text) {
   int value = 0;
   auto [end, error] = std::from_chars(text, text + std::strlen(text), value);
@@ -187,7 +193,9 @@ void answer_request(const Message& message) {
   if (message.bytes.size() != sizeof request) return answer({}, EINVAL);
   std::memcpy(&request, message.bytes.data(), sizeof request);
   try {
-    UniqueFd made = open_socket(request.domain, request.type, request.protocol);
+    UniqueFd made = request.domain == kTunDevice
+                        ? open_tun_device()
+                        : open_socket(request.domain, request.type, request.protocol);
     answer(std::span(&made, 1), 0);
   } catch (const ErrnoError& error) {
     answer({}, error.error());

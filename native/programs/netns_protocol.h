@@ -15,7 +15,9 @@
 //   port-start                  the sysctl ip_unprivileged_port_start, open for reading
 //
 //   serve                       stays, and answers each SocketRequest with one socket, until the
-//                               other end of the pair is closed
+//                               other end of the pair is closed. kTunDevice in the place of the
+//                               domain: /dev/net/tun, open; interfaces made by it are this
+//                               namespace's
 //
 // With a socket as descriptor 5 and a pid namespace as 6:
 //
@@ -32,6 +34,7 @@ struct SocketRequest {
 };
 
 inline constexpr std::size_t kViewFixedLetters = 2;  // before the letters of the packet filters
+inline constexpr int kTunDevice = -1;
 
 inline constexpr int kNetnsReplyFd = 3;
 inline constexpr int kNetnsUserFd = 4;

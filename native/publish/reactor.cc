@@ -58,6 +58,15 @@ void Reactor::run(const std::function<void()>& work, const std::function<void()>
   done.get();
 }
 
+void Reactor::post(std::function<void()> work) {
+  {
+    std::lock_guard lock(mutex_);
+    if (stopping_) return;
+    work_.push_back(std::move(work));
+  }
+  poke();
+}
+
 std::uint64_t Reactor::watch(Watched& watched, std::initializer_list<int> fds,
                              std::uint32_t events) {
   std::uint64_t key = next_key_++;

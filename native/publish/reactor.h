@@ -43,6 +43,9 @@ class Reactor {
   // a thread that has the process's common descriptor table, before it returns.
   void run(const std::function<void()>& work, const std::function<void()>& poke);
   void poke() const;
+  // Runs `work` on the thread, soon; returns at once. Nothing happens once the thread is to end.
+  // For threads that have the common descriptor table.
+  void post(std::function<void()> work);
   // Ends the thread: what is destroyed afterwards is destroyed by the caller.
   void stop();
 

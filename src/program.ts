@@ -80,6 +80,17 @@ export function createProgram(): Command {
     );
 
   program
+    .command('tunnels')
+    .summary('list the tunnels that are carried, and their peers')
+    .description(help.tunnelsDescription)
+    .argument('[container]', 'id, beginning of an id, or name; all if left out')
+    .option('--json', 'print JSON')
+    .addHelpText('after', help.tunnels)
+    .action(async (container, options) =>
+      (await import('./commands/tunnels.js')).tunnels(container, options),
+    );
+
+  program
     .command('events')
     .summary('tell what happened lately')
     .description(help.eventsDescription)

@@ -20,6 +20,8 @@ import {
   type Status,
   socketListSchema,
   statusSchema,
+  type TunnelList,
+  tunnelListSchema,
 } from './protocol.js';
 
 const TIMEOUT_MS = 10_000;
@@ -63,6 +65,12 @@ export class ControlClient {
   sockets(container?: string): Promise<SocketList> {
     const query = container === undefined ? '' : `?container=${encodeURIComponent(container)}`;
     return this.#request('GET', `/v1/sockets${query}`, socketListSchema);
+  }
+
+  /** Of one container (the beginning of its id), or of all. */
+  tunnels(container?: string): Promise<TunnelList> {
+    const query = container === undefined ? '' : `?container=${encodeURIComponent(container)}`;
+    return this.#request('GET', `/v1/tunnels${query}`, tunnelListSchema);
   }
 
   events(): Promise<EventList> {

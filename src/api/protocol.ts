@@ -7,6 +7,7 @@
  *   GET  /v1/status        -> Status
  *   GET  /v1/containers    -> ContainerList: running accelerated containers, and recent incidents
  *   GET  /v1/sockets       [?container=ID] -> SocketList: switched sockets that are open
+ *   GET  /v1/tunnels       [?container=ID] -> TunnelList: tunnels of containers that have some, and their peers
  *   GET  /v1/events        -> EventList: what happened lately, oldest first
  *   GET  /v1/events/follow -> one JournalEvent a line as it happens (application/x-ndjson), until one side hangs up
  *   POST /v1/explain       ExplainRequest -> Explanation: what a connect would do now, without doing it
@@ -121,6 +122,61 @@ export type SocketRow = z.infer<typeof socketSchema>;
 export const socketListSchema = z.object({ sockets: z.array(socketSchema) });
 export type SocketList = z.infer<typeof socketListSchema>;
 
+const tunnelSchema = z.object({
+  container: z.string(),
+  /** UDP ports of its tunnel devices. */
+  ports: z.array(z.int()),
+  /** Why nothing is carried, or not all; "" where there is no problem. */
+  reason: z.string(),
+  /** The interface in the container; absent where nothing is carried. */
+  tap: z.string().optional(),
+  /** Whether the kernel hands over one packet in the place of many (Linux 6.17). */
+  segments: z.boolean().optional(),
+  devices: z.array(z.object({ name: z.string(), kind: z.string(), port: z.int() })),
+  /** Where peers are accepted, and why not. */
+  listening: z.array(
+    z.object({
+      hostAddress: z.string().optional(),
+      hostPort: z.int(),
+      containerPort: z.int(),
+      problem: z.string(),
+    }),
+  ),
+  /** Whom its tunnels send to. */
+  peers: z.array(
+    z.object({
+      address: z.string(),
+      port: z.int(),
+      /** `up`, `fallback`, or a step between. */
+      state: z.string(),
+      reason: z.string(),
+      /** ISO 8601. */
+      since: z.string(),
+      sentBytes: z.int(),
+      sentPayloads: z.int(),
+      dropped: z.int(),
+      roundTripMicroseconds: z.int(),
+    }),
+  ),
+  /** Who sends to its tunnels. */
+  sources: z.array(
+    z.object({
+      address: z.string(),
+      port: z.int(),
+      since: z.string(),
+      receivedBytes: z.int(),
+      receivedPayloads: z.int(),
+      dropped: z.int(),
+    }),
+  ),
+  /** Packets that were led here and were for no peer. */
+  unsent: z.int(),
+});
+export type TunnelRow = z.infer<typeof tunnelSchema>;
+
+export const tunnelListSchema = z.object({ tunnels: z.array(tunnelSchema) });
+export type TunnelList = z.infer<typeof tunnelListSchema>;
+
 export const eventSchema = z.object({
   /** ISO 8601. */
   time: z.string(),
@@ -128,7 +184,7 @@ export const eventSchema = z.object({
    * `container-started`, `container-taken-over` (by a new daemon), `container-stopped`; `rejected`,
    * `unaccelerated`, `listener`: as for incidents; `first-fallback`, `first-refusal`: of one outcome in one
    * container; `keeper-lost`, `keeper-back`; `configuration-read`, `configuration-refused`;
-   * `unguarded`.
+   * `unguarded`; `tunnel-found`, `tunnel-up`, `tunnel-down`, `tunnel-failed`.
    */
   type: z.string(),
   container: z.string().optional(),

@@ -15,6 +15,7 @@ import {
   type JournalEvent,
   type SocketList,
   type Status,
+  type TunnelList,
 } from './protocol.js';
 
 /** May throw ApiError. */
@@ -24,6 +25,8 @@ export interface ControlApi {
   explain(request: ExplainRequest): Explanation;
   /** Of one container, or of all. */
   sockets(container: string | undefined): SocketList;
+  /** Of one container, or of all. */
+  tunnels(container: string | undefined): TunnelList;
   events(): EventList;
   /** Calls `follower` with each event until the function that it returns is called. */
   follow(follower: (event: JournalEvent) => void): () => void;
@@ -54,6 +57,7 @@ export function controlServer(
   server.get('/v1/status', () => api.status());
   server.get('/v1/containers', () => api.containers());
   server.get('/v1/sockets', (request) => api.sockets(parse(socketQuery, request.query).container));
+  server.get('/v1/tunnels', (request) => api.tunnels(parse(socketQuery, request.query).container));
   server.get('/v1/events', () => api.events());
   server.get('/v1/events/follow', (_request, reply) => {
     reply.hijack();

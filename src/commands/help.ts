@@ -115,6 +115,23 @@ Examples:
   sockswitch sockets web --json | jq '.sockets[] | .remote'
 `;
 
+export const tunnelsDescription = `Lists the peers of the kernel's tunnels (VXLAN and others) in accelerated
+containers, and whether their packets are carried from host to host or go over
+the fallback network. docs/tunnels.md says what must be there for that.
+
+  STATE     up: carried; fallback: not, for REASON; connecting, greeting,
+            proving: on the way to up; receiving: a peer that only sends
+  SENT      payload of the tunnel's UDP packets; RECEIVED: from the same peer
+  PAYLOADS  how many; one may stand for many packets
+  DROPPED   what a slow connection could not take
+  RTT       smoothed round-trip time of the connection`;
+
+export const tunnels = `${EXIT_STATUS}
+Examples:
+  sockswitch tunnels
+  sockswitch tunnels node1 --json | jq '.tunnels[].peers[] | .state'
+`;
+
 export const eventsDescription = `Prints what happened lately, oldest first: containers that started, were taken
 over by a new daemon, or stopped; starts that were refused or went without
 acceleration; the first time that a container's call was left to its own

@@ -59,13 +59,86 @@ export interface Verdict {
 /**
  * First occurrence of a kind of fallback or refusal in one listener; never once a connection.
  * `listener-failed`: the listener is served, but can only let every call go on.
+ * `tunnel-found`: a tunnel device with another UDP port is in the listener's namespace; `tunnel-up`, `tunnel-down`: a
+ * peer is reached, or no longer; `tunnel-failed`: nothing is carried.
  */
 export interface DataPlaneEvent {
-  readonly type: 'first-outcome' | 'listener-closed' | 'listener-failed';
+  readonly type:
+    | 'first-outcome'
+    | 'listener-closed'
+    | 'listener-failed'
+    | 'tunnel-found'
+    | 'tunnel-up'
+    | 'tunnel-down'
+    | 'tunnel-failed';
   readonly listener: number;
   readonly outcome?: Outcome;
   /** For example the destination "10.0.0.1:443", or the failed system call. */
   readonly detail: string;
+  /** UDP port of the device, where the type is `tunnel-found`. */
+  readonly port?: number;
+}
+
+/** What is carried of a container's tunnels. */
+export interface TunnelOptions {
+  /** UDP ports whose tunnels are carried; left out: all. */
+  readonly ports?: readonly number[];
+  /** Published UDP ports: on their numbers of the host, peers' TCP connections are accepted. */
+  readonly published: readonly Mapping[];
+}
+
+export interface TunnelDevice {
+  readonly name: string;
+  readonly kind: 'vxlan' | 'geneve' | 'wireguard';
+  readonly port: number;
+}
+
+export interface TunnelPeer {
+  readonly address: string;
+  readonly port: number;
+  /** `up`, or how far it has come: `fallback`, `connecting`, `greeting`, `proving`. */
+  readonly state: string;
+  /** Why not `up`; "" where nothing has failed. */
+  readonly reason: string;
+  /** Of the state, in milliseconds of Unix time. */
+  readonly since: number;
+  readonly sentBytes: number;
+  /** One may stand for many packets. */
+  readonly sentPayloads: number;
+  readonly dropped: number;
+  readonly roundTripMicroseconds: number;
+}
+
+/** A proved connection from a peer. */
+export interface TunnelSource {
+  readonly address: string;
+  /** Of the container. */
+  readonly port: number;
+  readonly since: number;
+  readonly receivedBytes: number;
+  readonly receivedPayloads: number;
+  readonly dropped: number;
+}
+
+export interface TunnelStatus {
+  /** The interface in the container. */
+  readonly tap: string;
+  /** Whether the kernel hands over one packet in the place of many. */
+  readonly segments: boolean;
+  readonly devices: readonly TunnelDevice[];
+  readonly listening: readonly {
+    readonly hostAddress?: string;
+    readonly hostPort: number;
+    readonly containerPort: number;
+    /** Why nobody is accepted there; "" where it works. */
+    readonly problem: string;
+  }[];
+  readonly peers: readonly TunnelPeer[];
+  readonly sources: readonly TunnelSource[];
+  /** Packets that were on the tap and for no peer. */
+  readonly unsent: number;
+  /** Why nothing is carried, or not all; "" where there is no problem. */
+  readonly problem: string;
 }
 
 export interface ListenerOptions {
@@ -122,6 +195,13 @@ export interface Engine {
   /** What an earlier daemon reserved; ownership of `fd` passes to the data plane. */
   adopt(mapping: Mapping, fd: number): ReservedPort;
   release(reservation: number): void;
+  /** Looks for tunnel devices in the listener's network namespace from now on: `tunnel-found`. `pid`: a process in it. */
+  watchTunnels(listener: number, pid: number): void;
+  /** Carries the tunnels of a watched listener's namespace, or carries them by other options from now on. */
+  openTunnels(listener: number, options: TunnelOptions): void;
+  closeTunnels(listener: number): void;
+  /** Undefined where none are carried (yet). */
+  tunnels(listener: number): TunnelStatus | undefined;
   /** Drops what is kept of a closed listener. */
   forget(listener: number): void;
   /** Stops all threads without answering what is pending: the keeper's duplicates stay open. */

@@ -37,6 +37,7 @@ const NO_REQUEST: ContainerRequest = {
   required: false,
   ignore: [],
   publish: [],
+  tunnels: 'none',
   ignoreFirewall: false,
 };
 const NO_METADATA: ListenerMetadata = { networkAdmin: false, optionsReported: false };
@@ -51,6 +52,10 @@ export interface ListenersOptions {
   registered(container: string): ContainerRequest | undefined;
   /** A listener of the container came, before its policy is compiled. */
   onListener(container: Container): void;
+  /** Its first listener is attached, and is this one. */
+  onBegun(container: Container, listener: number): void;
+  /** Something about its tunnels. */
+  onTunnel(container: Container, event: DataPlaneEvent): void;
   /** Its last listener is closed. */
   onEnded(container: Container): void;
 }
@@ -172,6 +177,7 @@ export class Listeners {
     this.#attached.set(id, listener);
     const first = containers.addListener(container, listener);
     if (first) {
+      if (container.status === 'running') this.#options.onBegun(container, listener);
       const message = this.#handover ? 'container taken over' : 'container started';
       const type = this.#handover ? 'container-taken-over' : 'container-started';
       this.#options.journal.event({ type, container: container.id, message });
@@ -197,6 +203,10 @@ export class Listeners {
         ...(container === undefined ? {} : { container: container.id }),
         message: `${outcome.name}: ${outcome.text}${detail}`,
       });
+      return;
+    }
+    if (event.type.startsWith('tunnel-')) {
+      if (container !== undefined) this.#options.onTunnel(container, event);
       return;
     }
     if (event.type === 'listener-failed') {

@@ -60,8 +60,9 @@ import type { Logger } from './log.js';
 import { MetricsEndpoints } from './metrics-endpoints.js';
 import { secondsSince, thisMoment } from './moment.js';
 import { type Peer, peerOf } from './peer.js';
-import { lookForContainer, namespaceAt } from './podman-container.js';
+import { lookForContainer, namespaceAt, publishedByPodman } from './podman-container.js';
 import { Publications } from './publications.js';
+import { Tunnels } from './tunnels.js';
 import { cannotServe, isServed, removeStale } from './unix-listen.js';
 import { wantsWaitKillable } from './wait-killable.js';
 import { warmUp } from './warm-up.js';
@@ -94,6 +95,7 @@ export class Supervisor {
   readonly #containers: Containers;
   readonly #listeners: Listeners;
   readonly #publications: Publications;
+  readonly #tunnels: Tunnels;
   readonly #started = thisMoment();
   #config: Config;
   #keeper: KeeperLink | undefined;
@@ -148,7 +150,11 @@ export class Supervisor {
       compile: (container) => this.#compile(container),
       registered: (id) => this.#nerdctl?.requestOf(id),
       onListener: (container) => this.#reservePorts(container),
-      onEnded: ({ id }) => {
+      onBegun: (container, listener) => this.#tunnels.begin(container, listener),
+      onTunnel: (container, event) => this.#tunnels.onEvent(container, event),
+      onEnded: (container) => {
+        const { id } = container;
+        this.#tunnels.end(container);
         if (!this.#containers.has(id)) this.#publications.end(id);
       },
     });
@@ -160,6 +166,14 @@ export class Supervisor {
       look: async (id) =>
         this.#nerdctl?.requestOf(id) === undefined ? lookForContainer(id) : 'there',
       networkOf: namespaceAt,
+    });
+    this.#tunnels = new Tunnels({
+      engine: this.#engine,
+      journal: this.#journal,
+      log: options.log,
+      enabled: () => this.#config.tunnels,
+      podmanPorts: async (id) =>
+        this.#nerdctl?.requestOf(id) === undefined ? publishedByPodman(id) : [],
     });
     this.#metrics = new MetricsEndpoints(
       {
@@ -192,6 +206,7 @@ export class Supervisor {
     }
     if (!fixedLogLevel) log.level = this.#config.logLevel;
     this.#pushPolicies();
+    this.#tunnels.reconfigure();
     log.info({ file: configuration.config }, 'configuration read again');
     this.#journal.event({ type: 'configuration-read', message: configuration.config });
   }
@@ -501,6 +516,10 @@ export class Supervisor {
       containers: () => this.#containerList(),
       explain: (request: ExplainRequest) => this.#explain(request),
       sockets: (container: string | undefined) => this.#sockets(container),
+      tunnels: (container: string | undefined) =>
+        this.#tunnels.list(
+          container === undefined ? this.#containers.all() : [this.#containers.find(container)],
+        ),
       events: () => ({ events: [...this.#journal.events()] }),
       follow: (follower: (event: JournalEvent) => void) => this.#journal.follow(follower),
       stopKeeper: () => this.#keeper?.shutdown(KEEPER_SHUTDOWN.whenIdle),

@@ -20,9 +20,14 @@ export interface ContainerRequest {
   readonly publish: readonly Mapping[];
   /** Packet filters in the container's network namespace are no reason against acceleration. */
   readonly ignoreFirewall: boolean;
+  /** UDP ports of the kernel's tunnels that are carried; `published`: those that the container publishes. */
+  readonly tunnels: TunnelRequest;
 }
 
+export type TunnelRequest = 'all' | 'none' | 'published' | readonly number[];
+
 const OURS = 'sockswitch/';
+const MAX_TUNNEL_PORTS = 64;
 const MAX_VALUE_BYTES = 64 * 1024;
 /** All annotations travel in the runtime's ContainerProcessState, which the keeper bounds. */
 const MAX_TOTAL_BYTES = 64 * 1024;
@@ -39,6 +44,7 @@ export function parseAnnotations(annotations: Annotations): ContainerRequest {
   const enable = boolean(annotations, 'sockswitch/enable');
   const required = boolean(annotations, 'sockswitch/required');
   const ignore = prefixList(annotations, 'sockswitch/ignore');
+  const tunnels = tunnelPorts(annotations, 'sockswitch/tunnels');
   const bypass = boolean(annotations, 'nerdctl/bypass4netns');
   const bypassIgnore = subnetArray(annotations, 'nerdctl/bypass4netns-ignore-subnets');
   // Published ports are the only ones whose bind is switched, and for Podman only our own annotation
@@ -64,6 +70,7 @@ export function parseAnnotations(annotations: Annotations): ContainerRequest {
     ignore: [...new Set([...ignore, ...bypassIgnore])],
     publish,
     ignoreFirewall,
+    tunnels: tunnels ?? 'published',
   };
 }
 
@@ -91,6 +98,26 @@ function firewall(annotations: Annotations): boolean {
   const value = valueFor(annotations, key) ?? 'respect';
   if (value === 'ignore' || value === 'respect') return value === 'ignore';
   throw new UserError(`annotation ${key} is ${quote(value)}: set it to "respect" or "ignore"`);
+}
+
+function tunnelPorts(annotations: Annotations, key: string): TunnelRequest | undefined {
+  const value = valueFor(annotations, key);
+  if (value === undefined) return undefined;
+  if (TRUE.has(value) && value !== '1') return 'all';
+  if (FALSE.has(value) && value !== '0') return 'none';
+  const words = value.split(/[ \t\n]+/).filter((word) => word !== '');
+  const ports = words.map((word) => (/^[0-9]{1,5}$/.test(word) ? Number(word) : 0));
+  if (ports.length === 0 || ports.some((port) => port < 1 || port > 65535)) {
+    throw new UserError(
+      `annotation ${key} is ${quote(value)}: set it to "true", "false", or UDP ports from 1 to 65535 separated by blanks`,
+    );
+  }
+  if (ports.length > MAX_TUNNEL_PORTS) {
+    throw new UserError(
+      `annotation ${key} holds ${ports.length} ports: keep it to ${MAX_TUNNEL_PORTS}, or set it to "true"`,
+    );
+  }
+  return [...new Set(ports)];
 }
 
 function prefixList(annotations: Annotations, key: string): Prefix[] {

@@ -24,6 +24,8 @@ export interface Config {
   readonly requireGuard: boolean;
   /** Port on 127.0.0.1 that serves metrics, beside the Unix socket; undefined: none. */
   readonly metricsPort: number | undefined;
+  /** Carry the kernel's tunnels where containers may have it. */
+  readonly tunnels: boolean;
 }
 
 /** Most prefixes in `ignore`: a container's table is searched for each connection. */
@@ -44,6 +46,7 @@ const schema = z.strictObject({
   log_level: z.enum(LOG_LEVELS).default('info'),
   nerdctl_api: z.boolean().default(false),
   require_guard: z.boolean().default(true),
+  tunnels: z.boolean().default(true),
   seccomp: z
     .strictObject({ wait_killable: z.enum(['auto', 'always', 'never']).default('auto') })
     .prefault({}),
@@ -52,7 +55,7 @@ const schema = z.strictObject({
 
 /** Every key that the file may hold, for suggestions; by the table that holds it. */
 const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
-  '': ['ignore', 'log_level', 'nerdctl_api', 'require_guard', 'seccomp', 'metrics'],
+  '': ['ignore', 'log_level', 'nerdctl_api', 'require_guard', 'seccomp', 'metrics', 'tunnels'],
   seccomp: ['wait_killable'],
   metrics: ['port'],
 };
@@ -96,6 +99,7 @@ export function parseConfig(text: string, path: string): Config {
     nerdctlApi: data.nerdctl_api,
     requireGuard: data.require_guard,
     metricsPort: data.metrics.port,
+    tunnels: data.tunnels,
   };
 }
 

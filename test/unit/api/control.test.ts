@@ -58,6 +58,7 @@ async function serve(more: Partial<ControlApi> = {}): Promise<ControlClient> {
     stopKeeper: () => {},
     stop: () => {},
     sockets: () => ({ sockets: [] }),
+    tunnels: () => ({ tunnels: [] }),
     events: () => ({ events: [] }),
     follow: () => () => {},
     ...more,

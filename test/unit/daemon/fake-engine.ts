@@ -78,6 +78,13 @@ export class FakeEngine implements Engine {
     this.ports.delete(reservation);
   }
 
+  watchTunnels(): void {}
+  openTunnels(): void {}
+  closeTunnels(): void {}
+  tunnels() {
+    return undefined;
+  }
+
   forget(listener: number): void {
     this.forgotten.push(listener);
   }

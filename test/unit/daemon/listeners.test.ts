@@ -41,6 +41,8 @@ beforeEach(() => {
         optionsUnseen: false,
       }),
     registered: (id) => registered.get(id),
+    onBegun: () => {},
+    onTunnel: () => {},
     onListener: () => {},
     onEnded: ({ id }) => void ended.push(id),
   });
@@ -109,6 +111,8 @@ test('what the keeper held is taken over, not started', () => {
     journal,
     log: pino({ level: 'info' }, { write: (line: string) => void lines.push(JSON.parse(line)) }),
     registered: (id) => registered.get(id),
+    onBegun: () => {},
+    onTunnel: () => {},
     onListener: () => {},
     onEnded: () => {},
     compile: () => SWITCH_NOTHING,
@@ -142,6 +146,7 @@ test('what nerdctl has registered is served, whatever its profile says', () => {
     ignore: ['192.0.2.0/24'],
     publish: [],
     ignoreFirewall: false,
+    tunnels: 'none',
   });
   accept(state('creating', { metadata: '' }, { annotations: { any: 'thing' } }));
   expect(engine.attached.get(1)?.policy.ignore).toEqual(['192.0.2.0/24', '::1/128']);

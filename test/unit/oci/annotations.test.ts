@@ -14,6 +14,7 @@ test('without our annotations nothing happens', () => {
     ignore: [],
     publish: [],
     ignoreFirewall: false,
+    tunnels: 'published',
   });
 });
 
@@ -51,6 +52,7 @@ test('what was written for bypass4netns', () => {
     ignore: ['10.0.0.0/8', 'fd00::/8'],
     publish: [],
     ignoreFirewall: false,
+    tunnels: 'published',
   });
 });
 
@@ -134,3 +136,20 @@ test('packet filters of the container', () => {
     'annotation sockswitch/firewall is "off": set it to "respect" or "ignore"',
   );
 });
+
+test('tunnels to carry', () => {
+  const tunnels = (value: string) =>
+    parseAnnotations({ 'sockswitch/enable': 'true', 'sockswitch/tunnels': value }).tunnels;
+  expect(tunnels('true')).toBe('all');
+  expect(tunnels('false')).toBe('none');
+  expect(tunnels(' 8472 4789\t8472 ')).toEqual([8472, 4789]);
+});
+
+test.each(['', 'yes', '0', '65536', '8472/udp', '8472,4789', '-1', '8472 true'])(
+  'sockswitch/tunnels cannot be %j',
+  (value) => {
+    expect(() => parseAnnotations({ 'sockswitch/tunnels': value })).toThrow(
+      /annotation sockswitch\/tunnels is .*: set it to "true", "false", or UDP ports/,
+    );
+  },
+);

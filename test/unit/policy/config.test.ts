@@ -9,6 +9,7 @@ const parse = (text: string) => parseConfig(text, '/c/config.toml');
 const DEFAULTS = {
   ignore: [],
   logLevel: 'info',
+  tunnels: true,
   waitKillable: 'auto',
   nerdctlApi: false,
   requireGuard: true,
@@ -31,6 +32,7 @@ test('everything is read, prefixes canonically', () => {
   expect(parse(text)).toEqual({
     ignore: ['10.0.0.0/8', 'fd00::/8', '192.0.2.1/32'],
     logLevel: 'debug',
+    tunnels: true,
     waitKillable: 'never',
     nerdctlApi: true,
     requireGuard: false,

@@ -1,0 +1,180 @@
+/**
+ * The kernel's UDP tunnels of accelerated containers (VXLAN and others), carried past the fallback network.
+ *
+ * Order of events for a container: its first listener comes, and the data plane looks for tunnel devices in its
+ * network namespace (`begin`); it finds one, which may be at once, hours later, or never (`tunnel-found`); Podman is
+ * asked which UDP ports the container publishes, once; what annotation and configuration allow is carried (`open`).
+ * Peers come and go (`tunnel-up`, `tunnel-down`). All of it ends with the listener.
+ *
+ * Podman is asked only then, because most containers have no tunnels, and asking takes a tenth of a second.
+ */
+import type { TunnelList } from '../api/protocol.js';
+import { messageOf } from '../errors.js';
+import type { Mapping } from '../policy/publish.js';
+import type { DataPlaneEvent, Engine, TunnelOptions } from './addon.js';
+import type { Container } from './containers.js';
+import type { Journal } from './journal.js';
+import type { Logger } from './log.js';
+
+export interface TunnelsOptions {
+  readonly engine: Pick<Engine, 'watchTunnels' | 'openTunnels' | 'closeTunnels' | 'tunnels'>;
+  readonly journal: Journal;
+  readonly log: Logger;
+  /** Whether tunnels are carried at all. */
+  enabled(): boolean;
+  /** What Podman publishes for a container. */
+  podmanPorts(container: string): Promise<readonly Mapping[]>;
+}
+
+interface Carried {
+  readonly container: Container;
+  readonly listener: number;
+  /** UDP ports of its tunnel devices. */
+  readonly ports: Set<number>;
+  published: readonly Mapping[] | undefined;
+  /** Why its tunnels stay on the fallback network; undefined where they are carried. */
+  reason: string | undefined;
+}
+
+export class Tunnels {
+  readonly #options: TunnelsOptions;
+  /** By the key of the container's life. */
+  readonly #carried = new Map<string, Carried>();
+
+  constructor(options: TunnelsOptions) {
+    this.#options = options;
+  }
+
+  /** The container's first listener is attached. */
+  begin(container: Container, listener: number): void {
+    this.#carried.set(container.key, {
+      container,
+      listener,
+      ports: new Set(),
+      published: undefined,
+      reason: undefined,
+    });
+    if (container.request.tunnels !== 'none' && container.pid !== 0) {
+      this.#options.engine.watchTunnels(listener, container.pid);
+    }
+  }
+
+  end(container: Container): void {
+    this.#carried.delete(container.key);
+  }
+
+  onEvent(container: Container, event: DataPlaneEvent): void {
+    const { log, journal } = this.#options;
+    const { id } = container;
+    const note = (type: string, message: string): void =>
+      journal.event({ type, container: id, message });
+    switch (event.type) {
+      case 'tunnel-found':
+        void this.#found(container, event);
+        break;
+      case 'tunnel-up':
+        log.info({ container: id, peer: event.detail }, 'a tunnel is carried');
+        note('tunnel-up', event.detail);
+        break;
+      case 'tunnel-down':
+        log.info({ container: id, detail: event.detail }, 'a tunnel is on the fallback network');
+        note('tunnel-down', event.detail);
+        break;
+      default:
+        log.warn({ container: id, detail: event.detail }, 'tunnels cannot be carried');
+        note('tunnel-failed', event.detail);
+    }
+  }
+
+  /** The configuration has changed. */
+  reconfigure(): void {
+    for (const carried of this.#carried.values()) this.#decide(carried);
+  }
+
+  /** For the API: of one container, or of all that have tunnels. */
+  list(of: readonly Container[]): TunnelList {
+    const tunnels = of.flatMap((container) => {
+      const carried = this.#carried.get(container.key);
+      if (carried === undefined || carried.ports.size === 0) return [];
+      const status = this.#options.engine.tunnels(carried.listener);
+      return [
+        {
+          container: container.id,
+          ports: [...carried.ports],
+          reason: carried.reason ?? status?.problem ?? '',
+          ...(status === undefined ? {} : { tap: status.tap, segments: status.segments }),
+          devices: [...(status?.devices ?? [])],
+          listening: [...(status?.listening ?? [])],
+          peers: (status?.peers ?? []).map((peer) => ({
+            ...peer,
+            since: new Date(peer.since).toISOString(),
+          })),
+          sources: (status?.sources ?? []).map((source) => ({
+            ...source,
+            since: new Date(source.since).toISOString(),
+          })),
+          unsent: status?.unsent ?? 0,
+        },
+      ];
+    });
+    return { tunnels };
+  }
+
+  async #found(container: Container, event: DataPlaneEvent): Promise<void> {
+    const carried = this.#carried.get(container.key);
+    if (carried === undefined || event.port === undefined) return;
+    const { log, journal, podmanPorts } = this.#options;
+    log.info({ container: container.id, device: event.detail }, 'a tunnel device was found');
+    journal.event({ type: 'tunnel-found', container: container.id, message: event.detail });
+    carried.ports.add(event.port);
+    if (carried.published === undefined) {
+      try {
+        carried.published = await podmanPorts(container.id);
+      } catch (error) {
+        carried.published = [];
+        log.warn(
+          { container: container.id },
+          `Podman does not say what is published: ${messageOf(error)}`,
+        );
+      }
+    }
+    if (this.#carried.get(container.key) === carried) this.#decide(carried);
+  }
+
+  #decide(carried: Carried): void {
+    if (carried.ports.size === 0) return;
+    const { engine, enabled } = this.#options;
+    const options = enabled() ? optionsOf(carried) : 'tunnels are turned off in the configuration';
+    carried.reason = typeof options === 'string' ? options : undefined;
+    if (typeof options === 'string') engine.closeTunnels(carried.listener);
+    else engine.openTunnels(carried.listener, options);
+  }
+}
+
+/** What is carried, or why nothing is. */
+function optionsOf({ container, ports, published }: Carried): TunnelOptions | string {
+  const { request } = container;
+  const own = [...request.publish, ...(published ?? [])].filter(
+    ({ protocol, containerPort }) => protocol === 'udp' && ports.has(containerPort),
+  );
+  switch (request.tunnels) {
+    case 'none':
+      return 'sockswitch/tunnels is false';
+    case 'all':
+      return { published: own };
+    case 'published': {
+      if (own.length === 0) {
+        return `UDP port ${[...ports].join(', ')} is not published: publish it with -p or sockswitch/publish, or set sockswitch/tunnels`;
+      }
+      const carriedPorts = own.flatMap(({ hostPort, containerPort }) => [hostPort, containerPort]);
+      return { ports: [...new Set(carriedPorts)], published: own };
+    }
+    default: {
+      const wanted = request.tunnels;
+      return {
+        ports: wanted,
+        published: own.filter(({ containerPort }) => wanted.includes(containerPort)),
+      };
+    }
+  }
+}

@@ -1,0 +1,157 @@
+/**
+ * Tunnels that are carried (docs/tunnels.md), between a container on host1 and one on host2: what is on the underlay
+ * goes there, what cannot be falls back, and a stranger gets nothing.
+ */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { daemonPid, killDaemon, startDaemon } from './support/daemon.js';
+import { describeOnLab, HOST1, HOST2, host1, host2, remote } from './support/lab.js';
+import {
+  carried,
+  fallenBack,
+  type Node,
+  PORT,
+  removeNodes,
+  startNodes,
+} from './support/tunnels.js';
+
+const MEBIBYTE = 1024 * 1024;
+
+/** Sends 8 MiB from the first node's pod to the second's. */
+async function transfer(near: Node, far: Node): Promise<void> {
+  await far.inPod('iperf3 --server --one-off --daemon');
+  const iperf = await near.inPod(`iperf3 --client ${far.pod} --bytes 8M --json`);
+  expect(iperf.status, iperf.stdout).toBe(0);
+}
+
+async function sent(node: Node): Promise<number> {
+  return (await node.tunnels())?.peers[0]?.sentBytes ?? 0;
+}
+
+/** Rules and interfaces of ours in a node. */
+async function traces({ container }: Node): Promise<string> {
+  return container.output(['sh', '-c', 'ip rule; ip -6 rule; ip -br link']);
+}
+
+describeOnLab('tunnels', () => {
+  describe('a flannel-like VXLAN on pasta', () => {
+    let nodes: readonly [Node, Node];
+    beforeAll(async () => {
+      nodes = await startNodes();
+    });
+    afterAll(() => removeNodes(nodes));
+
+    test('is carried, in both directions', async () => {
+      const [near, far] = nodes;
+      await carried(near);
+      await carried(far);
+      const before = await sent(near);
+      await transfer(near, far);
+      await expect.poll(() => sent(near)).toBeGreaterThan(before + 8 * MEBIBYTE);
+      const back = (await far.tunnels())?.sources[0];
+      expect(back?.address).toBe(HOST1.v4);
+      expect(back?.receivedBytes).toBeGreaterThan(8 * MEBIBYTE);
+      const ping = await far.inPod(`ping -q -c 3 -i 0.2 ${near.pod}`);
+      expect(ping.status, ping.stdout).toBe(0);
+    });
+
+    test('strangers on the TCP port get nothing in', async () => {
+      const [, far] = nodes;
+      const pid = await daemonPid(host2);
+      const script = `
+import os, socket, struct
+magic = b'sockswitch\\0\\0'
+hello = struct.pack('!BBHHHHHHBB', 1, 0, 32, 0, 0, 0, 0, 0, 0, 0) + magic + struct.pack('!HH', 1, 0) + bytes(16)
+payload = struct.pack('!BBHHHHHHBB', 6, 0, 64, 4242, 0, 0, 0, 0, 0, 0) + bytes([8]) + bytes(63)
+wrong = struct.pack('!BBHHHHHHBB', 1, 0, 32, 0, 0, 0, 0, 0, 0, 0) + magic + struct.pack('!HH', 9, 0) + bytes(16)
+answers = []
+for first in (os.urandom(4096), payload, hello + payload, hello, wrong, hello[:20], b''):
+    s = socket.create_connection(('${HOST2.v4}', ${PORT}))
+    s.settimeout(12)
+    try:
+        s.sendall(first)
+        got = s.recv(1000)
+        answers.append(got[:1])
+        s.sendall(payload)
+        while s.recv(1000): pass
+    except OSError as error:
+        answers.append(type(error).__name__.encode())
+flood = [socket.create_connection(('${HOST2.v4}', ${PORT})) for _ in range(200)]
+print(answers)`;
+      const strange = await remote.run(['python3', '-c', script]);
+      expect(strange.status, strange.stderr).toBe(0);
+      // Nobody was told that a way is proved.
+      expect(strange.stdout).not.toContain("b'\\x04'");
+      expect(await daemonPid(host2)).toBe(pid);
+      const sources = (await far.tunnels())?.sources ?? [];
+      expect(sources.map(({ address }) => address)).toEqual([HOST1.v4]);
+      await carried(nodes[0]);
+    });
+
+    test('goes on over the fallback network when a daemon is killed, and comes back', async () => {
+      const [near, far] = nodes;
+      await far.inPod('iperf3 --server --one-off --daemon');
+      const running = near.inPod(`iperf3 --client ${far.pod} --time 8 --json`);
+      await expect.poll(() => sent(near)).toBeGreaterThan(MEBIBYTE);
+      await killDaemon(host2);
+      expect(await fallenBack(near)).toMatch(/reset|closed|no sockswitch/);
+      expect(await traces(far)).not.toContain('ssw');
+      await startDaemon(host2);
+      await carried(near);
+      await carried(far);
+      const iperf = await running;
+      expect(iperf.status, iperf.stdout).toBe(0);
+      const rules = await far.container.output(['ip', 'rule', 'show']);
+      expect(rules.match(/dport 8472/g)).toHaveLength(1);
+    });
+
+    test('what the container does to tap and route ends at its own tunnel', async () => {
+      const [near, far] = nodes;
+      await near.container.output(['sh', '-c', 'ip link set ssw0 down; ip link delete ssw0']);
+      await near.container.output(['sh', '-c', 'ip rule delete priority 30000 || true']);
+      const ping = await near.inPod(`ping -q -c 1 -w 20 ${far.pod}`);
+      expect(ping.status, ping.stdout).toBe(0);
+      await carried(near);
+    });
+
+    test('leaves nothing behind when it is turned off', async () => {
+      const [near] = nodes;
+      await carried(near);
+      const config = '"$HOME/.config/sockswitch/config.toml"';
+      await host1.output(['bash', '-c', `echo 'tunnels = false' >${config}`]);
+      try {
+        await expect.poll(() => traces(near), { timeout: 30_000 }).not.toMatch(/ssw|8472/);
+        expect((await near.tunnels())?.reason).toBe('tunnels are turned off in the configuration');
+      } finally {
+        await host1.output(['bash', '-c', `rm ${config}`]);
+      }
+      await carried(near);
+    });
+  });
+
+  test('slirp4netns and runc', async () => {
+    const nodes = await startNodes({ network: 'slirp4netns', runtime: 'runc' });
+    const [near, far] = nodes;
+    await carried(near);
+    await carried(far);
+    await transfer(near, far);
+    await removeNodes(nodes);
+  });
+
+  test('IPv6 outside', async () => {
+    const nodes = await startNodes({}, 'v6');
+    const [near, far] = nodes;
+    await carried(near);
+    await carried(far);
+    await transfer(near, far);
+    await removeNodes(nodes);
+  });
+
+  test('a peer that carries none: the fallback network, with the reason', async () => {
+    const nodes = await startNodes({}, 'v4', { 'sockswitch/tunnels': 'false' });
+    const [near, far] = nodes;
+    expect(await fallenBack(near)).toContain('no sockswitch with tunnels listens there');
+    await transfer(near, far);
+    expect(await sent(near)).toBe(0);
+    await removeNodes(nodes);
+  });
+});

@@ -7,6 +7,7 @@ export const OUR_ANNOTATIONS = [
   'sockswitch/ignore',
   'sockswitch/publish',
   'sockswitch/required',
+  'sockswitch/tunnels',
 ] as const;
 
 /** Most entries of an ignore list. */

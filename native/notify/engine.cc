@@ -102,8 +102,8 @@ tunnel::Surroundings Engine::surroundings(std::shared_ptr<NetworkView> view,
     answer.allowed = decision.outcome == Outcome::kSwitched;
     answer.device = decision.device;
     if (!answer.allowed) {
-      answer.reason = std::string(info(decision.outcome).name) +
-                      (detail.empty() ? "" : ": " + detail);
+      answer.reason =
+          std::string(info(decision.outcome).name) + (detail.empty() ? "" : ": " + detail);
     }
     return answer;
   };
@@ -124,7 +124,7 @@ void Engine::watch_tunnels(std::uint64_t number, pid_t pid) {
   }
   control_.post([this, number, policy, container, wanted, pid] {
     try {
-      const auto view = container->network(views_, wanted, {pid}).view;
+      const auto view = container->network(views_, marks_, wanted, {pid}).view;
       tunnels_->watch(number, view->cookie(), surroundings(view, policy));
     } catch (const ErrnoError& error) {
       report_tunnel({tunnel::Event::Type::kFailed, number, error.what()});

@@ -191,7 +191,7 @@ bool can_be_remote(const Remote& remote) {
   return !std::all_of(bytes.begin(), bytes.end() - 1, [](std::uint8_t byte) { return byte == 0; });
 }
 
-UniqueFd open_monitor(const SocketSource& source, std::initializer_list<int> groups) {
+UniqueFd open_monitor(SocketSource& source, std::initializer_list<int> groups) {
   UniqueFd fd = source.open(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK, NETLINK_ROUTE);
   sockaddr_nl address{};
   address.nl_family = AF_NETLINK;

@@ -64,7 +64,7 @@ struct Found {
 
 // A socket that is told of changes in these groups (RTNLGRP_LINK, ...). Non-blocking. Throws
 // ErrnoError.
-UniqueFd open_monitor(const SocketSource& source, std::initializer_list<int> groups);
+UniqueFd open_monitor(SocketSource& source, std::initializer_list<int> groups);
 
 // Asks a namespace's kernel. At most `limit` remotes are remembered. Never throws for what the
 // kernel says.

@@ -56,7 +56,7 @@ void attach_filter(int fd, int tap, bool v6) {
 }
 
 // IPv6 may be missing; then there are no IPv6 peers either.
-UniqueFd open_if_possible(const SocketSource& source, int domain, int type, int protocol) {
+UniqueFd open_if_possible(SocketSource& source, int domain, int type, int protocol) {
   try {
     return source.open(domain, type | SOCK_NONBLOCK, protocol);
   } catch (const ErrnoError& error) {
@@ -75,7 +75,7 @@ Nonce fresh_nonce() {
   return nonce;
 }
 
-ProbeSender::ProbeSender(const SocketSource& source)
+ProbeSender::ProbeSender(SocketSource& source)
     : routes_(source.open(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE)),
       v4_(open_if_possible(source, AF_INET, SOCK_DGRAM, IPPROTO_UDP)),
       v6_(open_if_possible(source, AF_INET6, SOCK_DGRAM, IPPROTO_UDP)) {}
@@ -185,7 +185,7 @@ class ProbeReceiver::Socket : public Reactor::Watched {
   std::uint64_t key_ = 0;
 };
 
-ProbeReceiver::ProbeReceiver(Reactor& reactor, const SocketSource& source, int tap, Seen seen) {
+ProbeReceiver::ProbeReceiver(Reactor& reactor, SocketSource& source, int tap, Seen seen) {
   v4_ = std::make_unique<Socket>(reactor, open_if_possible(source, AF_INET, SOCK_RAW, IPPROTO_UDP),
                                  tap, false, seen);
   if (UniqueFd v6 = open_if_possible(source, AF_INET6, SOCK_RAW, IPPROTO_UDP)) {

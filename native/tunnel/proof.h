@@ -28,7 +28,7 @@ Nonce fresh_nonce();
 class ProbeSender {
  public:
   // Throws ErrnoError.
-  explicit ProbeSender(const SocketSource& source);
+  explicit ProbeSender(SocketSource& source);
   // Returns why it cannot be sent; empty if it is on its way.
   std::string send(const Remote& to, const Nonce& nonce);
 
@@ -54,7 +54,7 @@ class ProbeReceiver {
  public:
   using Seen = std::function<void(const SeenProbe&)>;
   // `tap`: the interface whose datagrams prove nothing. Throws ErrnoError.
-  ProbeReceiver(Reactor& reactor, const SocketSource& source, int tap, Seen seen);
+  ProbeReceiver(Reactor& reactor, SocketSource& source, int tap, Seen seen);
   ~ProbeReceiver();
   ProbeReceiver(const ProbeReceiver&) = delete;
   ProbeReceiver& operator=(const ProbeReceiver&) = delete;

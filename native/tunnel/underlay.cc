@@ -22,7 +22,7 @@ constexpr std::chrono::seconds kTapPause{5};
 // Looking at large tables takes at most this part of the time.
 constexpr int kRest = 10;
 
-UniqueFd open_tun(const SocketSource& source) { return source.open(kTunDevice, 0, 0); }
+UniqueFd open_tun(SocketSource& source) { return source.open(kTunDevice, 0, 0); }
 
 }  // namespace
 
@@ -102,8 +102,8 @@ class Underlay::Control : public Ways, public Place {
                      const Address& peer) override {
     if (sender == peer || sender == destination) return true;
     const auto defaults = default_routes(*routes_);
-    return std::ranges::any_of(
-        defaults, [&](const FoundRoute& route) { return route.gateway == sender; });
+    return std::ranges::any_of(defaults,
+                               [&](const FoundRoute& route) { return route.gateway == sender; });
   }
 
   bool is_own(const Address& address) override {
@@ -153,7 +153,7 @@ class Underlay::Control : public Ways, public Place {
     look();
   }
 
-  void open_tap(const SocketSource& source) {
+  void open_tap(SocketSource& source) {
     tap_ = std::make_unique<Tap>(open_tun(source), *netlink_);
     outbound_ = std::make_unique<Outbound>(*tap_, [this](const OutboundPeer* peer, int error) {
       reactor_.post([this, peer, error] { lost(peer, error); });

@@ -14,6 +14,8 @@ export interface Node {
   readonly pod: string;
   /** `sockswitch tunnels --json`, of this container. */
   tunnels(): Promise<Tunnel | undefined>;
+  /** iperf3's server in the pod, for one client. */
+  serveIperf(): Promise<void>;
   /** A command in the pod. */
   inPod(script: string): ReturnType<Container['exec']>;
 }
@@ -81,6 +83,11 @@ export async function startNodes(
       container,
       host,
       pod: `10.244.${index}.2`,
+      serveIperf: () =>
+        container.serve(
+          'exec nsenter -t $(cat /tmp/pod) -n iperf3 --server --one-off',
+          '[ -n "$(nsenter -t $(cat /tmp/pod) -n ss -Hltn \'sport = :5201\')" ]',
+        ),
       inPod: (script) =>
         container.exec(['bash', '-c', `exec nsenter -t "$(cat /tmp/pod)" -n ${script}`]),
       tunnels: async () => {

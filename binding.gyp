@@ -99,7 +99,6 @@
         "native/switch/socket_guard.cc",
         "native/switch/socket_options.cc",
         "native/switch/socket_pool.cc",
-        "native/switch/tcp_socket.cc"
         "native/switch/tcp_socket.cc",
         "native/tunnel/discovery.cc",
         "native/tunnel/frame.cc",

@@ -9,7 +9,7 @@
 namespace sockswitch {
 namespace {
 
-// The share of the time that looks for programs may take: one part in this many.
+// The share of the time that one namespace's looks for programs may take: one part in this many.
 constexpr int kLookShare = 10;
 
 // Throws ErrnoError.
@@ -31,7 +31,7 @@ Surroundings::Found Surroundings::holder(const Namespace& inside, const std::str
     }
     if (known.program->device == device) return {known.program, true};
   }
-  if (!look()) return {nullptr, false};
+  if (!look(inside.identity())) return {nullptr, false};
   for (Known& known : known_) {
     if (known.program->netns != inside.identity()) continue;
     known.generation = generation;  // read before the look: a change since then is seen as one
@@ -48,16 +48,16 @@ std::optional<Netns> Surroundings::held(const NetnsIdentity& identity) {
     return {};
   };
   auto found = find();
-  if (!found && look()) found = find();
+  if (!found && look(identity)) found = find();
   return found;
 }
 
-std::vector<Surroundings::Bridged> Surroundings::bridged(bool& settled) {
+std::vector<Surroundings::Bridged> Surroundings::bridged(const Namespace& asking, bool& settled) {
   auto serves = [](const Known& known) {
     return known.program->options.serves_bridges && is_alive(*known.program);
   };
   settled = true;
-  if (std::ranges::none_of(known_, serves)) settled = look();
+  if (std::ranges::none_of(known_, serves)) settled = look(asking.identity());
   std::vector<Bridged> found;
   for (const Known& known : known_) {
     if (!serves(known)) continue;
@@ -79,11 +79,12 @@ std::vector<Surroundings::Bridged> Surroundings::bridged(bool& settled) {
   return found;
 }
 
-// Looks at all processes, unless that was done too short a time ago. The programs that are known
-// already stay the objects that they are.
-bool Surroundings::look() {
+// Looks at all processes, unless that was done too short a time ago for the same namespace. The
+// programs that are known already stay the objects that they are.
+bool Surroundings::look(const NetnsIdentity& asking) {
   auto start = Clock::now();
-  if (start < next_look_) return false;
+  std::erase_if(next_look_, [&](const auto& entry) { return entry.second <= start; });
+  if (next_look_.contains(asking)) return false;
   std::vector<Known> known;
   for (FallbackProgram& program : find_fallback_programs()) {
     auto same = [&](const Known& other) {
@@ -99,7 +100,7 @@ bool Surroundings::look() {
     known.push_back(*before);
   }
   known_ = std::move(known);
-  next_look_ = start + kLookShare * (Clock::now() - start);
+  next_look_[asking] = start + kLookShare * (Clock::now() - start);
   return true;
 }
 

@@ -4,12 +4,14 @@
 // Programs are looked for when a device is met that no known one holds, and their taps' names are
 // read anew when the device's namespace has changed since: a name is no identity (see
 // path/fallback_program.h). A look at all processes takes some milliseconds and any container can
-// cause it, so looks take a tenth of the time at most; a question in between is answered "not now",
-// which nobody may remember. Common descriptor table, control thread.
+// cause it, so the looks that one namespace causes take a tenth of the time at most; a question in
+// between is answered "not now", which nobody may remember. Common descriptor table, control
+// thread.
 #pragma once
 
 #include <atomic>
 #include <chrono>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -42,7 +44,7 @@ class Surroundings {
     std::shared_ptr<const FallbackProgram> program;
   };
   // As far as they are known; `settled` as above.
-  std::vector<Bridged> bridged(bool& settled);
+  std::vector<Bridged> bridged(const Namespace& asking, bool& settled);
   // Another number after each change in one of these. Any thread.
   std::uint64_t generation() const { return generation_.load(std::memory_order_acquire); }
 
@@ -52,13 +54,13 @@ class Surroundings {
     std::shared_ptr<FallbackProgram> program;
     std::uint64_t generation = 0;  // of its namespace, when its tap was read
   };
-  bool look();
+  bool look(const NetnsIdentity& asking);
 
   std::string helper_;
   Watcher& watcher_;
   std::vector<Known> known_;
   std::vector<Bridged> bridged_;
-  Clock::time_point next_look_;
+  std::map<NetnsIdentity, Clock::time_point> next_look_;  // by who causes it
   std::atomic<std::uint64_t> generation_{1};
 };
 

@@ -86,7 +86,7 @@ Follower::Exit Follower::tap(Namespace& at, const Link& link) {
 
 Follower::Exit Follower::bridge(const Link& link, const std::optional<Address>& gateway) {
   bool settled = true;
-  for (const auto& candidate : ground_.around.bridged(settled)) {
+  for (const auto& candidate : ground_.around.bridged(ground_.inside, settled)) {
     Namespace& shared = *candidate.inside;
     if (shared.identity() == ground_.inside.identity()) continue;
     if (ground_.inside.number(shared) != link.peer_netns) continue;

@@ -150,8 +150,10 @@ describeOnLab('a published port of a neighbour', () => {
     const address = /inet ([\d.]+)/.exec(
       await server.output(['ip', '-4', '-o', 'address', 'show', 'dev', 'eth0']),
     )?.[1];
-    expect(await ask(client, 'tcp', address ?? '', 110)).toBe(HOST1.v4);
-    expect(await outcomes(client)).toEqual({ 'neighbour-relayed': 1 });
+    // The service keeps its own socket, so its neighbour reaches it as without acceleration.
+    expect(await ask(client, 'tcp', address ?? '', 110)).toMatch(/^10\.101\.6\./);
+    expect(await outcomes(server)).toEqual({ 'published-relayed': 1 });
+    expect(await outcomes(client)).toEqual({ 'podman-network': 1 });
     await Promise.all([client.remove(), server.remove()]);
   });
 

@@ -218,7 +218,7 @@ describe('podman and buildah in front', () => {
       defaultAction: 'SCMP_ACT_ERRNO',
       listenerPath: `${base}/run/sockswitch/listener.sock`,
       listenerMetadata:
-        'sockswitch/1 {"networkAdmin":false,"annotations":{"sockswitch/ignore":"10.0.0.0/8"}}',
+        'sockswitch/1 {"networkAdmin":false,"optionsReported":false,"annotations":{"sockswitch/ignore":"10.0.0.0/8"}}',
     });
     const again = await run([
       '--',

@@ -20,6 +20,7 @@ const CHANGES: Readonly<Record<string, string>> = {
   bind: 'NOTIFY',
   listen: 'NOTIFY',
   landlock_restrict_self: 'NOTIFY',
+  setsockopt: 'NOTIFY',
   socketcall: 'NOTIFY',
   ioctl: 'NOTIFY',
   epoll_create: 'NOTIFY',

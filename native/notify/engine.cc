@@ -88,8 +88,8 @@ void Engine::set_policy(std::uint64_t number, Policy policy) {
   }
 }
 
-tunnel::Surroundings Engine::surroundings(std::shared_ptr<NetworkView> view,
-                                          std::shared_ptr<TunnelPolicy> policy) {
+tunnel::Surroundings Engine::surroundings(const std::shared_ptr<NetworkView>& view,
+                                          const std::shared_ptr<TunnelPolicy>& policy) {
   auto permission = [view, policy](const Destination& to) {
     std::shared_ptr<const Policy> now;
     {

@@ -99,8 +99,8 @@ class Engine {
     std::mutex mutex;
     std::shared_ptr<const Policy> policy;
   };
-  tunnel::Surroundings surroundings(std::shared_ptr<NetworkView> view,
-                                    std::shared_ptr<TunnelPolicy> policy);
+  tunnel::Surroundings surroundings(const std::shared_ptr<NetworkView>& view,
+                                    const std::shared_ptr<TunnelPolicy>& policy);
   void report_tunnel(const tunnel::Event& event) const;
 
   // Control calls come from one thread; the lock is for `explain` and `counters` from elsewhere.

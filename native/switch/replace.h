@@ -32,7 +32,7 @@ struct Replacement {
   int number;
   bool close_on_exec;
   // What is done when `fd` has the number, and before it is in any epoll set: "" or what was wrong.
-  std::function<std::string()> complete = {};
+  std::function<std::string()> complete;
 };
 
 // With kFailed the caller has its old socket again and `context.detail` says why.

@@ -56,7 +56,7 @@ class SendQueue {
  private:
   struct Mark {
     std::uint64_t end = 0;  // of what came then, counted from the queue's first byte ever
-    Clock::time_point when{};
+    Clock::time_point when;
   };
   std::vector<std::uint8_t> bytes_;
   std::size_t head_ = 0;

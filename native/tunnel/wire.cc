@@ -189,9 +189,9 @@ std::string read_refusal(Bytes body) {
 }
 
 std::vector<std::uint8_t> probe_datagram(const Nonce& nonce) {
-  std::vector<std::uint8_t> bytes(kVxlanHeader);
-  bytes.insert(bytes.end(), kMagic.begin(), kMagic.end());
-  bytes.insert(bytes.end(), nonce.begin(), nonce.end());
+  std::vector<std::uint8_t> bytes(kVxlanHeader + kMagic.size() + kNonceSize);
+  std::ranges::copy(kMagic, bytes.data() + kVxlanHeader);
+  std::ranges::copy(nonce, bytes.data() + kVxlanHeader + kMagic.size());
   return bytes;
 }
 

@@ -27,11 +27,11 @@ enum class Carry : std::uint8_t {
 enum class When : std::uint8_t { kFirst, kLate, kRare };
 
 struct Option {
-  int level;
-  int name;
-  Carry carry;
-  std::uint8_t size;
-  const char* text;
+  int level = 0;
+  int name = 0;
+  Carry carry = Carry::kRefuse;
+  std::uint8_t size = 0;
+  const char* text = "";
   When when = When::kRare;
   // A fresh socket's value is a sysctl of its namespace.
   bool by_namespace = false;

@@ -50,7 +50,7 @@ describeOnLab('with a broken helper', () => {
     );
     expect(await user.output(['podman', 'exec', 'degraded', ...curl(REMOTE.v4)])).toBe(PAGE);
     expect(await switched()).toBe(0);
-    expect(await user.output(['sockswitch', 'ps'])).toContain('internal');
+    expect(await user.output(['sockswitch', 'ps'])).toContain('unknown-way');
 
     // Once the helper is back, so is acceleration.
     await useHelper('helper');

@@ -42,6 +42,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
 #include <map>
 #include <span>
@@ -297,7 +298,11 @@ class Guard {
 
 int main(int count, char** arguments) {
   using namespace sockswitch;
-  const bool on_stdin = count > 1 && std::string_view(arguments[1]) == "--stdin";
+  const bool on_stdin = count == 2 && std::string_view(arguments[1]) == "--stdin";
+  if (count > 1 && !on_stdin) {
+    std::fputs("sockswitch-guard: the daemon starts it, with no argument or with --stdin\n", stderr);
+    return 2;
+  }
   const int channel = on_stdin ? STDIN_FILENO : kNetnsReplyFd;
   try {
     ::syscall(SYS_close_range, kNetnsReplyFd + 1, ~0U, 0);  // Linux 5.9

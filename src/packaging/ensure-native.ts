@@ -17,7 +17,8 @@ function problem(): string | undefined {
   }
   for (const path of [precreate, keeper, netns, guard]) {
     // Whatever each says to an argument that it does not know: it says it itself.
-    const { error, signal } = spawnSync(path, ['--unknown'], { input: '', stdio: 'pipe' });
+    const options = { input: '', stdio: 'pipe', timeout: 10_000 } as const;
+    const { error, signal } = spawnSync(path, ['--unknown'], options);
     if (error !== undefined || signal !== null) return `${path}: ${error?.message ?? signal}`;
   }
   return undefined;

@@ -11,6 +11,7 @@
 #include "kernel/features.h"
 #include "kernel/replace_process.h"
 #include "kernel/sock_diag.h"
+#include "kernel/socket_label.h"
 #include "kernel/unix_socket.h"
 #include "notify/engine.h"
 #include "switch/socket_guard.h"
@@ -273,6 +274,11 @@ Napi::Value obstacle_to_guarding(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value obstacle_to_labelling(const Napi::CallbackInfo& info) {
+  const SocketLabel label(get_string(info, 0));
+  return Napi::String::New(info.Env(), label.obstacle());
+}
+
 Napi::Value peer_credentials_of(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     struct ucred peer = peer_credentials(static_cast<int>(get_integer(info, 0)));
@@ -298,6 +304,7 @@ Napi::Value execute(const Napi::CallbackInfo& info) {
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("outcomes", outcomes_to_js(env));
   exports.Set("kernelFeatures", Napi::Function::New(env, kernel_features));
+  exports.Set("socketLabelObstacle", Napi::Function::New(env, obstacle_to_labelling));
   exports.Set("guardObstacle", Napi::Function::New(env, obstacle_to_guarding));
   exports.Set("createEngine", Napi::Function::New(env, create_engine));
   exports.Set("connectKeeper", Napi::Function::New(env, connect_keeper));

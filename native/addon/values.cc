@@ -48,6 +48,8 @@ const char* event_type(ListenerEvent::Type type) {
       return "tunnel-down";
     case ListenerEvent::Type::kTunnelFailed:
       return "tunnel-failed";
+    case ListenerEvent::Type::kUnlabelled:
+      return "sockets-unlabelled";
     case ListenerEvent::Type::kFailed:
       break;
   }
@@ -154,6 +156,7 @@ Policy get_policy(const Napi::Value& value, const Engine& engine) {
                         .ignores_firewall = get_bool(object, "ignoreFirewall")};
   policy.listen_unseen = get_bool(object, "listenUnseen");
   policy.options_unseen = get_bool(object, "optionsUnseen");
+  policy.socket_label = get_string(object, "socketLabel");
   policy.published = engine.published(get_numbers(object, "publish"));
   return policy;
 }

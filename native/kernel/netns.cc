@@ -34,9 +34,10 @@ Message Netns::open_view(const std::string& helper) const {
   return view;
 }
 
-UniqueFd Netns::open_socket(const std::string& helper, int domain, int type, int protocol) const {
-  Message made = run(
-      helper, {"socket", std::to_string(domain), std::to_string(type), std::to_string(protocol)});
+UniqueFd Netns::open_socket(const std::string& helper, int domain, int type, int protocol,
+                            const std::string& label) const {
+  Message made = run(helper, {"socket", std::to_string(domain), std::to_string(type),
+                              std::to_string(protocol), label});
   if (made.fds.size() != 1) throw ErrnoError(EPROTO, "sockswitch-netns");
   return std::move(made.fds.front());
 }

@@ -43,7 +43,10 @@ class Netns {
   // Runs the helper in this namespace for its verb "view" (programs/netns_protocol.h). Throws
   // ErrnoError.
   Message open_view(const std::string& helper) const;
-  UniqueFd open_socket(const std::string& helper, int domain, int type, int protocol) const;
+  // `label`: the SELinux context it gets where that is possible (kernel/socket_label.h). Throws
+  // ErrnoError.
+  UniqueFd open_socket(const std::string& helper, int domain, int type, int protocol,
+                       const std::string& label = {}) const;
   // A maker of sockets that stays there. Throws ErrnoError.
   std::unique_ptr<SocketSource> start_source(const std::string& helper) const;
 

@@ -34,6 +34,7 @@
 
 #include "kernel/descriptor_table.h"
 #include "kernel/errno_error.h"
+#include "kernel/socket_label.h"
 #include "publish/relay.h"
 
 namespace sockswitch {
@@ -178,6 +179,10 @@ std::shared_ptr<const Policy> Listener::policy() const {
 void Listener::run() {
   // From here on this thread has a table of its own, which holds the listener and nothing else.
   if (leave_common_table(notify_.get())) {
+    const SocketLabel label(policy()->socket_label);
+    if (!label.obstacle().empty()) {
+      report(ListenerEvent::Type::kUnlabelled, Outcome::kInternal, label.obstacle());
+    }
     SocketGuard guard(host_.guard, host_.control, host_.network);
     Session session{
         .notify = NotifyFd(UniqueFd(notify_.get()), record_->in_hand),

@@ -21,6 +21,7 @@ struct ListenerEvent {
     kFirstOutcome,
     kClosed,
     kFailed,
+    kUnlabelled,  // sockets do not get the container's SELinux context; `detail` says why
     // Of tunnels (tunnel/tunnels.h); `detail` says which.
     kTunnelFound,
     kTunnelUp,

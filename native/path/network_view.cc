@@ -167,13 +167,14 @@ bool NetworkView::is_on_link(const Address& destination) {
   return route && route->type == RTN_UNICAST && !route->gateway;
 }
 
-UniqueFd NetworkView::open_socket(int domain, int type, int protocol) const {
+UniqueFd NetworkView::open_socket(int domain, int type, int protocol,
+                                  const std::string& label) const {
   // The helper is started by the calling thread: a container that asks for many sockets must not
   // keep the control thread from others.
   Netns here = inside_.netns().copied([&](int fd) {
     return control_.fetch([fd] { return UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, 0)); });
   });
-  return here.open_socket(helper_, domain, type, protocol);
+  return here.open_socket(helper_, domain, type, protocol, label);
 }
 
 std::unique_ptr<SocketSource> NetworkView::start_source() const {

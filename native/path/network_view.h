@@ -78,7 +78,7 @@ class NetworkView {
   // be told. On the control thread.
   bool is_connected_here() { return inside_.connected().value_or(true); }
   // A new socket in this namespace, in the calling thread's table. Throws ErrnoError.
-  UniqueFd open_socket(int domain, int type, int protocol) const;
+  UniqueFd open_socket(int domain, int type, int protocol, const std::string& label = {}) const;
   // A maker of sockets in this namespace, for threads with the common table. Throws ErrnoError.
   std::unique_ptr<SocketSource> start_source() const;
   // A fresh TCP socket of this namespace to compare options with; -1 if the domain is not to be

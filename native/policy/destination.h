@@ -24,6 +24,7 @@ struct Policy {
   // The filter does not report rarely set options, or sockets of others come here: all are read.
   bool options_unseen = true;
   bool listen_unseen = false;  // the profile, another tool's, does not report listen(2)
+  std::string socket_label;    // SELinux context of the container's sockets; empty: none
 
   // Throws std::invalid_argument naming the text that is no prefix.
   static Policy compile(const std::vector<std::string>& ignore,

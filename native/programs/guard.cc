@@ -300,7 +300,8 @@ int main(int count, char** arguments) {
   using namespace sockswitch;
   const bool on_stdin = count == 2 && std::string_view(arguments[1]) == "--stdin";
   if (count > 1 && !on_stdin) {
-    std::fputs("sockswitch-guard: the daemon starts it, with no argument or with --stdin\n", stderr);
+    std::fputs("sockswitch-guard: the daemon starts it, with no argument or with --stdin\n",
+               stderr);
     return 2;
   }
   const int channel = on_stdin ? STDIN_FILENO : kNetnsReplyFd;

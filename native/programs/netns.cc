@@ -31,6 +31,7 @@
 
 #include "kernel/errno_error.h"
 #include "kernel/netlink.h"
+#include "kernel/socket_label.h"
 #include "kernel/unix_socket.h"
 #include "path/firewall_sockets.h"
 #include "programs/netns_protocol.h"
@@ -59,7 +60,8 @@ int number(const char* text) {
 
 std::vector<UniqueFd> open_wanted(std::string_view verb, int count, char** arguments) {
   std::vector<UniqueFd> wanted;
-  if (verb == "socket" && count == 5) {
+  if (verb == "socket" && count == 6) {
+    const SocketLabel label(arguments[5]);
     wanted.push_back(open_socket(number(arguments[2]), number(arguments[3]), number(arguments[4])));
   } else if (verb == "port-start") {
     // What is looked up under /proc/sys/net belongs to the namespace of whoever looks it up, for

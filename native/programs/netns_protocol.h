@@ -11,7 +11,8 @@
 //                               IPv6 ('6', or '-' where that is absent), then as many monitors of
 //                               packet filters as the digit says, then what they are asked over
 //                               (a letter each: path/firewall_sockets.h)
-//   socket DOMAIN TYPE PROTOCOL one socket
+//   socket DOMAIN TYPE PROTOCOL LABEL
+//                               one socket, with an SELinux context (kernel/socket_label.h)
 //   port-start                  the sysctl ip_unprivileged_port_start, open for reading
 //
 //   serve                       stays, and answers each SocketRequest with one socket, until the

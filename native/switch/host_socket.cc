@@ -49,8 +49,8 @@ MadeSocket make_container_socket(const Context& context, int model,
   const OptionBaseline* baseline = context.host.fresh.of(identity.domain);
   if (!baseline) return failed(Outcome::kInternal, "no fresh socket to compare options with");
   try {
-    UniqueFd fd =
-        context.container.view->open_socket(identity.domain, SOCK_STREAM, identity.protocol);
+    UniqueFd fd = context.container.view->open_socket(
+        identity.domain, SOCK_STREAM, identity.protocol, context.policy.socket_label);
     std::string option = OptionCopy(model, *baseline, true).all(fd.get());
     if (!option.empty()) return failed(Outcome::kSocketOption, option);
     return {std::move(fd), Outcome::kSwitched, {}};

@@ -9,7 +9,14 @@ import {
   checkRuntimeDirectory,
   dryRun,
 } from '../doctor/installation.js';
-import { checkGuard, checkKernel, checkLimits, checkSurroundings } from '../doctor/kernel.js';
+import {
+  checkGuard,
+  checkKernel,
+  checkLimits,
+  checkSelinux,
+  checkSurroundings,
+  selinuxMode,
+} from '../doctor/kernel.js';
 import { checkPodman } from '../doctor/podman.js';
 import { messageOf } from '../errors.js';
 import { programs, runtimePaths } from '../paths.js';
@@ -51,6 +58,7 @@ async function examine(): Promise<Finding[]> {
     }
   };
   await check('kernel', () => checkKernel(loadAddon().kernelFeatures()));
+  await check('selinux', () => checkSelinux(loadAddon(), selinuxMode()));
   await check('surroundings', () => checkSurroundings(surroundings()));
   await check('limits', () => checkLimits());
   const { files, paths } = await plannedFiles();

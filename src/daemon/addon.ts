@@ -38,6 +38,8 @@ export interface Policy {
   readonly ignoreFirewall: boolean;
   /** Not all socket options that are set are known to be the usual ones: all are read before a socket is switched. */
   readonly optionsUnseen: boolean;
+  /** SELinux context of the sockets that the container gets; empty: the daemon's. */
+  readonly socketLabel: string;
 }
 
 /** A port of the host that is held for a container. */
@@ -59,6 +61,7 @@ export interface Verdict {
 /**
  * First occurrence of a kind of fallback or refusal in one listener; never once a connection.
  * `listener-failed`: the listener is served, but can only let every call go on.
+ * `sockets-unlabelled`: its sockets do not get the container's SELinux context; `detail` says why.
  * `tunnel-found`: a tunnel device with another UDP port is in the listener's namespace; `tunnel-up`, `tunnel-down`: a
  * peer is reached, or no longer; `tunnel-failed`: nothing is carried.
  */
@@ -67,6 +70,7 @@ export interface DataPlaneEvent {
     | 'first-outcome'
     | 'listener-closed'
     | 'listener-failed'
+    | 'sockets-unlabelled'
     | 'tunnel-found'
     | 'tunnel-up'
     | 'tunnel-down'
@@ -293,6 +297,8 @@ export interface Addon {
    * `EPROTONOSUPPORT` another version, `ENOBUFS` the limit of compiled filters, anything else the capability.
    */
   guardObstacle(paths: GuardPaths): string;
+  /** Why no socket can be made here with an SELinux context; empty if one can. */
+  socketLabelObstacle(label: string): string;
   createEngine(
     options: GuardPaths & {
       /** The native helper that enters a container's namespaces. */

@@ -3,7 +3,8 @@
  *
  * Order of events: the keeper hands over (descriptor, state); the state is validated; the container is
  * found or made; the data plane takes the descriptor. From then on it reports `first-outcome` now and
- * then, `listener-failed` when it can only let every call go on, and `listener-closed` once.
+ * then, `listener-failed` when it can only let every call go on, `sockets-unlabelled` when SELinux forbids its sockets the
+ * container's context, and `listener-closed` once.
  *
  * The keeper's id of a listener tells it from all others. When the keeper is connected anew, because the link
  * broke or another keeper took its place, what it hands over and is attached already is dropped, and what is
@@ -207,6 +208,15 @@ export class Listeners {
     }
     if (event.type.startsWith('tunnel-')) {
       if (container !== undefined) this.#options.onTunnel(container, event);
+      return;
+    }
+    if (event.type === 'sockets-unlabelled') {
+      if (container?.told.has(event.type)) return;
+      container?.told.add(event.type);
+      this.#report(
+        `makes sockets without the container's SELinux context: ${event.detail}`,
+        container?.id,
+      );
       return;
     }
     if (event.type === 'listener-failed') {

@@ -489,6 +489,7 @@ export class Supervisor {
       networkAdmin: container.metadata.networkAdmin,
       ignoreFirewall: container.request.ignoreFirewall,
       optionsUnseen: !container.metadata.optionsReported,
+      socketLabel: container.metadata.socketLabel ?? '',
     });
   }
 

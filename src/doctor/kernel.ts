@@ -83,6 +83,35 @@ export function checkGuard(
     : warning('guard', `${message} (docs/threat-model.md tells what is left)`, remedy);
 }
 
+/** What Podman's containers have where the policy says nothing else (container-selinux). */
+const USUAL_LABEL = 'system_u:system_r:container_t:s0';
+
+/** Whether sockets can have the SELinux context of the container that gets them. `enforce`: whether and how SELinux is in use. */
+export function checkSelinux(
+  addon: Pick<Addon, 'socketLabelObstacle'>,
+  enforce: string | undefined,
+): Finding {
+  const mode = enforce?.startsWith('1') === true ? 'enforcing' : 'permissive';
+  if (enforce === undefined) return ok('selinux', 'SELinux is not in use');
+  const obstacle = addon.socketLabelObstacle(USUAL_LABEL);
+  return obstacle === ''
+    ? ok('selinux', `SELinux (${mode}) lets sockets be made with the context of their container`)
+    : warning(
+        'selinux',
+        `SELinux (${mode}): sockets cannot be made with the context ${USUAL_LABEL} of containers: ${obstacle}; they get the daemon's`,
+        'look at what was denied (ausearch -m avc -c node), and allow it by a policy module: process setsockcreate to the daemon, and create on tcp_socket and netlink_tcpdiag_socket of the containers',
+      );
+}
+
+/** "1" enforcing, "0" permissive; undefined where SELinux is off. */
+export function selinuxMode(path = '/sys/fs/selinux/enforce'): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+}
+
 /** What inner containers and their networks need, where sockswitch runs in a container itself (docs/nesting.md). */
 export function checkSurroundings({ coveredProc, tunProblem }: Surroundings): Finding[] {
   return [

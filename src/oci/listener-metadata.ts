@@ -11,6 +11,9 @@ import { z } from 'zod';
 
 const VERSION = 'sockswitch/1';
 
+/** An SELinux context: `user:role:type:range`, in a page at most (the kernel takes no longer one). */
+export const SELINUX_LABEL = /^[\x21-\x7e]{1,4095}$/;
+
 const schema = z.object({
   /** Identity of the network namespace that Podman made ("DEVICE:INODE"); absent where the runtime makes it. */
   netns: z
@@ -23,6 +26,8 @@ const schema = z.object({
   annotations: z.record(z.string(), z.string()).optional(),
   /** All sockets that it can have come from processes whose rarely set options are reported. Not known: false. */
   optionsReported: z.boolean().default(false),
+  /** SELinux context of the container's processes, for its sockets; absent without SELinux. */
+  socketLabel: z.string().regex(SELINUX_LABEL).optional(),
 });
 export type ListenerMetadata = z.infer<typeof schema>;
 

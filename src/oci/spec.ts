@@ -10,7 +10,7 @@ import type { Mapping } from '../policy/publish.js';
 import { quote, shorten } from '../text.js';
 import { type ContainerRequest, parseAnnotations } from './annotations.js';
 import { findMember, setMember } from './json-text.js';
-import { type ListenerMetadata, printMetadata } from './listener-metadata.js';
+import { type ListenerMetadata, printMetadata, SELINUX_LABEL } from './listener-metadata.js';
 import { type Rewrite, type RewriteOptions, rewriteSeccomp, SeccompError } from './seccomp.js';
 import { parseSeccomp, printSeccomp, type Seccomp } from './seccomp-types.js';
 
@@ -21,7 +21,10 @@ const specView = z.object({
     .array(z.object({ destination: z.string().nullish(), source: z.string().nullish() }))
     .nullish(),
   process: z
-    .object({ capabilities: z.object({ bounding: z.array(z.string()).nullish() }).nullish() })
+    .object({
+      capabilities: z.object({ bounding: z.array(z.string()).nullish() }).nullish(),
+      selinuxLabel: z.string().nullish(),
+    })
     .nullish(),
   linux: z
     .object({
@@ -107,12 +110,14 @@ function rewriteSpec(text: string, spec: SpecView, options: SpecOptions): SpecRe
     if (!connected) throw noNetwork();
   }
   const netns = path === '' ? undefined : options.netnsAt?.(path);
+  const label = spec.process?.selinuxLabel ?? '';
   try {
     const metadata: ListenerMetadata = {
       ...(netns === undefined ? {} : { netns }),
       networkAdmin: spec.process?.capabilities?.bounding?.includes('CAP_NET_ADMIN') ?? false,
       // Podman makes a namespace under a name of its own, and joins another container's by its process.
       optionsReported: !path.startsWith('/proc/'),
+      ...(SELINUX_LABEL.test(label) ? { socketLabel: label } : {}),
     };
     const result = rewriteLinux(text, spec.linux.seccomp, request, metadata, options);
     return netns === undefined ? result : { ...result, netns };

@@ -14,6 +14,7 @@ export interface PolicySources {
   readonly networkAdmin: boolean;
   readonly ignoreFirewall: boolean;
   readonly optionsUnseen: boolean;
+  readonly socketLabel: string;
 }
 
 export function compilePolicy(sources: PolicySources): Policy {
@@ -25,6 +26,7 @@ export function compilePolicy(sources: PolicySources): Policy {
     networkAdmin: sources.networkAdmin,
     ignoreFirewall: sources.ignoreFirewall,
     optionsUnseen: sources.optionsUnseen,
+    socketLabel: sources.socketLabel,
   };
 }
 
@@ -37,4 +39,5 @@ export const SWITCH_NOTHING: Policy = {
   networkAdmin: false,
   ignoreFirewall: false,
   optionsUnseen: true,
+  socketLabel: '',
 };

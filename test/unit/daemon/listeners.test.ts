@@ -39,6 +39,7 @@ beforeEach(() => {
         networkAdmin: false,
         ignoreFirewall: false,
         optionsUnseen: false,
+        socketLabel: '',
       }),
     registered: (id) => registered.get(id),
     onBegun: () => {},
@@ -218,6 +219,8 @@ test('events: one line each, and those of unknown listeners do no harm', () => {
     { type: 'listener-closed', listener: 2, detail: '' },
     { type: 'first-outcome', listener: 99, outcome: 'new-one', detail: '' },
     { type: 'listener-closed', listener: 99, detail: '' },
+    { type: 'sockets-unlabelled', listener: 1, detail: 'write: EACCES' },
+    { type: 'sockets-unlabelled', listener: 1, detail: 'write: EACCES' },
     { type: 'listener-failed', listener: 1, detail: 'ioctl: EIO' },
     // It goes on serving, so that its container does not hang, until it closes.
     { type: 'listener-closed', listener: 1, detail: '' },
@@ -225,6 +228,7 @@ test('events: one line each, and those of unknown listeners do no harm', () => {
   expect(lines.slice(1).map(({ msg }) => msg)).toEqual([
     'fallback: On the ignore list.',
     'fallback: new-one',
+    "listener makes sockets without the container's SELinux context: write: EACCES",
     'listener switches nothing: ioctl: EIO',
     'container stopped',
   ]);

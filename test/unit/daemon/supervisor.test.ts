@@ -57,6 +57,7 @@ function addon(more: Partial<Addon> = {}): Addon {
     outcomes: OUTCOMES,
     kernelFeatures: () => ({ ...FEATURES, syncWakeUp: true, pidfdThread: true }),
     guardObstacle: () => '',
+    socketLabelObstacle: () => '',
     createEngine: () => engine,
     connectKeeper: (_path, handlers) => {
       keeper = handlers;

@@ -10,7 +10,9 @@ import {
   checkGuard,
   checkKernel,
   checkLimits,
+  checkSelinux,
   checkSurroundings,
+  selinuxMode,
 } from '../../../src/doctor/kernel.js';
 import { atLeast, judgePodman, type PodmanInfo } from '../../../src/doctor/podman.js';
 import { type ConfigPaths, configPaths } from '../../../src/paths.js';
@@ -203,4 +205,24 @@ test('what Podman reads later', () => {
   expect(worse(checkPrecedence(paths, { CONTAINERS_CONF: '/x' }))).toEqual([
     'problem podman.precedence',
   ]);
+});
+
+test('SELinux: off, in order, and in the way of the sockets of containers', () => {
+  expect(selinuxMode('/nonexistent/enforce')).toBe(undefined);
+  const asked: string[] = [];
+  const answering = (obstacle: string) => ({
+    socketLabelObstacle: (label: string) => {
+      asked.push(label);
+      return obstacle;
+    },
+  });
+  expect(checkSelinux(answering('never asked'), undefined).severity).toBe('ok');
+  expect(asked).toEqual([]);
+  expect(checkSelinux(answering(''), '1').message).toContain('(enforcing)');
+  const denied = checkSelinux(answering('socket(AF_INET): Permission denied'), '0\n');
+  expect(denied.severity).toBe('warning');
+  expect(denied.message).toContain('(permissive)');
+  expect(denied.message).toContain('Permission denied');
+  expect(denied.remedy).toContain('setsockcreate');
+  expect(asked).toEqual(Array(2).fill('system_u:system_r:container_t:s0'));
 });

@@ -9,6 +9,11 @@ test('what is written is read', () => {
   for (const metadata of [
     { networkAdmin: false, optionsReported: false },
     { netns: '4:4026532000', networkAdmin: true, optionsReported: true },
+    {
+      networkAdmin: false,
+      optionsReported: true,
+      socketLabel: 'system_u:system_r:container_t:s0:c1,c2',
+    },
   ]) {
     expect(parseMetadata(printMetadata(metadata))).toEqual(metadata);
   }
@@ -27,4 +32,5 @@ test.each([
   'sockswitch/1 {"netns":"4"}',
   'sockswitch/1 {"netns":"4:-1"}',
   'sockswitch/1 {"networkAdmin":"yes"}',
+  'sockswitch/1 {"socketLabel":"a b"}',
 ])('%j is not ours', (text) => expect(parseMetadata(text)).toBeUndefined());

@@ -179,6 +179,14 @@ test('what the spec tells of the network travels in the listener metadata', () =
   expect(metadata(admin, '4:7')).toBe(
     'sockswitch/1 {"netns":"4:7","networkAdmin":true,"optionsReported":true}',
   );
+  const labelled = (label: string) =>
+    metadata(text.replace('"process":{', `"process":{"selinuxLabel":${JSON.stringify(label)},`));
+  expect(labelled('system_u:system_r:container_t:s0:c1,c2')).toContain(
+    '"socketLabel":"system_u:system_r:container_t:s0:c1,c2"',
+  );
+  for (const odd of ['', 'a b', 'a\nb', 'x'.repeat(4096)]) {
+    expect(labelled(odd)).not.toContain('socketLabel');
+  }
   const { result } = processSpec(metadataOf(text, '4:7'), { ...OPTIONS, netnsAt: () => '4:8' });
   expect(result instanceof Error ? '' : result.text).toContain('4:8');
 });

@@ -60,6 +60,7 @@ test('a policy is the sum of its sources', () => {
       networkAdmin: false,
       ignoreFirewall: false,
       optionsUnseen: false,
+      socketLabel: '',
     }),
   ).toEqual({
     ignore: ['10.0.0.0/8', '::1/128'],
@@ -69,5 +70,6 @@ test('a policy is the sum of its sources', () => {
     networkAdmin: false,
     ignoreFirewall: false,
     optionsUnseen: false,
+    socketLabel: '',
   });
 });

@@ -82,13 +82,23 @@ Outcome deliver(Context& context, const Target& target, int host_socket, bool bl
   return Outcome::kSwitched;
 }
 
+// What the guard lets it carry, where it goes to an address of IPv4 or IPv6. Sockets of IPv4 carry
+// nothing else anyway.
+GuardFamily family_of(const Target& target, bool v4, bool one_family) {
+  if (!one_family || target.identity.domain == AF_INET) return GuardFamily::kBoth;
+  return v4 ? GuardFamily::kV4 : GuardFamily::kV6;
+}
+
 // A connected host socket for a neighbour's service; its state, for `deliver`, is EINPROGRESS. None
 // if that cannot be: the container's network leads there, too.
 UniqueFd connect_to_neighbour(Context& context, const Target& target, OptionCopy& options,
                               bool rare, const Shortcut& shortcut) {
-  MadeSocket made =
-      make_host_socket(context, options, rare, target.identity.domain, shortcut.outlet.device,
-                       target.socket.get(), shortcut.door->publication->mapping.host_port);
+  const ClientUse use{
+      .domain = target.identity.domain,
+      .device = shortcut.outlet.device,
+      .family = family_of(target, shortcut.outlet.address.is_v4(), shortcut.one_family),
+      .neighbours_port = shortcut.door->publication->mapping.host_port};
+  MadeSocket made = make_host_socket(context, options, rare, use, target.socket.get());
   if (!made.fd) {
     context.detail = made.detail;
     return {};
@@ -110,8 +120,13 @@ Outcome leave(Context& context, const Target& target, Outcome outcome, int error
 struct Leaving {
   int device = 0;
   std::optional<Address> source;  // that the fallback program would have bound it to
+  bool one_family = false;        // as in RouteDecision
   const Shortcut* shortcut = nullptr;
 };
+
+Leaving leaving(const RouteDecision& decision) {
+  return {.device = decision.device, .source = decision.source, .one_family = decision.one_family};
+}
 
 // Whether options that are rarely set may have been set on this socket.
 bool may_have_rare_options(Context& context, const Target& target) {
@@ -161,8 +176,10 @@ Outcome switch_socket(Context& context, Target& target, const SocketAddress& add
     if (!host_socket) return pass(context, target.id, Outcome::kNeighbourRelayed);
   }
   if (!host_socket) {
-    MadeSocket made = make_host_socket(context, options, rare, target.identity.domain, way.device,
-                                       target.socket.get());
+    const ClientUse use{.domain = target.identity.domain,
+                        .device = way.device,
+                        .family = family_of(target, to.address.is_v4(), way.one_family)};
+    MadeSocket made = make_host_socket(context, options, rare, use, target.socket.get());
     if (!made.fd) {
       context.detail = made.detail;
       return leave(context, target, made.outcome, ENETUNREACH);
@@ -236,8 +253,7 @@ Outcome reconnect(Context& context, const abi::SeccompNotif& notification, Targe
   context.detail = to->text();
   leave_to_landlock(context, notification, decision);
   if (decision.outcome == Outcome::kSwitched) {
-    return switch_socket(context, target, address, *to,
-                         {.device = decision.device, .source = decision.source});
+    return switch_socket(context, target, address, *to, leaving(decision));
   }
   if (!switch_back(context, target)) {
     context.notify.fail(target.id, ENETUNREACH);
@@ -326,8 +342,7 @@ Outcome handle_connect(Context& context, const abi::SeccompNotif& notification,
     context.detail = to->text();
     return pass(context, id, closed ? Outcome::kBound : Outcome::kNotFresh);
   }
-  return switch_socket(context, *target, address, *to,
-                       {.device = decision.device, .source = decision.source});
+  return switch_socket(context, *target, address, *to, leaving(decision));
 }
 
 }  // namespace sockswitch

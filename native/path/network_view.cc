@@ -89,29 +89,38 @@ RoutedPacket NetworkView::packet(const Destination& to, int socket) const {
   return packet;
 }
 
-RouteDecision NetworkView::permitted(const Way& way, const Permissions& permissions,
+// Of one that leads to nowhere in particular.
+bool NetworkView::gets_out(const Way& way, const Permissions& permissions) const {
+  return way.outcome == Outcome::kSwitched && (!way.filtered || permissions.ignores_firewall);
+}
+
+RouteDecision NetworkView::permitted(const Way& way, bool v4, const Permissions& permissions,
                                      std::string* why) const {
   auto say = [&](const std::string& text) {
     if (why) *why += (why->empty() ? "" : "; ") + text;
   };
-  if (way.outcome != Outcome::kSwitched) return {way.outcome, 0, {}};
+  if (way.outcome != Outcome::kSwitched) return {.outcome = way.outcome};
   if (!permissions.network_admin && !standing_.restriction.empty()) {
     say("the container's network is restricted: " + standing_.restriction);
-    return {Outcome::kRestricted, 0, {}};
+    return {.outcome = Outcome::kRestricted};
   }
   if (way.filtered && !permissions.ignores_firewall) {
     say(way.filter);
-    return {Outcome::kFirewall, 0, {}};
+    return {.outcome = Outcome::kFirewall};
   }
   if (way.translated) {
     say("the container's own rules may translate this destination");
-    return {Outcome::kTranslated, 0, {}};
+    return {.outcome = Outcome::kTranslated};
   }
-  return {Outcome::kSwitched, way.device, way.source};
+  return {.outcome = Outcome::kSwitched,
+          .device = way.device,
+          .source = way.source,
+          .one_family = !gets_out(v4 ? standing_.v6 : standing_.v4, permissions)};
 }
 
 RouteDecision NetworkView::decide(const Destination& to, int socket,
                                   const Permissions& permissions) {
+  const bool v4 = to.address.is_v4();
   std::lock_guard lock(mutex_);
   stand();
   RoutedPacket asked = packet(to, socket);
@@ -119,10 +128,10 @@ RouteDecision NetworkView::decide(const Destination& to, int socket,
           .port = standing_.by_port ? to.port : std::uint16_t{0},
           .uid = asked.uid.value_or(0)};
   auto found = ways_.find(key);
-  if (found != ways_.end()) return permitted(found->second, permissions, nullptr);
+  if (found != ways_.end()) return permitted(found->second, v4, permissions, nullptr);
   Way way;
   control_.run([&] { way = follow(ground(), asked); });
-  RouteDecision decision = permitted(way, permissions, nullptr);
+  RouteDecision decision = permitted(way, v4, permissions, nullptr);
   if (way.settled && standing_.settled) {
     if (ways_.size() >= kRememberedWays) ways_.clear();
     ways_.emplace(key, std::move(way));
@@ -138,7 +147,7 @@ RouteDecision NetworkView::explain(const Destination& to, const Permissions& per
   Way way;
   control_.run([&] { way = follow(ground(), packet(to, -1), &words); });
   detail = joined(words);
-  return permitted(way, permissions, &detail);
+  return permitted(way, to.address.is_v4(), permissions, &detail);
 }
 
 bool NetworkView::may_switch(const Permissions& permissions, std::string* why) {
@@ -148,9 +157,7 @@ bool NetworkView::may_switch(const Permissions& permissions, std::string* why) {
   if (why && restricted) *why = "the container's network is restricted: " + standing_.restriction;
   if (restricted) return false;
   for (const Way* way : {&standing_.v4, &standing_.v6}) {
-    if (way->outcome == Outcome::kSwitched && (!way->filtered || permissions.ignores_firewall)) {
-      return true;
-    }
+    if (gets_out(*way, permissions)) return true;
     if (why && way->outcome == Outcome::kSwitched) *why = way->filter;
   }
   if (why && why->empty()) *why = standing_.words;

@@ -39,6 +39,9 @@ struct RouteDecision {
   Outcome outcome = Outcome::kNoRoute;
   int device = 0;                 // ifindex on the host to leave by, where outcome is kSwitched
   std::optional<Address> source;  // that a host socket is to be bound to
+  // The container's packets of the other family do not get out: a socket that could carry them,
+  // too, must not.
+  bool one_family = false;
 };
 
 // What one container is to the network that it shares, perhaps, with others.
@@ -113,7 +116,9 @@ class NetworkView {
   Ground ground() { return {inside_, around_, host_}; }
   void stand();
   RoutedPacket packet(const Destination& to, int socket) const;
-  RouteDecision permitted(const Way& way, const Permissions& permissions, std::string* why) const;
+  RouteDecision permitted(const Way& way, bool v4, const Permissions& permissions,
+                          std::string* why) const;
+  bool gets_out(const Way& way, const Permissions& permissions) const;
 
   std::string helper_;
   HostNetwork& host_;

@@ -260,7 +260,7 @@ class Guard {
   }
 
   int find(const GuardUse& use) {
-    GuardRole role{.kind = use.kind, .port = use.port};
+    GuardRole role{.kind = use.kind, .port = use.port, .own = {}, .family = use.family};
     if (use.kind != GuardRole::Kind::kService)
       role.own = addresses_.of(use.device, kMaxOwnAddresses + 1);
     // Those that are too many to be told apart are all alike.

@@ -32,8 +32,10 @@ struct GuardQuestion {
   std::uint16_t kind = 0;  // GuardRole::Kind
   std::uint16_t port = 0;
   std::int32_t device = 0;
+  std::uint16_t family = 0;  // GuardFamily
+  std::uint16_t reserved = 0;
 };
-static_assert(sizeof(GuardQuestion) == 16);
+static_assert(sizeof(GuardQuestion) == 20);
 
 struct GuardAnswer {
   std::uint32_t magic = kGuardMagic;
@@ -53,7 +55,10 @@ inline bool is_guard_message(std::string_view text) {
 }
 
 inline GuardQuestion encode_question(const GuardUse& use) {
-  return {.kind = static_cast<std::uint16_t>(use.kind), .port = use.port, .device = use.device};
+  return {.kind = static_cast<std::uint16_t>(use.kind),
+          .port = use.port,
+          .device = use.device,
+          .family = static_cast<std::uint16_t>(use.family)};
 }
 
 // The use, or why there is none: EPROTONOSUPPORT, EINVAL.
@@ -62,10 +67,12 @@ inline int decode_question(std::string_view text, GuardUse& use) {
   if (!is_guard_message(text) || text.size() < 2 * sizeof(std::uint32_t)) return EPROTONOSUPPORT;
   std::memcpy(&question, text.data(), std::min(text.size(), sizeof question));
   if (question.version != kGuardVersion) return EPROTONOSUPPORT;
-  if (text.size() != sizeof question) return EINVAL;
+  if (text.size() != sizeof question || question.reserved != 0) return EINVAL;
+  if (question.family > static_cast<std::uint16_t>(GuardFamily::kV6)) return EINVAL;
   use = {.kind = static_cast<GuardRole::Kind>(question.kind),
          .port = question.port,
-         .device = question.device};
+         .device = question.device,
+         .family = static_cast<GuardFamily>(question.family)};
   // One question for one program.
   switch (use.kind) {
     case GuardRole::Kind::kClient:
@@ -73,7 +80,7 @@ inline int decode_question(std::string_view text, GuardUse& use) {
     case GuardRole::Kind::kNeighbour:
       return use.device >= 0 ? 0 : EINVAL;
     case GuardRole::Kind::kService:
-      return use.device == 0 ? 0 : EINVAL;
+      return use.device == 0 && use.family == GuardFamily::kBoth ? 0 : EINVAL;
   }
   return EINVAL;
 }

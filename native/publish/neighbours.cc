@@ -132,7 +132,7 @@ Neighbours::Found Neighbours::prove(const std::shared_ptr<NeighbourDoor>& door,
         true, {}, "published on an interface that the container's other connections do not use"};
   }
   if (!knock(*door, to, from)) return {true, {}, "the network between the two does not lead there"};
-  return {true, Shortcut{door, *outlet}, {}};
+  return {true, Shortcut{door, *outlet, outside.one_family}, {}};
 }
 
 bool Neighbours::knock(const NeighbourDoor& door, const Destination& to, const NetworkView& from) {

@@ -47,6 +47,7 @@ struct NeighbourDoor {
 struct Shortcut {
   std::shared_ptr<NeighbourDoor> door;
   Outlet outlet;
+  bool one_family = false;  // as in RouteDecision
 
   // Connects a host socket to it. True only if the connection is there, so that it cannot end at
   // whoever has the port later.

@@ -81,6 +81,12 @@ std::uint32_t word(const Address& address, std::size_t index) {
   return value;
 }
 
+bool is_countable(const GuardRole& role) { return role.own.size() <= kMaxOwnAddresses; }
+
+std::vector<Address> own_addresses(const GuardRole& role) {
+  return is_countable(role) ? role.own : std::vector<Address>();
+}
+
 // Goes on only with what comes by the loopback device, and not from the neighbour.
 void take_what_comes_from_elsewhere(Program& program, const GuardRole& role) {
   program.load_device();
@@ -91,24 +97,20 @@ void take_what_comes_from_elsewhere(Program& program, const GuardRole& role) {
   }
 }
 
-void drop_what_comes_from_this_machine(Program& program, const GuardRole& role) {
-  const bool countable = role.own.size() <= kMaxOwnAddresses;
-  const std::vector<Address> own = countable ? role.own : std::vector<Address>();
-  const auto version6 = program.new_label();
-  program.load(kVersion);
-  program.keep_bits(kVersionBits);
-  program.jump_unless(kVersion4, version6);
+void drop_ipv4_of_this_machine(Program& program, const GuardRole& role) {
   program.load(kSource4);
   program.jump_if(kLoopbackNet, Program::kDrop);
   take_what_comes_from_elsewhere(program, role);
   program.load(kSource4, BPF_W);
-  for (const Address& address : own) {
+  for (const Address& address : own_addresses(role)) {
     if (address.is_v4()) program.jump_if(address.v4(), Program::kDrop);
   }
-  program.jump(countable ? Program::kTake : Program::kDrop);
-  program.place(version6);
+  program.jump(is_countable(role) ? Program::kTake : Program::kDrop);
+}
+
+void drop_ipv6_of_this_machine(Program& program, const GuardRole& role) {
   take_what_comes_from_elsewhere(program, role);
-  for (const Address& address : own) {
+  for (const Address& address : own_addresses(role)) {
     if (address.is_v4()) continue;
     const auto next = program.new_label();
     for (std::size_t i = 0; i < 4; ++i) {
@@ -118,7 +120,27 @@ void drop_what_comes_from_this_machine(Program& program, const GuardRole& role) 
     program.jump(Program::kDrop);
     program.place(next);
   }
-  if (!countable) program.jump(Program::kDrop);
+  program.jump(is_countable(role) ? Program::kTake : Program::kDrop);
+}
+
+void drop_what_is_not_for_it(Program& program, const GuardRole& role) {
+  const auto version6 = program.new_label();
+  program.load(kVersion);
+  program.keep_bits(kVersionBits);
+  switch (role.family) {
+    case GuardFamily::kV4:
+      program.jump_unless(kVersion4, Program::kDrop);
+      return drop_ipv4_of_this_machine(program, role);
+    case GuardFamily::kV6:
+      program.jump_if(kVersion4, Program::kDrop);
+      return drop_ipv6_of_this_machine(program, role);
+    case GuardFamily::kBoth:
+      break;
+  }
+  program.jump_unless(kVersion4, version6);
+  drop_ipv4_of_this_machine(program, role);
+  program.place(version6);
+  drop_ipv6_of_this_machine(program, role);
 }
 
 // What gets to the end is taken.
@@ -138,7 +160,7 @@ Program program_of(const GuardRole& role) {
     program.load(kFlags);
     program.keep_bits(kSyn | kAck);
     program.jump_if(kSyn, Program::kDrop);
-    drop_what_comes_from_this_machine(program, role);
+    drop_what_is_not_for_it(program, role);
   }
   program.finish();
   return program;

@@ -9,6 +9,8 @@
 //               one.)
 //   neighbour   the same, but for what comes from `port`, the published one of a neighbour
 //               (publish/neighbours.h)
+//               Both: of an IPv6 socket, which carries IPv4, too, no answer to its own SYN in the
+//               family that the container's network does not carry
 //   service     no SYN with ACK: it never connects. No SYN to another port than `port`, the
 //               published one
 //
@@ -27,21 +29,26 @@
 
 namespace sockswitch {
 
+// What a client may hear: packets of both families, or of one.
+enum class GuardFamily : std::uint16_t { kBoth, kV4, kV6 };
+
 struct GuardRole {
   enum class Kind : std::uint16_t { kClient, kNeighbour, kService };
   Kind kind = Kind::kClient;
   std::uint16_t port = 0;
   std::vector<Address> own;
+  GuardFamily family = GuardFamily::kBoth;
 
   auto operator<=>(const GuardRole&) const = default;
 };
 
 // What a socket is for, from which its role follows. `port` is 0 for a client, `device` (ifindex) 0
-// for a service.
+// for a service, whose `family` is kBoth.
 struct GuardUse {
   GuardRole::Kind kind = GuardRole::Kind::kClient;
   std::uint16_t port = 0;
   int device = 0;
+  GuardFamily family = GuardFamily::kBoth;
 
   auto operator<=>(const GuardUse&) const = default;
 };

@@ -14,12 +14,9 @@ MadeSocket failed(Outcome outcome, std::string detail) {
 
 }  // namespace
 
-MadeSocket make_host_socket(const Context& context, OptionCopy& options, bool rare, int domain,
-                            int device, int beside, std::uint16_t neighbours_port) {
-  const OptionBaselines& defaults = context.container.fresh;
-  MadeSocket made = neighbours_port == 0 ? context.pool.take(domain, device, defaults, beside)
-                                         : context.pool.make_for_neighbour(
-                                               domain, device, neighbours_port, defaults);
+MadeSocket make_host_socket(const Context& context, OptionCopy& options, bool rare,
+                            const ClientUse& use, int beside) {
+  MadeSocket made = context.pool.take(use, context.container.fresh, beside);
   if (!made.fd) return made;
   std::string option = options.first(made.fd.get());
   if (option.empty() && rare) option = options.rare(made.fd.get());

@@ -12,13 +12,13 @@
 namespace sockswitch {
 
 // A non-blocking, unconnected TCP socket of the host that has of `options` what a connect depends
-// on, pinned to `device`: from then on loopback is out of its reach (not the host's address on that
-// device), which a holder without CAP_NET_RAW in the host's namespace cannot undo (socket(7),
-// SO_BINDTODEVICE; Linux 5.7). Where there are the means, a guard keeps it to its job
+// on, pinned to the device of `use`: from then on loopback is out of its reach (not the host's
+// address on that device), which a holder without CAP_NET_RAW in the host's namespace cannot undo
+// (socket(7), SO_BINDTODEVICE; Linux 5.7). Where there are the means, a guard keeps it to its job
 // (switch/socket_guard.h): to connect elsewhere, or to a neighbour's published port.
 // `rare`: with the rarely set options, too. `beside`: see SocketPool::take().
-MadeSocket make_host_socket(const Context& context, OptionCopy& options, bool rare, int domain,
-                            int device, int beside, std::uint16_t neighbours_port = 0);
+MadeSocket make_host_socket(const Context& context, OptionCopy& options, bool rare,
+                            const ClientUse& use, int beside);
 
 // Binds a host socket to a source address, the port being chosen when it connects. False: errno.
 bool bind_source(int fd, int domain, const Address& source);

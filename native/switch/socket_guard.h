@@ -94,10 +94,12 @@ class SocketGuard {
       : source_(source), control_(control), network_(network) {}
 
   // For a socket that is pinned to `device`.
-  int guard_client(int fd, int device) { return attach(fd, {GuardRole::Kind::kClient, 0, device}); }
+  int guard_client(int fd, int device, GuardFamily family) {
+    return attach(fd, {GuardRole::Kind::kClient, 0, device, family});
+  }
   // ... and connects to `port` of a neighbour, on the host's address there.
-  int guard_neighbours_client(int fd, int device, std::uint16_t port) {
-    return attach(fd, {GuardRole::Kind::kNeighbour, port, device});
+  int guard_neighbours_client(int fd, int device, GuardFamily family, std::uint16_t port) {
+    return attach(fd, {GuardRole::Kind::kNeighbour, port, device, family});
   }
   int guard_service(int fd, std::uint16_t port) {
     return attach(fd, {GuardRole::Kind::kService, port, 0});

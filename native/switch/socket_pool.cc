@@ -28,16 +28,15 @@ MadeSocket failed(const char* syscall) {
 
 }  // namespace
 
-MadeSocket SocketPool::make(int domain, int device, std::uint16_t neighbours_port,
-                            const OptionBaselines& container) {
+MadeSocket SocketPool::make(const ClientUse& use, const OptionBaselines& container) {
+  const auto [domain, device, family, port] = use;
   UniqueFd fd(::socket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
   if (!fd) return failed("socket");
   if (::setsockopt(fd.get(), SOL_SOCKET, abi::kSoBindToIfindex, &device, sizeof device) != 0) {
     return failed("setsockopt SO_BINDTOIFINDEX");
   }
-  int error = neighbours_port == 0
-                  ? guard_.guard_client(fd.get(), device)
-                  : guard_.guard_neighbours_client(fd.get(), device, neighbours_port);
+  int error = port == 0 ? guard_.guard_client(fd.get(), device, family)
+                        : guard_.guard_neighbours_client(fd.get(), device, family, port);
   if (error != 0) {
     return failed(guard_.missing() ? Outcome::kUnguarded : Outcome::kHostError,
                   std::string("the guard of a socket: ") + ::strerror(error));
@@ -48,25 +47,25 @@ MadeSocket SocketPool::make(int domain, int device, std::uint16_t neighbours_por
   return {std::move(fd), Outcome::kSwitched, {}};
 }
 
-SocketPool::Shelf& SocketPool::shelf(int domain, int device) {
+SocketPool::Shelf& SocketPool::shelf(const ClientUse& use) {
   // Read before sockets are made: a change meanwhile makes them one generation too old.
   const std::uint64_t generation = network_.generation();
   if (generation != generation_) {
     shelves_.clear();
     generation_ = generation;
   }
-  auto found = std::ranges::find_if(
-      shelves_, [&](const Shelf& one) { return one.domain == domain && one.device == device; });
+  auto found = std::ranges::find(shelves_, use, &Shelf::use);
   if (found != shelves_.end()) return *found;
   if (shelves_.size() >= kMaxShelves) shelves_.erase(shelves_.begin());
-  shelves_.push_back({domain, device, {}});
+  shelves_.push_back({use, {}});
   return shelves_.back();
 }
 
-MadeSocket SocketPool::take(int domain, int device, const OptionBaselines& container, int beside) {
-  Shelf& from = shelf(domain, device);
+MadeSocket SocketPool::take(const ClientUse& use, const OptionBaselines& container, int beside) {
+  if (use.neighbours_port != 0) return make(use, container);
+  Shelf& from = shelf(use);
   if (from.ready.size() <= kFew) wants_more_ = true;
-  if (from.ready.empty()) return make(domain, device, 0, container);
+  if (from.ready.empty()) return make(use, container);
   auto chosen = std::ranges::find_if(
       from.ready, [&](const UniqueFd& fd) { return std::abs(fd.get() - beside) == 1; });
   if (chosen == from.ready.end()) {
@@ -77,17 +76,12 @@ MadeSocket SocketPool::take(int domain, int device, const OptionBaselines& conta
   return {std::move(fd), Outcome::kSwitched, {}};
 }
 
-MadeSocket SocketPool::make_for_neighbour(int domain, int device, std::uint16_t port,
-                                          const OptionBaselines& container) {
-  return make(domain, device, port, container);
-}
-
 void SocketPool::refill(const OptionBaselines& container) {
   wants_more_ = false;
   if (network_.generation() != generation_) return;
   for (Shelf& one : shelves_) {
     while (one.ready.size() < kFull) {
-      MadeSocket made = make(one.domain, one.device, 0, container);
+      MadeSocket made = make(one.use, container);
       if (!made.fd) break;  // whoever needs one is told why
       one.ready.push_back(std::move(made.fd));
     }

@@ -1,11 +1,11 @@
 // Host sockets that are made ahead: pinned, guarded, with the defaults of the container's
 // namespace, so that a connect finds one ready.
 //
-// One for each listener, used by its thread. There are a few for each (domain, device) that sockets
-// have been asked for; they are made when nobody waits for an answer. All are dropped when the
-// host's network changes, as their guards name its addresses, and a device number may have come to
-// mean another device. A socket whose device has just disappeared fails to connect, as one that is
-// made at that moment.
+// One for each listener, used by its thread. There are a few for each use that sockets have been
+// asked for (none for neighbours' published ports); they are made when nobody waits for an answer.
+// All are dropped when the host's network changes, as their guards name its addresses, and a device
+// number may have come to mean another device. A socket whose device has just disappeared fails to
+// connect, as one that is made at that moment.
 #pragma once
 
 #include <cstddef>
@@ -31,6 +31,17 @@ struct OptionBaselines {
   }
 };
 
+// What a host socket is for.
+struct ClientUse {
+  int domain = 0;
+  int device = 0;  // that it is pinned to
+  // The one that the container's network carries, of an IPv6 socket.
+  GuardFamily family = GuardFamily::kBoth;
+  std::uint16_t neighbours_port = 0;  // the published one that it connects to; 0: none
+
+  bool operator==(const ClientUse&) const = default;
+};
+
 struct MadeSocket {
   UniqueFd fd;
   Outcome outcome = Outcome::kSwitched;  // why there is no socket, if `fd` is empty
@@ -42,13 +53,9 @@ class SocketPool {
   SocketPool(SocketGuard& guard, const HostNetwork& network, const OptionBaselines& host)
       : guard_(guard), network_(network), host_(host) {}
 
-  // A non-blocking TCP socket of `domain`, pinned to `device` and guarded as a client. `container`:
-  // the defaults that it shall have. `beside`: a descriptor; one with a number next to it is
-  // preferred.
-  MadeSocket take(int domain, int device, const OptionBaselines& container, int beside);
-  // One for a neighbour's published port. Never made ahead.
-  MadeSocket make_for_neighbour(int domain, int device, std::uint16_t port,
-                                const OptionBaselines& container);
+  // A non-blocking TCP socket, pinned and guarded. `container`: the defaults that it shall have.
+  // `beside`: a descriptor; one with a number next to it is preferred.
+  MadeSocket take(const ClientUse& use, const OptionBaselines& container, int beside);
   // Whether some should be made when there is time.
   bool wants_more() const { return wants_more_; }
   // Makes them.
@@ -56,13 +63,11 @@ class SocketPool {
 
  private:
   struct Shelf {
-    int domain;
-    int device;
+    ClientUse use;
     std::vector<UniqueFd> ready;
   };
-  Shelf& shelf(int domain, int device);
-  MadeSocket make(int domain, int device, std::uint16_t neighbours_port,
-                  const OptionBaselines& container);
+  Shelf& shelf(const ClientUse& use);
+  MadeSocket make(const ClientUse& use, const OptionBaselines& container);
 
   SocketGuard& guard_;
   const HostNetwork& network_;

@@ -2,6 +2,7 @@
  * The program that loads socket filters is killed, and then cannot be had any more: sockets are guarded or not
  * given out, and containers keep their network.
  */
+import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import {
@@ -11,11 +12,12 @@ import {
   startDaemon,
   stopDaemon,
 } from './support/daemon.js';
-import { describeOnLab, HOST1, HOST2, host1, host2, REMOTE } from './support/lab.js';
-import { type Container, ENABLED, podmanRun, startContainer } from './support/podman.js';
+import { describeOnLab, FAR, HOST1, HOST2, host1, host2, REMOTE } from './support/lab.js';
+import { type Container, ENABLED, logged, podmanRun, startContainer } from './support/podman.js';
 import { curl } from './support/programs.js';
 import { ask, listening, publish, service } from './support/published.js';
 
+const OTHER_FAMILY = readFileSync(new URL('./probes/other_family.py', import.meta.url), 'utf8');
 const CONFIG = '.config/sockswitch/config.toml';
 const PAGE = 'hello from remote\n';
 
@@ -45,6 +47,28 @@ describeOnLab('the socket guard', () => {
     await container.remove();
     return seen;
   }
+
+  // The other way round the kernel itself sends nothing: what has been an IPv4 connection once stays one (Linux 6.18).
+  test.each([
+    { network: 'pasta', answer: 'reached\n' },
+    { network: 'pasta:--ipv6-only', answer: 'timed out\n' },
+  ])('keeps a dual-stack socket to the families that $network carries', async (row) => {
+    const { network, answer } = row;
+    const open = `import socket, time
+s = socket.socket(socket.AF_INET6)
+s.connect(("${REMOTE.v6}", 80))
+print("connected", flush=True)
+time.sleep(600)`;
+    const command = ['python3', '-c', open];
+    const container = await startContainer({ network, annotations: ENABLED, command });
+    await logged(container, 'connected');
+    expect((await container.counters())?.switched).toBe(1);
+    const inspect = ['podman', 'inspect', '--format', '{{.State.Pid}}', container.id];
+    const pid = (await host1.output(inspect)).trim();
+    const take = ['podman', 'unshare', 'python3', '-', pid, `::ffff:${FAR.v4}`, '80'];
+    expect(await host1.output(take, { stdin: OTHER_FAMILY })).toBe(answer);
+    await container.remove();
+  });
 
   test('is started again when it was killed', async () => {
     const before = await guardPid();

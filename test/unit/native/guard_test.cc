@@ -152,6 +152,49 @@ void a_client_is_guarded_in_ipv6_too(Guarding& guarding) {
   CHECK_EQ(errno, EINPROGRESS);
 }
 
+// An address for an IPv6 socket.
+sockaddr_in6 name6(const char* address, std::uint16_t port) {
+  sockaddr_in6 name{};
+  name.sin6_family = AF_INET6;
+  name.sin6_port = htons(port);
+  std::memcpy(&name.sin6_addr, Address::parse(address)->bytes.data(), sizeof name.sin6_addr);
+  return name;
+}
+
+int connect_error(const UniqueFd& socket, const sockaddr_in6& name) {
+  const auto* raw = reinterpret_cast<const sockaddr*>(&name);
+  return ::connect(socket.get(), raw, sizeof name) == 0 ? 0 : errno;
+}
+
+// From the loopback device's addresses, which are no reason by themselves.
+void a_client_hears_one_family_where_the_network_carries_one(Guarding& guarding) {
+  UniqueFd listener = tcp(AF_INET6);
+  sockaddr_in6 any{};
+  any.sin6_family = AF_INET6;
+  if (::bind(listener.get(), reinterpret_cast<sockaddr*>(&any), sizeof any) != 0) return;
+  CHECK_EQ(::listen(listener.get(), 8), 0);
+  socklen_t length = sizeof any;
+  CHECK_EQ(::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&any), &length), 0);
+  const sockaddr_in6 v4 = name6(kAnother, ntohs(any.sin6_port));
+  const sockaddr_in6 v6 = name6(kThisMachine6, ntohs(any.sin6_port));
+  for (const GuardRole::Kind kind : {GuardRole::Kind::kClient, GuardRole::Kind::kNeighbour}) {
+    const auto made = [&](GuardFamily family) {
+      return guarding.socket({.kind = kind, .device = device("lo"), .family = family}, AF_INET6);
+    };
+    const int own = EINPROGRESS;  // an address of "lo" itself
+    CHECK_EQ(connect_error(made(GuardFamily::kBoth), v4), own);
+    CHECK_EQ(connect_error(made(GuardFamily::kBoth), v6), 0);
+    CHECK_EQ(connect_error(made(GuardFamily::kV6), v6), 0);
+    CHECK_EQ(connect_error(made(GuardFamily::kV4), v6), EINPROGRESS);
+  }
+  const auto on_host = [&](GuardFamily family) {
+    return guarding.socket({.device = device("host"), .family = family}, AF_INET6);
+  };
+  CHECK_EQ(connect_error(on_host(GuardFamily::kBoth), v4), 0);
+  CHECK_EQ(connect_error(on_host(GuardFamily::kV4), v4), 0);
+  CHECK_EQ(connect_error(on_host(GuardFamily::kV6), v4), EINPROGRESS);
+}
+
 void a_neighbours_client_reaches_one_port(Guarding& guarding) {
   Loopback neighbour(kThisMachine);
   Loopback another(kThisMachine);
@@ -200,6 +243,7 @@ void guards_with(GuardSource& source) {
   a_client_hears_no_loopback_address(guarding);
   a_client_is_not_refused_by_this_machine(guarding);
   a_client_is_guarded_in_ipv6_too(guarding);
+  a_client_hears_one_family_where_the_network_carries_one(guarding);
   a_neighbours_client_reaches_one_port(guarding);
   a_service_serves_one_port_and_reaches_nothing(guarding);
 }
@@ -318,6 +362,9 @@ TEST(a_guard_takes_no_other_question) {
   CHECK_EQ(guard.error_of({.port = 80}), EINVAL);
   CHECK_EQ(guard.error_of({.kind = 2, .port = 80, .device = 1}), EINVAL);
   CHECK_EQ(guard.error_of({.device = -1}), EINVAL);
+  CHECK_EQ(guard.error_of({.family = 3}), EINVAL);
+  CHECK_EQ(guard.error_of({.kind = 2, .port = 80, .family = 1}), EINVAL);
+  CHECK_EQ(guard.error_of({.reserved = 1}), EINVAL);
 }
 
 TEST(a_guard_and_a_daemon_of_other_versions_say_so) {

@@ -22,6 +22,10 @@
 namespace sockswitch {
 namespace {
 
+// Addresses of libslirp's own in its IPv4 network (arp_input(), ndp_input()).
+constexpr std::uint32_t kSlirpHost = 2;
+constexpr std::uint32_t kSlirpNameServer = 3;
+
 enum class Meaning : std::uint8_t {
   kHarmless,       // changes nothing for outgoing TCP
   kObstacle,       // stops or changes it in a way that cannot be carried out
@@ -381,7 +385,16 @@ class Classifier {
     if (operands.empty()) stop("the command line of slirp4netns has no namespace");
     if (netns_type_ == "path" && !operands.empty()) result_.netns_path = operands.front();
     if (!network_) network_ = Prefix::parse("10.0.2.0/24");
-    if (network_) result_.own.push_back(*network_);
+    if (network_) {
+      result_.own.push_back(*network_);
+      const std::uint32_t first = network_->network().v4();
+      for (const std::uint32_t number : {kSlirpHost, kSlirpNameServer}) {
+        result_.next_hops.push_back(Address::from_v4(in_addr{htonl(first + number)}));
+      }
+    }
+    for (const char* text : {"fd00::2", "fd00::3", "fe80::2", "fe80::3"}) {
+      result_.next_hops.push_back(*Address::parse(text));
+    }
     if (auto prefix = Prefix::parse("fd00::/64")) result_.own.push_back(*prefix);
     if (!ipv6_) stop(result_.v6, "slirp4netns runs without --enable-ipv6");
   }

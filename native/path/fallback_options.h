@@ -2,6 +2,7 @@
 // that leave by its tap. Pure.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -44,6 +45,12 @@ struct FallbackOptions {
   // Destinations, on any port, that the program translates, answers or refuses by itself: left to
   // it. slirp4netns: its whole network (--cidr) and its IPv6 network, among others.
   std::vector<Prefix> own;
+  // The next hops for which the program resolves addresses; empty: all (pasta). A packet to another
+  // one never comes to its tap.
+  std::vector<Address> next_hops;
+  bool answers_for(const Address& next_hop) const {
+    return next_hops.empty() || std::ranges::find(next_hops, next_hop) != next_hops.end();
+  }
   // pasta with the host's own addresses in the tap's namespace (neither --address nor --netmask
   // given): what is on-link there was on-link on the host when pasta started. slirp4netns never has
   // them.

@@ -6,6 +6,10 @@
 #include <net/if.h>
 #include <sys/socket.h>
 
+#include <cerrno>
+
+#include "kernel/netlink.h"
+
 namespace sockswitch {
 namespace {
 
@@ -24,7 +28,9 @@ std::optional<Link> parse_link(const NetlinkMessage& message) {
   if (message.type != RTM_NEWLINK) return {};
   auto header = message.header<ifinfomsg>();
   if (!header) return {};
-  Link link{.index = header->ifi_index, .up = (header->ifi_flags & IFF_UP) != 0};
+  Link link{.index = header->ifi_index,
+            .up = (header->ifi_flags & IFF_UP) != 0,
+            .resolves = (header->ifi_flags & IFF_NOARP) == 0};
   bool whole = walk_attributes(message.attributes(sizeof(ifinfomsg)),
                                [&](const NetlinkAttribute& attribute) {
                                  switch (attribute.type) {
@@ -97,6 +103,20 @@ std::optional<bool> owns_address(NetlinkSocket& socket, int device, const Addres
     if ((own ? own : other) == address) return true;
   }
   return false;
+}
+
+std::optional<bool> has_fixed_neighbour(NetlinkSocket& socket, int device, const Address& address) {
+  const bool v4 = address.is_v4();
+  NetlinkRequest request(RTM_GETNEIGH);
+  request.header(ndmsg{.ndm_family = static_cast<std::uint8_t>(v4 ? AF_INET : AF_INET6),
+                       .ndm_ifindex = device});
+  request.address(NDA_DST, address);
+  NetlinkAnswer answer = socket.ask(request);
+  if (answer.error() == ENOENT) return false;
+  auto first = answer.first();
+  auto entry = first && first->type == RTM_NEWNEIGH ? first->header<ndmsg>() : std::nullopt;
+  if (!entry) return {};
+  return is_fixed(*entry);
 }
 
 std::optional<int> number_of(NetlinkSocket& socket, int netns) {

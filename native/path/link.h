@@ -16,8 +16,9 @@ struct Link {
   std::string name;
   std::string kind;  // "veth", "bridge", "tun", ...; empty where the kernel names none
   bool up = false;
-  int master = 0;  // ifindex of the bridge that it is a port of; 0: none
-  int peer = 0;    // ifindex of a veth's other end, in the namespace with the number `peer_netns`
+  bool resolves = true;  // addresses of neighbours (ip-link(8): arp on)
+  int master = 0;        // ifindex of the bridge that it is a port of; 0: none
+  int peer = 0;  // ifindex of a veth's other end, in the namespace with the number `peer_netns`
   std::optional<int> peer_netns;  // none: the other end is in the same namespace
 };
 
@@ -29,6 +30,10 @@ std::optional<Link> link_of(NetlinkSocket& socket, int index);
 std::optional<bool> has_links(NetlinkSocket& socket);
 // Whether a device owns an address; no value if that cannot be told.
 std::optional<bool> owns_address(NetlinkSocket& socket, int device, const Address& address);
+// Whether a device's neighbour entry for an address is one that somebody has set, so that packets
+// go to another machine, perhaps, than to the one that has the address; no value if that cannot be
+// told. RTM_GETNEIGH, Linux 5.0.
+std::optional<bool> has_fixed_neighbour(NetlinkSocket& socket, int device, const Address& address);
 // The number by which the socket's namespace knows another one, which descriptor `netns` of the
 // calling thread's table holds; no value if it has none.
 std::optional<int> number_of(NetlinkSocket& socket, int netns);

@@ -54,17 +54,23 @@ Namespace::Namespace(Netns netns, const std::string& helper, Watcher& watcher,
   auto cookie = netns_cookie(fresh_v4_.get());
   if (!cookie) throw_errno("getsockopt", "SO_NETNS_COOKIE (Linux 5.14)");
   cookie_ = *cookie;
-  for (const UniqueFd& monitor : monitors_) watch(monitor.get());
+  // The first one is that of routes; the others are packet filters'.
+  for (const UniqueFd& monitor : monitors_) watch(monitor.get(), &monitor == &monitors_.front());
 }
 
 Namespace::~Namespace() {
   for (std::uint64_t number : watches_) watcher_.remove(number);
 }
 
-void Namespace::watch(int fd) {
-  watches_.push_back(watcher_.add(fd, EPOLLIN, [this, fd] {
-    drain_monitor(fd);
-    changed();
+void Namespace::watch(int fd, bool routes) {
+  watches_.push_back(watcher_.add(fd, EPOLLIN, [this, fd, routes] {
+    bool change = true;
+    if (routes) {
+      change = drain_route_monitor(fd);
+    } else {
+      drain_monitor(fd);
+    }
+    if (change) changed();
     return true;
   }));
 }

@@ -36,8 +36,8 @@ class Namespace {
   NetnsIdentity identity() const { return netns_.identity(); }
   // SO_NETNS_COOKIE. Any thread.
   std::uint64_t cookie() const { return cookie_; }
-  // Another number after each change of routes, rules, links, addresses and packet filters. Any
-  // thread.
+  // Another number after each change of routes, rules, links, addresses, neighbour entries that
+  // were set, and packet filters. Any thread.
   std::uint64_t generation() const { return generation_.load(std::memory_order_acquire); }
   // A fresh TCP socket of this namespace; -1 where the family is not to be had.
   int fresh_socket(int domain) const;
@@ -56,13 +56,17 @@ class Namespace {
   std::optional<bool> owns(int device, const Address& address) {
     return owns_address(routes_, device, address);
   }
+  // Whether a device's neighbour entry for an address was set by somebody.
+  std::optional<bool> has_fixed_neighbour(int device, const Address& address) {
+    return sockswitch::has_fixed_neighbour(routes_, device, address);
+  }
   // The number by which this namespace knows `other`.
   std::optional<int> number(const Namespace& other) {
     return number_of(routes_, other.netns().fd());
   }
 
  private:
-  void watch(int fd);
+  void watch(int fd, bool routes);
   void changed();
 
   Netns netns_;

@@ -36,7 +36,8 @@ class Follower {
     Namespace* shared = nullptr;  // the bridges' namespace, where the way leads through one
     Link bridge{};                // there
   };
-  Exit exit_by(int device, const std::optional<Address>& gateway);
+  // `to`: where they are for.
+  Exit exit_by(int device, const std::optional<Address>& gateway, const Address& to);
 
   Way follow(const RoutedPacket& packet);
   Way leads_out(const RoutedPacket& packet);
@@ -54,7 +55,8 @@ class Follower {
   Way cross_bridge(const Exit& exit, const RoutedPacket& packet, FoundRoute& route);
   Way leave_host(const FallbackProgram& program, const RoutedPacket& packet,
                  const FoundRoute& route, Namespace& at);
-  Exit tap(Namespace& at, const Link& link);
+  std::optional<Way> leave_link(const Link& link, const Address& next_hop);
+  Exit tap(Namespace& at, const Link& link, const std::optional<Address>& gateway);
   Way forward(Namespace& shared, const RoutedPacket& packet, const Link& bridge, const Link& tap);
   Exit bridge(const Link& link, const std::optional<Address>& gateway);
   std::optional<Way> unknown_tables(Namespace& at, bool v4, const char* whose);
@@ -75,8 +77,36 @@ class Follower {
   Words* words_;
 };
 
-Follower::Exit Follower::tap(Namespace& at, const Link& link) {
+// Whether a frame goes from the device to whoever has the next hop's address; where it ends, if
+// not.
+std::optional<Way> Follower::leave_link(const Link& link, const Address& next_hop) {
+  if (link.master != 0) {
+    return end(Outcome::kNotUplink, link.name + " is a port of another device of the container");
+  }
+  if (!link.resolves) {
+    return end(Outcome::kNotUplink, link.name + " resolves no addresses (arp off)");
+  }
+  const auto fixed = ground_.inside.has_fixed_neighbour(link.index, next_hop);
+  if (!fixed) {
+    return end(Outcome::kUnknownWay, "the neighbour entry of " + next_hop.text() + " on " +
+                                         link.name + " cannot be read");
+  }
+  if (*fixed) {
+    return end(Outcome::kNotUplink, "the neighbour entry of " + next_hop.text() + " on " +
+                                        link.name + " was set, to another machine perhaps");
+  }
+  return {};
+}
+
+Follower::Exit Follower::tap(Namespace& at, const Link& link,
+                             const std::optional<Address>& gateway) {
   auto held = ground_.around.holder(at, link.name);
+  if (held.program && gateway && !held.program->options.answers_for(*gateway)) {
+    return {.program = nullptr,
+            .end = end(Outcome::kNotUplink, std::string(fallback_name(held.program->kind)) +
+                                                " does not answer for the next hop " +
+                                                gateway->text())};
+  }
   if (held.program) return {.program = held.program, .end = {}, .device = link};
   if (!held.settled) return {.program = nullptr, .end = not_now()};
   return {.program = nullptr,
@@ -126,14 +156,18 @@ Follower::Exit Follower::bridge(const Link& link, const std::optional<Address>& 
                                               " is not in the namespace of Podman's bridges")};
 }
 
-Follower::Exit Follower::exit_by(int device, const std::optional<Address>& gateway) {
+Follower::Exit Follower::exit_by(int device, const std::optional<Address>& gateway,
+                                 const Address& to) {
   auto link = ground_.inside.link(device);
   if (!link) {
     return {.program = nullptr,
             .end = end(Outcome::kUnknownWay, "the container's device number " +
                                                  std::to_string(device) + " cannot be looked at")};
   }
-  if (link->kind == "tun") return tap(ground_.inside, *link);
+  if (auto elsewhere = leave_link(*link, gateway.value_or(to))) {
+    return {.program = nullptr, .end = std::move(*elsewhere)};
+  }
+  if (link->kind == "tun") return tap(ground_.inside, *link, gateway);
   if (link->kind == "veth" && link->peer_netns) return bridge(*link, gateway);
   return {.program = nullptr,
           .end = end(Outcome::kNotUplink, link->name + " is a device of the container's own" +
@@ -220,7 +254,7 @@ Way Follower::cross_bridge(const Exit& exit, const RoutedPacket& packet, FoundRo
     return end(Outcome::kNotUplink, "the namespace of Podman's bridges forwards it elsewhere" +
                                         (link ? ", by " + link->name : std::string()));
   }
-  Exit held = tap(shared, *link);
+  Exit held = tap(shared, *link, next->gateway);
   if (!held.program) return held.end;
   route = std::move(*next);
   return forward(shared, forwarded, exit.bridge, *link);
@@ -318,7 +352,7 @@ Way Follower::follow(const RoutedPacket& packet) {
   if (outside && outside->type == RTN_LOCAL) {
     return end(Outcome::kHostAddress, packet.destination.text() + " is local to the host");
   }
-  Exit exit = exit_by(route.device, route.gateway);
+  Exit exit = exit_by(route.device, route.gateway, packet.destination);
   if (!exit.program) return exit.end;
   FoundRoute onward = route;
   if (exit.shared) {
@@ -335,7 +369,7 @@ Way Follower::follow(const RoutedPacket& packet) {
 Way Follower::leads_out(const RoutedPacket& packet) {
   Inside inside = leave_container(packet);
   if (!inside.found) return inside.end;
-  Exit exit = exit_by(inside.route.device, inside.route.gateway);
+  Exit exit = exit_by(inside.route.device, inside.route.gateway, packet.destination);
   if (!exit.program) return exit.end;
   FoundRoute onward = inside.route;
   if (exit.shared) {
@@ -378,7 +412,7 @@ std::string restriction(const Ground& ground, bool& settled) {
     if (!route.gateway) continue;
     auto [known, is_new] = exits.try_emplace({route.device, *route.gateway}, false);
     if (is_new) {
-      auto exit = follower.exit_by(route.device, route.gateway);
+      auto exit = follower.exit_by(route.device, route.gateway, *route.gateway);
       settled = settled && exit.end.settled;
       known->second = exit.program != nullptr;
     }

@@ -110,6 +110,14 @@ std::optional<Prefix> Prefix::parse(const std::string& text) {
   return prefix;
 }
 
+Address Prefix::network() const {
+  Address first = network_;
+  for (unsigned bit = bits_; bit < 8 * first.bytes.size(); ++bit) {
+    first.bytes.at(bit / 8) &= static_cast<std::uint8_t>(~(0x80U >> bit % 8));
+  }
+  return first;
+}
+
 bool Prefix::contains(const Address& address) const {
   unsigned whole = bits_ / 8;
   if (std::memcmp(network_.bytes.data(), address.bytes.data(), whole) != 0) return false;

@@ -57,6 +57,8 @@ class Prefix {
   static std::optional<Prefix> parse(const std::string& text);
   bool contains(const Address& address) const;
   std::string text() const;
+  // Its first address.
+  Address network() const;
 
  private:
   Address network_;

@@ -104,4 +104,13 @@ TEST(an_outcome_stands_at_its_own_place_in_the_table) {
   }
 }
 
+TEST(a_prefix_has_a_first_address) {
+  const auto first = [](const char* text) { return Prefix::parse(text)->network().text(); };
+  CHECK_EQ(first("192.168.7.9/16"), "192.168.0.0");
+  CHECK_EQ(first("192.168.7.9/29"), "192.168.7.8");
+  CHECK_EQ(first("192.168.7.9"), "192.168.7.9");
+  CHECK_EQ(first("0.0.0.0/0"), "0.0.0.0");
+  CHECK_EQ(first("fd00::1:9/125"), "fd00::1:8");
+}
+
 }  // namespace

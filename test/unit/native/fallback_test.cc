@@ -202,6 +202,18 @@ TEST(fallback_slirp4netns) {
   }
 }
 
+TEST(fallback_slirp4netns_answers_for_its_own_addresses) {
+  const auto answers = [](const std::string& options, const char* next_hop) {
+    return read("slirp4netns -6 -c " + options + " 1 tap0").answers_for(*Address::parse(next_hop));
+  };
+  CHECK(answers("", "10.0.2.2") && answers("", "10.0.2.3"));
+  CHECK(!answers("", "10.0.2.4") && !answers("", "10.0.2.100") && !answers("", "192.0.2.1"));
+  CHECK(answers("--cidr=192.168.7.9/16", "192.168.0.2"));
+  CHECK(!answers("--cidr=192.168.7.9/16", "10.0.2.2"));
+  CHECK(answers("", "fe80::2") && answers("", "fd00::3") && !answers("", "fe80::1"));
+  CHECK(read("pasta --config-net --netns /run/netns/n").answers_for(*Address::parse("192.0.2.1")));
+}
+
 TEST(fallback_slirp4netns_source) {
   const auto options =
       read("slirp4netns -6 --outbound-addr=192.0.2.7 --outbound-addr6 2001:db8::7 1 tap0");

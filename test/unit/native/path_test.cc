@@ -2,11 +2,20 @@
 #include <linux/fib_rules.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <sched.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <future>
+#include <string>
 #include <vector>
 
 #include "check.h"
+#include "kernel/netlink.h"
 #include "path/link.h"
 #include "path/routing.h"
 
@@ -120,6 +129,52 @@ TEST(a_veth_names_its_other_end) {
   auto link = parse_link(recorded.message());
   CHECK(link && link->kind == "veth" && link->name == "eth0");
   CHECK(link && link->peer == 7 && link->peer_netns == 0 && link->master == 0);
+}
+
+// In a network of a thread that ends with it.
+void in_a_network_of_its_own(const char* made_by, const std::function<void()>& test) {
+  std::async(std::launch::async, [&] {
+    if (::unshare(CLONE_NEWNET) != 0) {
+      CHECK(::geteuid() != 0 || std::getenv("CI") == nullptr);
+      std::puts("skipped: this user may not make a network namespace");
+      return;
+    }
+    CHECK_EQ(std::system(made_by), 0);
+    test();
+  }).get();
+}
+
+TEST(a_neighbour_entry_that_was_set_is_known_and_reported) {
+  in_a_network_of_its_own(
+      "ip link add v0 type veth peer name v1 && ip link set v1 up && ip link set v0 up && "
+      "ip address add 192.0.2.1/24 dev v0 && ip address add fd00::1/64 dev v0 nodad",
+      [] {
+        NetlinkSocket routes(open_route_socket());
+        const int device = static_cast<int>(::if_nametoindex("v0"));
+        for (const char* next_hop : {"192.0.2.9", "fd00::9"}) {
+          const Address address = *Address::parse(next_hop);
+          const UniqueFd monitor = open_route_monitor();
+          const auto changed_by = [&](const std::string& state) {
+            const std::string entry = std::string(next_hop) + " lladdr 02:00:00:00:00:09 dev v0";
+            CHECK_EQ(std::system(("ip neigh replace " + entry + state).c_str()), 0);
+            return drain_route_monitor(monitor.get());
+          };
+          CHECK(has_fixed_neighbour(routes, device, address) == false);
+          CHECK_EQ(changed_by(" nud reachable"), false);
+          CHECK(has_fixed_neighbour(routes, device, address) == false);
+          CHECK_EQ(changed_by(" nud permanent"), true);
+          CHECK(has_fixed_neighbour(routes, device, address) == true);
+          CHECK_EQ(changed_by(" nud noarp"), true);
+          CHECK(has_fixed_neighbour(routes, device, address) == true);
+          CHECK_EQ(drain_route_monitor(monitor.get()), false);
+        }
+        const UniqueFd monitor = open_route_monitor();
+        CHECK_EQ(std::system("ip neigh del 192.0.2.9 dev v0"), 0);
+        CHECK_EQ(drain_route_monitor(monitor.get()), true);
+        CHECK_EQ(std::system("ip link set v0 arp off"), 0);
+        CHECK_EQ(drain_route_monitor(monitor.get()), true);
+        CHECK_EQ(link_of(routes, device)->resolves, false);
+      });
 }
 
 TEST(a_link_without_a_name_is_none) {

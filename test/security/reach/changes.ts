@@ -213,9 +213,10 @@ ip link set "$dev" down; ip link set "$dev" name other0; ip link set other0 up
 (ip route restore </tmp/r; ip -6 route restore </tmp/r6) 2>/dev/null # what the kernel made is there
 ip route get 10.99.0.1 >/dev/null`,
   ),
+  // Who is resolved already stays reachable for a while, and whose connections were switched has resolved nobody.
   link(
     'its device is in a bridge',
-    'ip link add own0 type bridge; ip link set own0 up; ip link set "$dev" master own0',
+    'ip link add own0 type bridge; ip link set own0 up; ip link set "$dev" master own0; ip neigh flush dev "$dev"',
   ),
   link(
     'its device is in another namespace',

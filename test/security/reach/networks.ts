@@ -138,11 +138,11 @@ export const NETWORK_KINDS: readonly NetworkKind[] = [
   slirp('mtu=1400'),
   bridge('bridge', 2, '', { common: true }),
   bridge('two bridges', 3, '', {
-    options: ['--network=reach-3', '--network=reach-31'],
+    options: ['--network=reach-3:interface_name=eth0', '--network=reach-31:interface_name=eth1'],
     setUp: `${network('reach-31', 31)}\n${near('reach-31', 31)}`,
   }),
   bridge('internal and bridge', 4, '--internal', {
-    options: ['--network=reach-4', '--network=reach-41'],
+    options: ['--network=reach-4:interface_name=eth0', '--network=reach-41:interface_name=eth1'],
     setUp: network('reach-41', 41),
   }),
   bridge('no default route', 5, '-o no_default_route=1', { noIpv6: true }),

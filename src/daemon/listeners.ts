@@ -68,7 +68,7 @@ export class Listeners {
   /** What the keeper that is connected now holds, as far as it has said so. */
   readonly #kept = new Set<number>();
   /** By the keeper's id: those that could not be served yet. Their calls wait. */
-  readonly #waiting = new Set<number>();
+  readonly #waiting = new Map<number, Pick<KeptListener, 'fd' | 'record'>>();
   #unknown = 0;
   #handover = true;
 
@@ -108,11 +108,12 @@ export class Listeners {
 
   /**
    * The keeper has handed over what it held: what comes from now on has just started. Gives it what is
-   * attached here and was not among that.
+   * here, attached or waiting, and was not among that.
    */
   handoverEnded(keeper: Pick<KeeperLink, 'hold'>): void {
     this.#handover = false;
-    const missing = [...this.#attached.keys()].filter((id) => !this.#kept.has(id));
+    const here = [...this.#attached.keys(), ...this.#waiting.keys()];
+    const missing = here.filter((id) => !this.#kept.has(id));
     if (missing.length > 0) this.#refill(keeper, missing);
   }
 
@@ -125,9 +126,9 @@ export class Listeners {
   #refill(keeper: Pick<KeeperLink, 'hold'>, missing: readonly number[]): void {
     let done = 0;
     for (const id of missing) {
-      const listener = this.#attached.get(id);
-      if (listener !== undefined) {
-        const { fd, record } = this.#options.engine.descriptors(listener);
+      const descriptors = this.#descriptors(id);
+      if (descriptors !== undefined) {
+        const { fd, record } = descriptors;
         if (!takes(keeper, id, fd, record)) break;
         this.#kept.add(id);
       }
@@ -142,6 +143,14 @@ export class Listeners {
     } else {
       setTimeout(() => this.#refill(keeper, rest), REFILL_PAUSE_MS).unref();
     }
+  }
+
+  /** Undefined once it has closed. */
+  #descriptors(id: number): Pick<KeptListener, 'fd' | 'record'> | undefined {
+    const listener = this.#attached.get(id);
+    return listener === undefined
+      ? this.#waiting.get(id)
+      : this.#options.engine.descriptors(listener);
   }
 
   /** Rare events of the data plane. */
@@ -165,7 +174,7 @@ export class Listeners {
       listener = engine.attach({ fd, record, pid, netns, container: container.key, policy });
     } catch (error) {
       if (!this.#waiting.has(id)) {
-        this.#waiting.add(id);
+        this.#waiting.set(id, { fd, record });
         this.#report(
           `cannot be served yet, its calls wait: ${messageOf(error)}; trying again every second`,
           container.id,

@@ -254,6 +254,11 @@ test('a listener for which there is no room is tried again, and reported once', 
     expect(
       journal.list().filter(({ message }) => message.includes('cannot be served')),
     ).toHaveLength(1);
+    // A keeper that is new gets it, too: the daemon may end before there is room.
+    const keeper = new FakeKeeper();
+    listeners.keeperLost();
+    listeners.handoverEnded(keeper);
+    expect(keeper.held).toEqual([77]);
     engine.failure = undefined;
     vi.advanceTimersByTime(1_000);
     expect([...engine.attached.values()]).toMatchObject([{ fd: 10, record: 11 }]);

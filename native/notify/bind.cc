@@ -3,6 +3,7 @@
 //   TCP, to a published port      a socket of the host takes its place (published.cc)
 //   a host socket, not connected  becomes a container socket first
 //   a host socket, connected      EINVAL, or what the kernel says of the address before that
+//   one that was handed in        the kernel's (target.h)
 //   everything else               the kernel's: it alone knows what the caller may do (privileged
 //                                 ports, Landlock, other security modules)
 //
@@ -94,9 +95,12 @@ Outcome handle_bind(Context& context, const abi::SeccompNotif& notification,
   std::uint64_t id = notification.id;
   auto target = find_target(context, notification, arguments.fd);
   if (!target) return pass(context, id, Outcome::kHousekeeping);
+  bool of_host = target->of_host(context);
+  if (of_host && is_handed_in(target->socket.get())) {
+    return pass(context, id, Outcome::kHousekeeping);
+  }
 
   sockaddr_storage address{};
-  bool of_host = target->of_host(context);
   if (arguments.length > sizeof address) {
     return of_host ? refuse(context, id, EINVAL) : pass(context, id, Outcome::kHousekeeping);
   }

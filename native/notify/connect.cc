@@ -4,7 +4,8 @@
 //   address is no IPv4/IPv6 one        the kernel's (AF_UNIX, netlink, malformed, unreadable)
 //   the container's loopback, ...      the kernel's, on the container's own socket
 //   not a TCP socket of the container  the kernel's, on the fallback network
-//   a host socket                      one of ours: see `reconnect`
+//   a host socket that was handed in   the kernel's (target.h)
+//   another host socket                one of ours: see `reconnect`
 //   a neighbour's published port       a host socket, connected to the neighbour's on the host
 //   destination judged "fallback"      the kernel's, on the container's own socket
 //   otherwise                          a host socket starts to connect, and takes the number
@@ -310,6 +311,9 @@ Outcome handle_connect(Context& context, const abi::SeccompNotif& notification,
 
   auto target = as_target(notification, arguments.fd, std::move(fetched), netns);
   if (!target) return pass(context, id, Outcome::kNotASocket);
+  if (of_host && is_handed_in(target->socket.get())) {
+    return pass(context, id, Outcome::kHousekeeping);
+  }
   if (target->identity.protocol != IPPROTO_TCP) {
     if (to) context.detail = to->text();
     return pass(context, id, rule.value_or(Outcome::kSocketType));

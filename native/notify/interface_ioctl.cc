@@ -10,6 +10,8 @@
 //   any other request                          on a host socket EPERM, else the kernel's, as it
 //                                              needs the caller's capabilities
 //
+// A host socket that was handed in (target.h) is dealt with like one of the container.
+//
 // Questions are not continued even for sockets of the container, because a second thread could have
 // put a host socket at the number by the time that the kernel executes the call. For the requests
 // of the last line that remains possible: those that change something fail on a host socket, and
@@ -158,6 +160,15 @@ bool is_socket(int fd) {
   return ::fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode);
 }
 
+// Whether a socket may show the host's interfaces where the container should see its own.
+bool is_ours_or_unknown(const Context& context, int socket) {
+  auto netns = netns_cookie(socket);
+  if (!netns) return true;
+  if (*netns != context.host.network.cookie()) return false;
+  int domain = int_option(socket, SOL_SOCKET, SO_DOMAIN).value_or(0);
+  return (domain != AF_INET && domain != AF_INET6) || !is_handed_in(socket);
+}
+
 }  // namespace
 
 Outcome handle_ioctl(Context& context, const abi::SeccompNotif& notification,
@@ -175,8 +186,7 @@ Outcome handle_ioctl(Context& context, const abi::SeccompNotif& notification,
   // A device or a FUSE file could make this thread wait. None is known to have such a request.
   if (!is_socket(fetched.socket.get())) return finish(ENOTTY);
   UniqueFd socket = std::move(fetched.socket);
-  auto netns = netns_cookie(socket.get());
-  if (!netns || *netns == context.host.network.cookie()) {
+  if (is_ours_or_unknown(context, socket.get())) {
     if (kind == Kind::kOther) return finish(EPERM);
     socket = container_socket(context, int_option(socket.get(), SOL_SOCKET, SO_DOMAIN).value_or(0));
     if (!socket) return finish(EPERM);

@@ -5,6 +5,7 @@
 // connections on a port of the host.
 //
 //   a published port's            by this thread; the relay opens its doors (published.cc)
+//   a host socket, handed in      by this thread, as it is (target.h)
 //   a host socket, not connected  becomes a container socket first
 //   a host socket, connected      EINVAL, as the kernel would say
 //   AF_UNIX                       by the helper program, with the caller's user, groups and pid
@@ -39,6 +40,13 @@ int listen_as(const Context& context, pid_t tid, int socket, int backlog) {
   return error;
 }
 
+// Whoever handed a socket in may have pinned it as we do (BindToDevice= in systemd.socket(5)). One
+// that listens already, and has no guard of ours, opens nothing by listening once more.
+bool listens_unguarded(int socket) {
+  return int_option(socket, SOL_SOCKET, SO_ACCEPTCONN).value_or(0) != 0 &&
+         int_option(socket, SOL_SOCKET, SO_LOCK_FILTER) == 0;
+}
+
 Outcome finish(Context& context, std::uint64_t id, int error) {
   bool told = error == 0 ? context.notify.answer(id, 0) : context.notify.fail(id, error);
   // Listening again does no harm: nothing to remember for a call that the kernel repeats.
@@ -64,13 +72,16 @@ Outcome handle_listen(Context& context, const abi::SeccompNotif& notification,
   auto identity = identify(fetched.socket.get());
   if (identity && identity->netns == context.host.network.cookie()) {
     auto target = as_target(notification, arguments.fd, std::move(fetched));
-    if (target) port = published_port(context, *target);
-    bool closed = target && is_closed(target->socket.get()) &&
-                  probe_connect(target->socket.get(), target->identity.domain) == 0;
-    if (!port && !closed) return finish(context, id, EINVAL);
-    if (!port && !switch_back(context, *target)) {
-      finish(context, id, ENOBUFS);
-      return Outcome::kInternal;
+    if (!target) return finish(context, id, EINVAL);
+    const int fd = target->socket.get();
+    port = published_port(context, *target);
+    if (!port && !is_handed_in(fd) && !listens_unguarded(fd)) {
+      bool closed = is_closed(fd) && probe_connect(fd, target->identity.domain) == 0;
+      if (!closed) return finish(context, id, EINVAL);
+      if (!switch_back(context, *target)) {
+        finish(context, id, ENOBUFS);
+        return Outcome::kInternal;
+      }
     }
     socket = std::move(target->socket);
   } else {

@@ -5,6 +5,8 @@
 #include <cerrno>
 
 #include "kernel/errno_error.h"
+#include "kernel/linux_abi.h"
+#include "kernel/syscalls.h"
 #include "switch/host_socket.h"
 #include "switch/replace.h"
 
@@ -36,6 +38,10 @@ std::optional<Target> as_target(const abi::SeccompNotif& notification, int numbe
   auto identity = identify(fetched.socket.get(), netns);
   if (!identity) return {};
   return Target{notification.id, fetched.caller, number, std::move(fetched.socket), *identity};
+}
+
+bool is_handed_in(int host_socket) {
+  return int_option(host_socket, SOL_SOCKET, abi::kSoBindToIfindex) == 0;
 }
 
 std::optional<Target> find_target(Context& context, const abi::SeccompNotif& notification,

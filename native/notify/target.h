@@ -39,6 +39,14 @@ bool still_waits(Context& context, const abi::SeccompNotif& notification);
 std::optional<Target> as_target(const abi::SeccompNotif& notification, int number, Fetched fetched,
                                 std::optional<std::uint64_t> netns = {});
 
+// Whether an IPv4 or IPv6 socket of the host did not come from us: a service manager, or whoever
+// started the container, handed it in (sd_listen_fds(3), `podman run --preserve-fds`). It is the
+// container's as without us, so calls on it are left to the kernel. Ours are pinned to a device
+// before a container gets them, what they accept inherits that, and a holder cannot undo it. So who
+// wins a race against a call that is left to the kernel for such a socket has gained nothing: all
+// that can be done so can be done with the socket itself.
+bool is_handed_in(int host_socket);
+
 // Both together.
 std::optional<Target> find_target(Context& context, const abi::SeccompNotif& notification,
                                   int number);

@@ -30,6 +30,7 @@ MadeSocket failed(const char* syscall) {
 
 MadeSocket SocketPool::make(const ClientUse& use, const OptionBaselines& container) {
   const auto [domain, device, family, port] = use;
+  if (device <= 0) return failed(Outcome::kInternal, "no device to pin a socket to");
   UniqueFd fd(::socket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
   if (!fd) return failed("socket");
   if (::setsockopt(fd.get(), SOL_SOCKET, abi::kSoBindToIfindex, &device, sizeof device) != 0) {

@@ -128,6 +128,33 @@ DefaultDependencies=false
     await ok('rm', `${directory}/web.container`);
   });
 
+  test('a Quadlet unit is started by its socket unit', async () => {
+    const units = '.config/systemd/user';
+    const quadlets = '.config/containers/systemd';
+    const write = 'mkdir -p "$1" && cat >"$1/$2"';
+    const socket = `[Unit]
+DefaultDependencies=no
+[Socket]
+ListenStream=9001
+`;
+    const container = `[Container]
+Image=localhost/lab
+Annotation=sockswitch/enable=true
+Network=none
+PodmanArgs=--stop-signal=SIGKILL
+Exec=node -e "require('http').createServer((q, r) => r.end('activated')).listen({ fd: 3 })"
+[Quadlet]
+DefaultDependencies=false
+`;
+    await host2.sh(write, [units, 'handed.socket'], { stdin: socket });
+    await host2.sh(write, [quadlets, 'handed.container'], { stdin: container });
+    await ok('systemctl', '--user', 'daemon-reload');
+    await ok('systemctl', '--user', 'start', 'handed.socket');
+    expect(await ok('curl', '-sS', '-m', '30', 'http://127.0.0.1:9001/')).toBe('activated');
+    await ok('systemctl', '--user', 'stop', 'handed.socket', 'handed.service');
+    await ok('rm', `${units}/handed.socket`, `${quadlets}/handed.container`);
+  });
+
   test('sockswitch stop stops the unit, and refuses while a container depends on it', async () => {
     const container = await startContainer({ host: host2, annotations: ENABLED });
     const refused = await host2.run(['sockswitch', 'stop']);

@@ -59,7 +59,8 @@ export async function startContainer(
   return new Container(host, id, name);
 }
 
-function podmanWords(options: ContainerOptions, how: readonly string[]): string[] {
+/** The words of `podman run` up to the image; the network has to be there. */
+export function podmanWords(options: ContainerOptions, how: readonly string[]): string[] {
   const annotations = Object.entries(options.annotations ?? {}).flatMap(([key, value]) => [
     '--annotation',
     `${key}=${value}`,
@@ -76,7 +77,7 @@ function networkWords(network: string): string[] {
   return ['--network', network === 'bridge' ? BRIDGE : network];
 }
 
-async function ensureNetwork(host: Host, network: string | undefined): Promise<void> {
+export async function ensureNetwork(host: Host, network: string | undefined): Promise<void> {
   if (network !== 'bridge') return;
   // Not "create --ignore", which Podman 4.3 does not know.
   const create = `podman network exists ${BRIDGE} || podman network create ${BRIDGE}`;

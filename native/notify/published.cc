@@ -76,6 +76,10 @@ UniqueFd make_socket(Context& context, const Target& target, const Outlet& outle
   }
   UniqueFd fd(::socket(target.identity.domain, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP));
   if (!fd) throw_errno("socket");
+  // An IPv6 socket of a container with net.ipv6.bindv6only=1 leaves IPv4 to another one.
+  if (const OptionBaseline* host = context.host.fresh.of(target.identity.domain)) {
+    apply_namespace_defaults(fd.get(), *baseline, *host);
+  }
   context.detail = OptionCopy(target.socket.get(), *baseline).all(fd.get());
   if (!context.detail.empty()) return {};
   set_int(fd.get(), abi::kSoBindToIfindex, outlet.device, "SO_BINDTOIFINDEX");

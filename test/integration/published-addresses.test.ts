@@ -4,7 +4,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { describeOnLab, HOST1, host1, remote } from './support/lab.js';
+import { describeOnLab, eventually, HOST1, HOST2, host1, host2, remote } from './support/lab.js';
+import { NETWORKS } from './support/places.js';
 import { eventuallyCounters, startContainer } from './support/podman.js';
 import { addressOf, ask, listening, publish } from './support/published.js';
 
@@ -40,6 +41,29 @@ describeOnLab('clients of published ports are seen', () => {
       expect(await ask(container, 'tcp', '::1', 80)).toBe('::1');
     });
   });
+
+  test.each(NETWORKS)(
+    'by the IPv4 and the IPv6 socket that net.ipv6.bindv6only=1 keeps apart, on %s',
+    async (network) => {
+      // Neither program says IPV6_V6ONLY.
+      const socat = (kind: string) =>
+        `socat ${kind}-LISTEN:80,fork,backlog=5 SYSTEM:'echo $SOCAT_PEERADDR' & `;
+      const container = await startContainer({
+        network,
+        annotations: publish('8487:80'),
+        args: ['--sysctl', 'net.ipv6.bindv6only=1'],
+        command: ['bash', '-c', `${socat('TCP6')}sleep 0.5; ${socat('TCP4')}wait -n`],
+      });
+      await eventually('both sockets', async () =>
+        (await container.counters())?.switched === 2 ? true : undefined,
+      );
+      const seen = (address: string) => ask(host2, 'tcp', address, 8487);
+      // As socat writes it.
+      expect(await seen(HOST1.v6)).toBe('[fd77:0000:0000:0000:0000:0000:0000:0012]');
+      expect(await seen(HOST1.v4)).toBe(HOST2.v4);
+      await container.remove();
+    },
+  );
 
   test.each(['udp', 'tcp'] as const)(
     'by %s, with the address of a container whose network leads nowhere',

@@ -45,6 +45,29 @@ async function ended(container: Container): Promise<void> {
 
 describeOnLab('a container', () => {
   describe.each(RUNTIMES)('with %s', (runtime) => {
+    // The network goes with its last container, and its pasta or slirp4netns, too.
+    test('whose network is disconnected and connected again', async () => {
+      const container = await startContainer({
+        runtime,
+        network: 'bridge',
+        annotations: ENABLED,
+        command: FETCH_AND_STAY,
+      });
+      await expectAccelerated(container);
+      const network = await inspect(
+        container,
+        '{{range $k, $v := .NetworkSettings.Networks}}{{$k}}{{end}}',
+      );
+      for (let times = 1; times <= 2; times++) {
+        await podman('network', 'disconnect', network, container.id);
+        expect((await container.exec(curl(REMOTE.v4))).status).not.toBe(0);
+        await eventuallyCounters(container, ({ reasons }) => reasons['no-route'] === times);
+        await podman('network', 'connect', network, container.id);
+        expect((await container.exec(curl(REMOTE.v4))).stdout).toBe(PAGE);
+        await eventuallyCounters(container, ({ switched }) => switched === 2 + times);
+      }
+    });
+
     test.each(['always', 'on-failure'])(
       'whose process is killed is started again by --restart=%s',
       async (policy) => {

@@ -89,4 +89,16 @@ An accelerated connection is one of the host's. Three differences follow, and th
 - **The source address is the host's**, as \`getsockname\` tells it. The other side sees the host's address with
   or without acceleration.
 - **Firewall rules, proxies and traffic shaping inside the container's network namespace** do not see accelerated
-  connections. Keep destinations that need them on \`sockswitch/ignore\`.`;
+  connections. Keep destinations that need them on \`sockswitch/ignore\`.
+
+## What cannot be helped
+
+A process tree can have one seccomp listener, and in an accelerated container that is sockswitch's. The calls that it is told of are \`connect\`, \`bind\`,
+\`listen\` and those of [annotations](annotations.md#what-changes-in-the-containers-seccomp-profile).
+
+- **A second listener is refused with \`EBUSY\`**: \`seccomp(2)\` with \`SECCOMP_FILTER_FLAG_NEW_LISTENER\`. A nested container whose profile uses
+  \`SCMP_ACT_NOTIFY\` does not start. crun says \`seccomp (SECCOMP_SET_MODE_FILTER): Device or resource busy\`, runc says
+  \`error loading seccomp filter: device or resource busy\`. Leave the outer container without acceleration, or the nested one without such a profile.
+- **Tracers that let seccomp choose what they see** (\`SECCOMP_RET_TRACE\`: \`strace --seccomp-bpf\`, proot, rr) do not see those calls, as the kernel
+  prefers \`SECCOMP_RET_USER_NOTIF\`; they see all others. \`strace\` without that option sees every call. For proot set \`PROOT_NO_SECCOMP=1\`; debug with rr in a
+  container without acceleration.`;

@@ -80,31 +80,6 @@ std::optional<bool> has_links(NetlinkSocket& socket) {
   return false;
 }
 
-std::optional<bool> owns_address(NetlinkSocket& socket, int device, const Address& address) {
-  NetlinkRequest request(RTM_GETADDR, NLM_F_DUMP);
-  request.header(
-      ifaddrmsg{.ifa_family = static_cast<std::uint8_t>(address.is_v4() ? AF_INET : AF_INET6)});
-  NetlinkAnswer answer = socket.ask(request);
-  if (!answer.complete()) return {};
-  NetlinkMessages messages = answer.messages();
-  for (NetlinkMessage message; messages.next(message);) {
-    auto header = message.header<ifaddrmsg>();
-    if (message.type != RTM_NEWADDR || !header || static_cast<int>(header->ifa_index) != device) {
-      continue;
-    }
-    std::optional<Address> own;
-    std::optional<Address> other;  // on a point-to-point link IFA_ADDRESS is the other end
-    bool whole = walk_attributes(message.attributes(sizeof(ifaddrmsg)),
-                                 [&](const NetlinkAttribute& attribute) {
-                                   if (attribute.type == IFA_LOCAL) own = attribute.address();
-                                   if (attribute.type == IFA_ADDRESS) other = attribute.address();
-                                 });
-    if (!whole) return {};
-    if ((own ? own : other) == address) return true;
-  }
-  return false;
-}
-
 std::optional<bool> has_fixed_neighbour(NetlinkSocket& socket, int device, const Address& address) {
   const bool v4 = address.is_v4();
   NetlinkRequest request(RTM_GETNEIGH);

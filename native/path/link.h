@@ -1,4 +1,4 @@
-// Network devices of one namespace, as RTM_GETLINK and RTM_GETADDR tell them (rtnetlink(7)).
+// Network devices of one namespace, as RTM_GETLINK tells them (rtnetlink(7)).
 #pragma once
 
 #include <cstdint>
@@ -28,8 +28,6 @@ std::optional<Link> parse_link(const NetlinkMessage& message);
 std::optional<Link> link_of(NetlinkSocket& socket, int index);
 // Whether there is any device but the loopback; no value if that cannot be told.
 std::optional<bool> has_links(NetlinkSocket& socket);
-// Whether a device owns an address; no value if that cannot be told.
-std::optional<bool> owns_address(NetlinkSocket& socket, int device, const Address& address);
 // Whether a device's neighbour entry for an address is one that somebody has set, so that packets
 // go to another machine, perhaps, than to the one that has the address; no value if that cannot be
 // told. RTM_GETNEIGH, Linux 5.0.

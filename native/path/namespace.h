@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "kernel/device_addresses.h"
 #include "kernel/netlink_message.h"
 #include "kernel/netns.h"
 #include "kernel/watcher.h"

@@ -1,11 +1,13 @@
 #include "publish/inside.h"
 
-#include <linux/rtnetlink.h>
+#include <linux/if_addr.h>
+#include <linux/netlink.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <cerrno>
 
+#include "kernel/device_addresses.h"
 #include "kernel/errno_error.h"
 #include "kernel/netlink_message.h"
 #include "publish/endpoint.h"
@@ -27,29 +29,13 @@ std::optional<Address> towards_outside(SocketSource& source, int domain) {
 // A network that leads nowhere (internal) has addresses all the same.
 std::optional<Address> of_an_interface(SocketSource& source, int domain) {
   NetlinkSocket routes(source.open(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE));
-  NetlinkRequest request(RTM_GETADDR, NLM_F_DUMP);
-  request.header(ifaddrmsg{.ifa_family = static_cast<std::uint8_t>(domain),
-                           .ifa_prefixlen = 0,
-                           .ifa_flags = 0,
-                           .ifa_scope = 0,
-                           .ifa_index = 0});
-  NetlinkAnswer answer = routes.ask(request);
+  const NetlinkAnswer answer = ask_for_addresses(routes, domain);
   if (!answer.complete()) throw ErrnoError(answer.error(), "RTM_GETADDR", answer.reason());
-  auto messages = answer.messages();
-  for (NetlinkMessage message; messages.next(message);) {
-    auto header = message.header<ifaddrmsg>();
+  for (const DeviceAddress& one : read_addresses(answer)) {
     // IPv6 addresses cannot be used before they are known to be nobody else's.
     constexpr unsigned kUnusable = IFA_F_TENTATIVE | IFA_F_DADFAILED;
-    if (!header || header->ifa_family != domain || (header->ifa_flags & kUnusable) != 0) continue;
-    std::optional<Address> local;
-    std::optional<Address> address;
-    bool whole = walk_attributes(message.attributes(sizeof(ifaddrmsg)), [&](const auto& attribute) {
-      if (attribute.type == IFA_LOCAL) local = attribute.address();
-      if (attribute.type == IFA_ADDRESS) address = attribute.address();
-    });
-    // IFA_ADDRESS is the other end of a point-to-point link.
-    auto own = local ? local : address;
-    if (whole && own && may_be_seen(*own)) return own;
+    if (one.domain != domain || (one.flags & kUnusable) != 0) continue;
+    if (one.own && may_be_seen(*one.own)) return one.own;
   }
   return {};
 }

@@ -1,8 +1,9 @@
-// The kernel's answers about routes, rules and links (path/), and netlink answers of any kind
-// (kernel/netlink_message.h).
+// The kernel's answers about routes, rules and links (path/), about addresses, and netlink answers
+// of any kind (kernel/netlink_message.h).
 #include <cstdint>
 #include <cstdlib>
 
+#include "kernel/device_addresses.h"
 #include "kernel/netlink_message.h"
 #include "path/link.h"
 #include "path/routing.h"
@@ -19,6 +20,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     auto link = parse_link(message);
     if (link && (link->name.empty() || link->index <= 0)) std::abort();
     add_rule(message, rules);
+    parse_device_address(message);
   }
 
   NetlinkAnswerReader reader(0, true, false, kLimit);

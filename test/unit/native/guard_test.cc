@@ -2,9 +2,7 @@
 // the device that they are for, and has this machine's addresses; loopback has another one.
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <net/if.h>
 #include <netinet/in.h>
-#include <sched.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -15,7 +13,6 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <future>
 #include <iterator>
 #include <span>
 #include <string>
@@ -26,6 +23,7 @@
 #include "kernel/helper.h"
 #include "kernel/unique_fd.h"
 #include "loopback.h"
+#include "own_network.h"
 #include "programs/guard_protocol.h"
 #include "switch/socket_guard.h"
 
@@ -85,8 +83,6 @@ constexpr const char* kNetwork =
     "ip address add 192.0.2.1/24 dev host && "
     "{ ip address add fd00::1/64 dev host nodad || true; } && "
     "for i in $(seq 1 17); do ip address add 203.0.113.$i/24 dev many || exit; done";
-
-int device(const char* name) { return static_cast<int>(::if_nametoindex(name)); }
 
 GuardUse client_use() { return {.device = device("host")}; }
 
@@ -248,20 +244,9 @@ void guards_with(GuardSource& source) {
   a_service_serves_one_port_and_reaches_nothing(guarding);
 }
 
-// In a CI, where it is root's, nothing is missing.
-void skip(const char* reason) {
-  CHECK(::geteuid() != 0 || std::getenv("CI") == nullptr);
-  std::printf("skipped: %s\n", reason);
-}
-
-// Of a thread that ends with it, and of the guards that it starts.
 template <typename Test>
 void in_a_network_of_its_own(Test test) {
-  std::async(std::launch::async, [&] {
-    if (::unshare(CLONE_NEWNET) != 0) return skip("this user may not make a network namespace");
-    CHECK_EQ(std::system(kNetwork), 0);
-    test();
-  }).get();
+  in_own_network(kNetwork, test);
 }
 
 // With sockswitch-guard, where it may load programs.

@@ -6,7 +6,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { daemonPid, killDaemon, startDaemon } from './support/daemon.js';
+import { daemonPid, killDaemon, listenerThreads, startDaemon } from './support/daemon.js';
 import { describeOnLab, eventually, host1 } from './support/lab.js';
 import { countersOf } from './support/matrix.js';
 import { type Container, difference, ENABLED, startContainer } from './support/podman.js';
@@ -53,12 +53,6 @@ function notifications(trace: string): Notification[] {
 
 function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
-}
-
-async function listenerThreads(): Promise<Set<string>> {
-  const script = 'cd "/proc/$1/task" && grep --files-with-matches ssw-listener */comm; true';
-  const found = await host1.sh(script, [String(await daemonPid())], { root: true });
-  return new Set(found.stdout.split('\n').map((path) => path.replace('/comm', '')));
 }
 
 async function startProbe(): Promise<Container> {

@@ -49,6 +49,13 @@ export async function daemonPid(host: Host = host1): Promise<number> {
   return (await daemonStatus(host)).pid;
 }
 
+/** The thread ids of its listeners. */
+export async function listenerThreads(): Promise<Set<string>> {
+  const script = 'cd "/proc/$1/task" && grep --files-with-matches ssw-listener */comm; true';
+  const found = await host1.sh(script, [String(await daemonPid())], { root: true });
+  return new Set(found.stdout.split('\n').map((path) => path.replace('/comm', '')));
+}
+
 export async function keeperPid(host: Host = host1): Promise<number> {
   const script = 'pgrep --full -- "--runtime-dir $XDG_RUNTIME_DIR/sockswitch( |$)"';
   return Number((await host.output(['sh', '-c', script])).trim());

@@ -213,6 +213,7 @@ Outcome switch_socket(Context& context, Target& target, const SocketAddress& add
       Outcome outcome = deliver(context, target, host_socket.get(), blocking, state);
       // What another thread has set since it was read: nobody waits for this any more.
       options.again(host_socket.get());
+      if (context.option_calls.any()) options.rare(host_socket.get());
       close_both(target.socket, host_socket);
       return outcome;
     }

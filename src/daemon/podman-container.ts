@@ -70,3 +70,12 @@ export function namespaceAt(path: string): string | undefined {
     return undefined;
   }
 }
+
+/** False where it cannot be told. */
+export function isFile(path: string): boolean {
+  try {
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
+}

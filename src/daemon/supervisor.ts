@@ -60,7 +60,7 @@ import type { Logger } from './log.js';
 import { MetricsEndpoints } from './metrics-endpoints.js';
 import { secondsSince, thisMoment } from './moment.js';
 import { type Peer, peerOf } from './peer.js';
-import { lookForContainer, namespaceAt, publishedByPodman } from './podman-container.js';
+import { isFile, lookForContainer, namespaceAt, publishedByPodman } from './podman-container.js';
 import { Publications } from './publications.js';
 import { Tunnels } from './tunnels.js';
 import { cannotServe, isServed, removeStale } from './unix-listen.js';
@@ -411,6 +411,7 @@ export class Supervisor {
       // The hook waits in Podman's mount namespace, where Podman's network namespaces have their paths.
       netnsAt: (path) => namespaceAt(`/proc/${peer.pid}/root${path}`),
       isConnected: (path) => this.#isConnected(`/proc/${peer.pid}/root${path}`),
+      isFileAt: (path) => isFile(`/proc/${peer.pid}/root${path}`),
     });
     const known = container === undefined ? {} : { container };
     const refusal =

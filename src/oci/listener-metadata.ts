@@ -24,7 +24,7 @@ const schema = z.object({
   networkAdmin: z.boolean().default(false),
   /** What a container asks for whose engine hands no annotations to the runtime. The container's own go before them. */
   annotations: z.record(z.string(), z.string()).optional(),
-  /** All sockets that it can have come from processes whose rarely set options are reported. Not known: false. */
+  /** All sockets that it can have come from processes whose rarely set options are reported (foreign-sockets.ts). Not known: false. */
   optionsReported: z.boolean().default(false),
   /** SELinux context of the container's processes, for its sockets; absent without SELinux. */
   socketLabel: z.string().regex(SELINUX_LABEL).optional(),

@@ -9,6 +9,7 @@ import { messageOf, UserError } from '../errors.js';
 import type { Mapping } from '../policy/publish.js';
 import { quote, shorten } from '../text.js';
 import { type ContainerRequest, parseAnnotations } from './annotations.js';
+import { mayGetForeignSockets } from './foreign-sockets.js';
 import { findMember, setMember } from './json-text.js';
 import { type ListenerMetadata, printMetadata, SELINUX_LABEL } from './listener-metadata.js';
 import { type Rewrite, type RewriteOptions, rewriteSeccomp, SeccompError } from './seccomp.js';
@@ -18,7 +19,14 @@ const specView = z.object({
   annotations: z.record(z.string(), z.string()).nullish(),
   hostname: z.string().nullish(),
   mounts: z
-    .array(z.object({ destination: z.string().nullish(), source: z.string().nullish() }))
+    .array(
+      z.object({
+        destination: z.string().nullish(),
+        type: z.string().nullish(),
+        source: z.string().nullish(),
+        options: z.array(z.string()).nullish(),
+      }),
+    )
     .nullish(),
   process: z
     .object({
@@ -59,6 +67,8 @@ export interface SpecOptions extends RewriteOptions {
   readonly netnsAt?: (path: string) => string | undefined;
   /** Whether that namespace has any device except the loopback. */
   readonly isConnected?: (path: string) => boolean;
+  /** Whether there is a regular file at a path of the spec. */
+  readonly isFileAt?: (path: string) => boolean;
   /** Asked for a container that wants acceleration: why the daemon cannot give it; undefined when it can. */
   readonly obstacle?: (request: ContainerRequest) => string | undefined;
 }
@@ -115,8 +125,11 @@ function rewriteSpec(text: string, spec: SpecView, options: SpecOptions): SpecRe
     const metadata: ListenerMetadata = {
       ...(netns === undefined ? {} : { netns }),
       networkAdmin: spec.process?.capabilities?.bounding?.includes('CAP_NET_ADMIN') ?? false,
-      // Podman makes a namespace under a name of its own, and joins another container's by its process.
-      optionsReported: !path.startsWith('/proc/'),
+      optionsReported: !mayGetForeignSockets(
+        { mounts: spec.mounts, namespaces: spec.linux.namespaces },
+        containerId(spec),
+        options.isFileAt ?? (() => false),
+      ),
       ...(SELINUX_LABEL.test(label) ? { socketLabel: label } : {}),
     };
     const result = rewriteLinux(text, spec.linux.seccomp, request, metadata, options);

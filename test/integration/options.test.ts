@@ -1,7 +1,7 @@
 /** Socket options that a program set before it connects: all there afterwards, or the socket is not switched. */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { describeOnLab } from './support/lab.js';
+import { describeOnLab, host1 } from './support/lab.js';
 import { countersOf } from './support/matrix.js';
 import {
   type Container,
@@ -11,7 +11,8 @@ import {
   startContainer,
 } from './support/podman.js';
 
-const PROBE = readFileSync(new URL('./probes/options.py', import.meta.url), 'utf8');
+const probe = (name: string) => readFileSync(new URL(`./probes/${name}`, import.meta.url), 'utf8');
+const PROBE = probe('options.py');
 
 function lines(output: string): readonly string[] {
   return output.trim().split('\n');
@@ -44,5 +45,43 @@ describeOnLab('socket options', () => {
     const { read, moved } = await inContainer('kept-back');
     expect(read.filter((line) => line.includes('not set'))).toEqual([]);
     expect(moved).toMatchObject({ switched: 0, reasons: { 'socket-option': read.length } });
+  });
+
+  test('what one thread sets while another one connects is there afterwards', async () => {
+    const tries = 400;
+    // Of its own: no rare option has been set in it before.
+    const container = await startContainer({ annotations: ENABLED });
+    const before = await countersOf(container);
+    const stdin = probe('option_race.py');
+    const output = await container.output(['python3', '-', String(tries)], { stdin });
+    expect(output.trim()).toBe(`${tries} {}`);
+    const moved = difference(before, await countersOf(container));
+    expect(moved).toMatchObject({ switched: tries, fallback: 0 });
+    await container.remove();
+  });
+
+  test('a socket that came from outside keeps what was set there', async () => {
+    const shared = (await host1.output(['mktemp', '--directory'])).trim();
+    const container = await startContainer({
+      annotations: ENABLED,
+      args: [`--volume=${shared}:/shared`],
+    });
+    const inspect = ['podman', 'inspect', '--format', '{{.State.Pid}}', container.id];
+    const pid = (await host1.output(inspect)).trim();
+    await host1.serve(
+      [
+        ...['podman', 'unshare', 'nsenter', `--net=/proc/${pid}/ns/net`],
+        ...['python3', '-c', probe('foreign_socket.py'), 'give', `${shared}/socket`],
+      ],
+      `test -S ${shared}/socket`,
+    );
+    const before = await countersOf(container);
+    const stdin = probe('foreign_socket.py');
+    const output = await container.output(['python3', '-', 'take', '/shared/socket'], { stdin });
+    expect(output.trim()).toBe('61 5');
+    const moved = difference(before, await countersOf(container));
+    expect(moved).toMatchObject({ switched: 1, fallback: 0 });
+    await container.remove();
+    await host1.run(['rm', '-rf', shared]);
   });
 });

@@ -123,7 +123,7 @@ export function createProgram(): Command {
     .argument('<container>', 'id, beginning of an id, or name')
     .argument(
       '<destination>',
-      'ADDRESS[:PORT], [IPV6]:PORT or NAME[:PORT]; the port is 443 if left out',
+      'ADDRESS[:PORT], [IPV6]:PORT or NAME[:PORT]; the port is 443 if left out; with /udp behind: UDP',
     )
     .option('--json', 'print JSON')
     .addHelpText('after', help.explain)

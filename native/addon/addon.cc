@@ -142,7 +142,9 @@ Napi::Value explain(const Napi::CallbackInfo& info, EngineObject& object) {
   Destination to{*address, static_cast<std::uint16_t>(get_integer(info, 2)), 0};
   std::string detail;
   std::string device;
-  RouteDecision decision = object.engine().explain(listener_number(info), to, detail, device);
+  const int protocol = get_string(info, 3) == "udp" ? IPPROTO_UDP : IPPROTO_TCP;
+  RouteDecision decision =
+      object.engine().explain(listener_number(info), protocol, to, detail, device);
   auto verdict = Napi::Object::New(env);
   verdict.Set("outcome", sockswitch::info(decision.outcome).name);
   verdict.Set("detail", detail);

@@ -170,10 +170,11 @@ Engine::Descriptors Engine::descriptors(std::uint64_t number) const {
   return {.fd = found.notify_fd(), .record = found.record_fd()};
 }
 
-RouteDecision Engine::explain(std::uint64_t number, const Destination& to, std::string& detail,
-                              std::string& device) const {
+RouteDecision Engine::explain(std::uint64_t number, int protocol, const Destination& to,
+                              std::string& detail, std::string& device) const {
   std::lock_guard lock(mutex_);
   const Listener& found = listener(number);
+  if (protocol != IPPROTO_TCP) return {fixed_rule(to).value_or(Outcome::kSocketType), 0, {}};
   auto network = found.container().network();
   if (!network) {
     detail = "the container's network is not known yet";

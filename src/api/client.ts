@@ -10,7 +10,7 @@ import {
   type ContainerList,
   containerListSchema,
   type EventList,
-  type ExplainRequest,
+  type ExplainQuery,
   type Explanation,
   eventListSchema,
   eventSchema,
@@ -53,7 +53,7 @@ export class ControlClient {
     return this.#request('GET', '/v1/containers', containerListSchema);
   }
 
-  explain(request: ExplainRequest): Promise<Explanation> {
+  explain(request: ExplainQuery): Promise<Explanation> {
     return this.#request('POST', '/v1/explain', explanationSchema, request);
   }
 

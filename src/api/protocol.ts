@@ -10,7 +10,8 @@
  *   GET  /v1/tunnels       [?container=ID] -> TunnelList: tunnels of containers that have some, and their peers
  *   GET  /v1/events        -> EventList: what happened lately, oldest first
  *   GET  /v1/events/follow -> one JournalEvent a line as it happens (application/x-ndjson), until one side hangs up
- *   POST /v1/explain       ExplainRequest -> Explanation: what a connect would do now, without doing it
+ *   POST /v1/explain       ExplainRequest -> Explanation: what a connect would do now, without doing it, and which
+ *                          way a tunnel's packets to there take
  *   POST /v1/keeper/stop   {} -> 204: the keeper ends once it holds no listener any more
  *   POST /v1/stop          {} -> 204: the daemon ends; containers keep running, the keeper stays
  *
@@ -80,8 +81,23 @@ const containerSchema = z.object({
   reasons: z.array(reasonSchema),
   /** Why nothing is switched in it, as far as that is known; absent: nothing stands against it. */
   obstacle: z.string().optional(),
+  /** What its tunnels amount to; absent: it has none. GET /v1/tunnels lists them. */
+  tunnels: z
+    .object({
+      /** Peers whose packets are carried. */
+      up: z.int(),
+      /** Peers whose packets go over the fallback network. */
+      fallback: z.int(),
+      /** Why, each reason once; those of a peer begin with its address. */
+      reasons: z.array(z.string()),
+      /** Payload of the tunnels' packets that was carried; falls when a peer goes, and when one connects anew. */
+      sentBytes: z.int(),
+      receivedBytes: z.int(),
+    })
+    .optional(),
 });
 export type ContainerRow = z.infer<typeof containerSchema>;
+export type TunnelSummary = NonNullable<ContainerRow['tunnels']>;
 
 const incidentSchema = z.object({
   /** ISO 8601. */
@@ -203,13 +219,17 @@ export const explainRequestSchema = z.strictObject({
     message: 'must be a numeric IPv4 or IPv6 address',
   }),
   port: z.int().min(0).max(65535),
+  protocol: z.enum(['tcp', 'udp']).default('tcp'),
 });
+/** As it is written, and as it is read. */
+export type ExplainQuery = z.input<typeof explainRequestSchema>;
 export type ExplainRequest = z.infer<typeof explainRequestSchema>;
 
 export const explanationSchema = z.object({
   container: z.string(),
   address: z.string(),
   port: z.int(),
+  protocol: z.enum(['tcp', 'udp']).default('tcp'),
   kind,
   outcome: z.string(),
   /** The outcome in a sentence. */
@@ -217,8 +237,22 @@ export const explanationSchema = z.object({
   /** The rule: a matching prefix, a route, a device. */
   detail: z.string(),
   device: z.string().optional(),
+  /** Where the container has a tunnel with this UDP port: which way its packets to there take. */
+  tunnel: z
+    .object({
+      /** Those with this port that are up: "flannel.1 (vxlan)". */
+      devices: z.array(z.string()),
+      /** As a peer's; `fallback` also where it is no peer. */
+      state: z.string(),
+      /** Why not `up`; "" where nothing has failed. */
+      reason: z.string(),
+      /** Of the state, ISO 8601; absent where it is no peer. */
+      since: z.string().optional(),
+    })
+    .optional(),
 });
 export type Explanation = z.infer<typeof explanationSchema>;
+export type TunnelExplanation = NonNullable<Explanation['tunnel']>;
 
 export const apiErrorSchema = z.object({
   error: z.object({

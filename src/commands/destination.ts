@@ -1,9 +1,9 @@
-/** What a user writes as a destination: ADDRESS, ADDRESS:PORT, [V6]:PORT, NAME or NAME:PORT. */
+/** What a user writes as a destination: ADDRESS, ADDRESS:PORT, [V6]:PORT, NAME or NAME:PORT; with "/udp" or "/tcp" behind. */
 import { isIP, isIPv6 } from 'node:net';
 import { UserError } from '../errors.js';
 import { quote } from '../text.js';
 
-/** Where no port is given. Only the address decides, so far. */
+/** Where no TCP port is given. */
 const DEFAULT_PORT = 443;
 
 export interface Destination {
@@ -11,28 +11,41 @@ export interface Destination {
   readonly host: string;
   readonly numeric: boolean;
   readonly port: number;
+  readonly protocol: 'tcp' | 'udp';
 }
 
 /** Throws UserError. */
 export function parseDestination(text: string): Destination {
-  if (isIPv6(text)) return { host: numericOnly(text), numeric: true, port: DEFAULT_PORT };
-  const match = /^(?:\[([^\]]+)\]|([^:[\]]+))(?::([0-9]+))?$/.exec(text);
+  const [, where = text, suffix = 'tcp'] = /^(.*)\/(tcp|udp)$/.exec(text) ?? [];
+  const protocol = suffix === 'udp' ? 'udp' : 'tcp';
+  if (isIPv6(where)) {
+    return {
+      host: numericOnly(where),
+      numeric: true,
+      port: parsePort(undefined, protocol),
+      protocol,
+    };
+  }
+  const match = /^(?:\[([^\]]+)\]|([^:[\]]+))(?::([0-9]+))?$/.exec(where);
   const bracketed = match?.[1];
   const host = bracketed ?? match?.[2];
   if (host === undefined || (bracketed !== undefined && !isIPv6(bracketed))) {
     throw new UserError(
-      `destination ${quote(text)} is not understood: write ADDRESS, ADDRESS:PORT, [IPV6]:PORT or NAME[:PORT]`,
+      `destination ${quote(text)} is not understood: write ADDRESS, ADDRESS:PORT, [IPV6]:PORT or NAME[:PORT], with /udp behind for UDP`,
     );
   }
   const numeric = isIP(host) !== 0;
   if (!numeric && !/^[a-zA-Z0-9._-]{1,253}$/.test(host)) {
     throw new UserError(`destination ${quote(host)} is neither an address nor a host name`);
   }
-  return { host: numericOnly(host), numeric, port: parsePort(match?.[3]) };
+  return { host: numericOnly(host), numeric, port: parsePort(match?.[3], protocol), protocol };
 }
 
-function parsePort(text: string | undefined): number {
-  if (text === undefined) return DEFAULT_PORT;
+function parsePort(text: string | undefined, protocol: Destination['protocol']): number {
+  if (text === undefined) {
+    if (protocol === 'tcp') return DEFAULT_PORT;
+    throw new UserError('a UDP destination has no port: write ADDRESS:PORT/udp or [IPV6]:PORT/udp');
+  }
   const port = Number(text);
   if (port <= 65535) return port;
   throw new UserError(`port ${quote(text)} is too large: write a number from 0 to 65535`);

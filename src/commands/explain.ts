@@ -1,7 +1,8 @@
-/** `sockswitch explain CONTAINER DEST[:PORT]`. */
+/** `sockswitch explain CONTAINER DEST[:PORT][/udp]`. */
 import { lookup } from 'node:dns/promises';
 import { ControlClient } from '../api/client.js';
-import { ApiError, type Explanation } from '../api/protocol.js';
+import { ApiError, type Explanation, type TunnelExplanation } from '../api/protocol.js';
+import { endpoint } from '../api/tunnel-summary.js';
 import { messageOf, UserError } from '../errors.js';
 import { runtimePaths } from '../paths.js';
 import { escapeControl, quote } from '../text.js';
@@ -25,8 +26,9 @@ export async function explain(
   const client = new ControlClient(runtimePaths().controlSocket);
   const id = await containerId(client, container);
   const addresses = await addressesOf(destination);
+  const { port, protocol } = destination;
   const explanations = await Promise.all(
-    addresses.map((address) => client.explain({ container: id, address, port: destination.port })),
+    addresses.map((address) => client.explain({ container: id, address, port, protocol })),
   );
   if (options.json === true) {
     printJson(destination.numeric ? explanations[0] : explanations);
@@ -40,15 +42,27 @@ export async function explain(
   for (const explanation of explanations) print(sentence(explanation));
 }
 
-/** One or two sentences on one line. */
+/** One or two sentences on one line: of a tunnel's packets where there is such a tunnel, of a connection otherwise. */
 export function sentence(explanation: Explanation): string {
-  const { address, port, kind, outcome, text, detail, device } = explanation;
-  const host = address.includes(':') ? `[${address}]` : address;
+  const { port, protocol, kind, outcome, text, detail, device, tunnel } = explanation;
+  const where = endpoint(explanation.address, port);
+  if (tunnel !== undefined) return tunnelSentence(where, tunnel);
+  const what = protocol === 'udp' ? 'UDP' : 'A connection';
   const by = device === undefined ? '' : ` by ${device}`;
   const rule = detail === '' ? '' : ` (${detail})`;
   return escapeControl(
-    `A connection to ${host}:${port} ${SENTENCE[kind]}${by}: ${text.replace(/\.$/, '')}${rule}. Rule: ${outcome}.`,
+    `${what} to ${where} ${SENTENCE[kind]}${by}: ${text.replace(/\.$/, '')}${rule}. Rule: ${outcome}.`,
   );
+}
+
+function tunnelSentence(where: string, { devices, state, reason, since }: TunnelExplanation) {
+  const by = devices.length === 0 ? '' : ` of ${devices.join(', ')}`;
+  const what = `Tunnel packets${by} to UDP ${where}`;
+  const time = since === undefined ? '' : ` since ${since}`;
+  if (state === 'up') return escapeControl(`${what} are carried to the peer's daemon${time}.`);
+  const step = state === 'fallback' ? '' : ` (on the way to up: ${state})`;
+  const why = reason === '' ? '' : `: ${reason}`;
+  return escapeControl(`${what} go over the container's fallback network${step}${time}${why}.`);
 }
 
 /** The daemon knows ids; names are Podman's. A name wins over an id's beginning, as in Podman. */

@@ -68,7 +68,9 @@ export const psDescription = `Lists the accelerated containers that are running,
   FALLBACK  connections that went over the container's own network, by reason
   REFUSED   calls that were denied because they would have weakened the container's isolation
 
-PORTS are those of the annotation sockswitch/publish.
+PORTS are those of the annotation sockswitch/publish. TUNNELS are the peers of
+the kernel's tunnels that are up, and those on the fallback network, with the
+reasons below; "sockswitch tunnels" lists them.
 
 Below stand recent starts that were refused or went without acceleration, with
 the reason. A bad annotation fails the start with a short message in Podman's
@@ -135,8 +137,9 @@ Examples:
 export const eventsDescription = `Prints what happened lately, oldest first: containers that started, were taken
 over by a new daemon, or stopped; starts that were refused or went without
 acceleration; the first time that a container's call was left to its own
-network, or refused, for a reason; the keeper lost and back; the configuration
-read again. At most 500 are kept, and none from before the daemon's start.`;
+network, or refused, for a reason; tunnels found, their peers up or on the
+fallback network, and why; the keeper lost and back; the configuration read
+again. At most 500 are kept, and none from before the daemon's start.`;
 
 export const events = `
 Exit status:
@@ -150,8 +153,8 @@ Examples:
 `;
 
 export const topDescription = `Shows for each accelerated container what it does at the moment: connections and
-refused calls a second, switched sockets that are open, and what these carry.
-Refreshed until you end it with Ctrl-C.
+refused calls a second, switched sockets that are open, and what these and the
+container's tunnels carry. Refreshed until you end it with Ctrl-C.
 
 Bytes of connections that close between two looks are not counted.`;
 
@@ -185,7 +188,8 @@ Examples:
 `;
 
 export const explainDescription = `Tells what would happen now if a container connected to a destination, and by
-which rule. Nothing is sent.
+which rule. Nothing is sent. For a UDP port of a tunnel (VXLAN) in the container
+it tells whether the tunnel's packets to that peer are carried, and why not.
 
 A host name is resolved on the host; the container may resolve it otherwise.`;
 
@@ -194,6 +198,7 @@ Examples:
   sockswitch explain web 192.0.2.10:5432
   sockswitch explain 3f2a [2001:db8::1]:443
   sockswitch explain web example.org --json
+  sockswitch explain node1 192.0.2.12:8472/udp
 `;
 
 export const profileDescription = `Prints a seccomp profile that reports to the daemon what Podman's hook would have

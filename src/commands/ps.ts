@@ -16,6 +16,7 @@ const SHORT_ID = 12;
 const TOP_REASONS = 2;
 const INCIDENTS_SHOWN = 10;
 const PORTS_SHOWN = 3;
+const TUNNEL_REASONS = 3;
 
 export async function ps(options: PsOptions): Promise<void> {
   const [list, names] = await Promise.all([
@@ -31,7 +32,7 @@ export async function ps(options: PsOptions): Promise<void> {
   printTable(
     [
       ...['CONTAINER ID', 'NAME', 'STARTED', 'STATUS', 'SWITCHED', 'FALLBACK', 'REFUSED'],
-      ...['PORTS', 'REASONS'],
+      ...['PORTS', 'TUNNELS', 'REASONS'],
     ],
     list.containers.map((row) => [
       shorten(row.id),
@@ -42,12 +43,16 @@ export async function ps(options: PsOptions): Promise<void> {
       String(row.counts.fallback),
       String(row.counts.refused),
       ports(row, options.trunc),
+      tunnels(row),
       reasons(row, options.trunc),
     ]),
   );
   const obstacles = list.containers.filter(({ obstacle }) => obstacle !== undefined);
   if (obstacles.length > 0) print('\nNot accelerated:');
   for (const { id, obstacle } of obstacles) print(escapeControl(`  ${shorten(id)}: ${obstacle}`));
+  const lines = list.containers.flatMap((row) => tunnelLines(row, options.trunc, shorten));
+  if (lines.length > 0) print('\nTunnels on the fallback network:');
+  for (const line of lines) print(line);
   const shown = options.trunc ? list.incidents.slice(-INCIDENTS_SHOWN) : list.incidents;
   if (shown.length === 0) return;
   print('\nRecently not accelerated:');
@@ -65,6 +70,28 @@ function reasons(row: ContainerRow, truncate: boolean): string {
 function ports(row: ContainerRow, truncate: boolean): string {
   const shown = truncate ? row.publish.slice(0, PORTS_SHOWN) : row.publish;
   return shown.join(', ') + (shown.length < row.publish.length ? ', …' : '');
+}
+
+/** `2 up, 1 fallback`: peers. */
+export function tunnels({ tunnels: summary }: ContainerRow): string {
+  if (summary === undefined) return '';
+  const { up, fallback, reasons: why } = summary;
+  if (up + fallback === 0) return why.length > 0 ? 'fallback' : 'no peers';
+  return [...(up > 0 ? [`${up} up`] : []), ...(fallback > 0 ? [`${fallback} fallback`] : [])].join(
+    ', ',
+  );
+}
+
+/** Why a container's tunnels are on the fallback network: a line for each reason. */
+export function tunnelLines(
+  { id, tunnels: summary }: ContainerRow,
+  truncate: boolean,
+  shorten: (id: string) => string,
+): string[] {
+  const all = summary?.reasons ?? [];
+  const shown = truncate ? all.slice(0, TUNNEL_REASONS) : all;
+  const lines = shown.map((reason) => escapeControl(`  ${shorten(id)}: ${reason}`));
+  return shown.length < all.length ? [...lines, `  ${shorten(id)}: …`] : lines;
 }
 
 function incidentLine(incident: Incident, shorten: (id: string) => string): string {

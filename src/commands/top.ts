@@ -55,17 +55,19 @@ async function sample(client: ControlClient): Promise<Sample> {
 export function rows(before: Sample, now: Sample, names: ReadonlyMap<string, string>): string[][] {
   const seconds = (now.at - before.at) / 1000;
   const perSecond = (amount: number) => Math.max(0, amount) / seconds;
-  return now.containers.map(({ id, counts }) => {
-    const old = before.containers.find((row) => row.id === id)?.counts;
+  return now.containers.map(({ id, counts, tunnels }) => {
+    const old = before.containers.find((row) => row.id === id);
     const rate = (kind: 'switched' | 'fallback' | 'refused') =>
-      perSecond(counts[kind] - (old?.[kind] ?? 0)).toFixed(1);
+      perSecond(counts[kind] - (old?.counts[kind] ?? 0)).toFixed(1);
     const open = now.sockets.filter(({ container }) => container === id);
+    const amount = (what: 'sentBytes' | 'receivedBytes', ofSockets: number) =>
+      bytes(perSecond(ofSockets) + perSecond((tunnels?.[what] ?? 0) - (old?.tunnels?.[what] ?? 0)));
     return [
       names.get(id) ?? id.slice(0, SHORT_ID),
       ...[rate('switched'), rate('fallback'), rate('refused')],
       String(open.length),
-      bytes(perSecond(carried(open, before.sockets, 'bytesSent'))),
-      bytes(perSecond(carried(open, before.sockets, 'bytesReceived'))),
+      amount('sentBytes', carried(open, before.sockets, 'bytesSent')),
+      amount('receivedBytes', carried(open, before.sockets, 'bytesReceived')),
     ];
   });
 }

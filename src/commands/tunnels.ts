@@ -1,6 +1,7 @@
 /** `sockswitch tunnels [CONTAINER]`. */
 import { ControlClient } from '../api/client.js';
 import type { TunnelRow } from '../api/protocol.js';
+import { endpoint, problemsOf } from '../api/tunnel-summary.js';
 import { runtimePaths } from '../paths.js';
 import { containerId } from './explain.js';
 import { ago, bytes, print, printJson, printTable } from './output.js';
@@ -36,12 +37,6 @@ export async function tunnels(
 /** A row for each peer, one for each that only sends, and one for what is wrong with all. */
 export function rows(tunnel: TunnelRow, name: string | undefined): string[][] {
   const who = name ?? tunnel.container.slice(0, SHORT_ID);
-  const problems = [
-    tunnel.reason,
-    ...tunnel.listening.flatMap(({ hostPort, problem }) =>
-      problem === '' ? [] : [`cannot accept peers on TCP port ${hostPort}: ${problem}`],
-    ),
-  ].filter((text) => text !== '');
   const peers = new Set(tunnel.peers.map(({ address }) => address));
   const received = (address: string): string => {
     const from = tunnel.sources.filter((source) => source.address === address);
@@ -66,10 +61,6 @@ export function rows(tunnel: TunnelRow, name: string | undefined): string[][] {
         ...[who, endpoint(source.address, source.port), 'receiving', ago(source.since)],
         ...['', '', String(source.dropped), '', bytes(source.receivedBytes), ''],
       ]),
-    ...problems.map((problem) => [who, '', 'fallback', '', '', '', '', '', '', problem]),
+    ...problemsOf(tunnel).map((problem) => [who, '', 'fallback', '', '', '', '', '', '', problem]),
   ];
-}
-
-function endpoint(address: string, port: number): string {
-  return `${address.includes(':') ? `[${address}]` : address}:${port}`;
 }

@@ -189,7 +189,7 @@ export interface Engine {
   /** Its notification descriptor and its record, which stay the data plane's. */
   descriptors(listener: number): { readonly fd: number; readonly record: number };
   /** What would happen now to a connect to this destination. `address` numeric, v4 or v6. */
-  explain(listener: number, address: string, port: number): Verdict;
+  explain(listener: number, address: string, port: number, protocol: Mapping['protocol']): Verdict;
   /** Why nothing is switched in the listener's container, in words; empty: nothing stands against it, as far as is known. */
   obstacle(listener: number): string;
   /** Whether the network namespace at a path has any device except the loopback. Takes some milliseconds. Throws AddonError. */

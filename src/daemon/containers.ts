@@ -37,6 +37,13 @@ export interface Container {
   readonly told: Set<Outcome>;
 }
 
+/** What others know of a container. */
+export interface RowSources {
+  ignore(container: Container): readonly string[];
+  publish(container: Container): readonly string[];
+  tunnels(container: Container): Pick<ContainerRow, 'tunnels'>;
+}
+
 export class Containers {
   readonly #engine: Engine;
   readonly #outcomes: ReadonlyMap<Outcome, OutcomeInfo>;
@@ -174,11 +181,8 @@ export class Containers {
     return counts;
   }
 
-  /** The table as the API shows it, in order of start; `ignoreOf` compiles what is ignored. */
-  rows(
-    ignoreOf: (container: Container) => readonly string[],
-    publishOf: (container: Container) => readonly string[],
-  ): ContainerRow[] {
+  /** The table as the API shows it, in order of start. */
+  rows(sources: RowSources): ContainerRow[] {
     return [...this.#byKey.values()].map((container) => ({
       id: container.id,
       startedAt: container.started.date.toISOString(),
@@ -186,11 +190,12 @@ export class Containers {
       listeners: container.listeners.size,
       status: container.status,
       annotations: { ...container.annotations },
-      ignore: [...ignoreOf(container)],
-      publish: [...publishOf(container)],
+      ignore: [...sources.ignore(container)],
+      publish: [...sources.publish(container)],
       counts: this.countsOf(container),
       reasons: this.#reasonsOf(container),
       ...this.#obstacleTo(container),
+      ...sources.tunnels(container),
     }));
   }
 

@@ -2,13 +2,15 @@
  * The daemon's counters for Prometheus (docs/operations.md lists the names).
  *
  * Nothing is counted here: each scrape reads what the data plane and the table of containers say at that
- * moment, so a container's series end with it. Labels are bounded by the containers that run and by the list
- * of outcomes.
+ * moment, so a container's series end with it. Labels are bounded by the containers that run, by the list
+ * of outcomes, and by the peers of tunnels: 256 for each container, and only those that have proved themselves,
+ * so that a container cannot make up names.
  */
 import type { Server } from 'node:http';
 import { Counter, Gauge, Registry } from 'prom-client';
 import { boundedServer } from '../api/http-server.js';
-import type { ContainerRow, SocketRow, Status } from '../api/protocol.js';
+import type { ContainerRow, SocketRow, Status, TunnelRow } from '../api/protocol.js';
+import { endpoint, summaryOf } from '../api/tunnel-summary.js';
 import type { Latency } from './addon.js';
 
 export interface MetricsSource {
@@ -17,6 +19,8 @@ export interface MetricsSource {
   latencyOf(id: string): Latency | undefined;
   /** The switched sockets that are open now, of all containers. */
   sockets(): readonly SocketRow[];
+  /** The tunnels of all containers that have some. */
+  tunnels(): readonly TunnelRow[];
 }
 
 const CONTENT_TYPE = Registry.PROMETHEUS_CONTENT_TYPE;
@@ -27,6 +31,8 @@ export async function scrape(source: MetricsSource): Promise<string> {
   const status = source.status();
   const gauge = (name: string, help: string, labelNames: readonly string[] = []) =>
     new Gauge({ name, help, labelNames: [...labelNames], registers: [registry] });
+  const counter = (name: string, help: string, labelNames: readonly string[]) =>
+    new Counter({ name, help, labelNames: [...labelNames], registers: [registry] });
 
   gauge('sockswitch_info', 'Always 1; the version is a label.', ['version', 'kernel']).set(
     { version: status.version, kernel: status.kernel.release },
@@ -62,14 +68,62 @@ export async function scrape(source: MetricsSource): Promise<string> {
     bytes.inc({ container, direction: 'sent' }, bytesSent);
     bytes.inc({ container, direction: 'received' }, bytesReceived);
   }
-  const calls = new Counter({
-    name: 'sockswitch_calls_total',
-    help: 'Trapped calls by how they ended; kind is switched, fallback or refused.',
-    labelNames: ['container', 'kind', 'outcome'],
-    registers: [registry],
-  });
+  const calls = counter(
+    'sockswitch_calls_total',
+    'Trapped calls by how they ended; kind is switched, fallback or refused.',
+    ['container', 'kind', 'outcome'],
+  );
   for (const { id: container, reasons } of rows) {
     for (const { outcome, kind, count } of reasons) calls.inc({ container, kind, outcome }, count);
+  }
+
+  const peers = gauge(
+    'sockswitch_tunnel_peers',
+    'Peers of tunnels; state is up (carried) or fallback.',
+    ['container', 'state'],
+  );
+  const flow = ['container', 'peer', 'direction'];
+  const payload = counter(
+    'sockswitch_tunnel_bytes_total',
+    'Payload of the tunnel packets that were carried.',
+    flow,
+  );
+  const payloads = counter(
+    'sockswitch_tunnel_payloads_total',
+    'Payloads of tunnel packets that were carried; one may stand for many packets.',
+    flow,
+  );
+  const dropped = counter(
+    'sockswitch_tunnel_dropped_total',
+    'Payloads of tunnel packets that were dropped.',
+    flow,
+  );
+  const roundTrip = gauge(
+    'sockswitch_tunnel_round_trip_seconds',
+    'Smoothed round-trip time of the connection to a peer that is up.',
+    ['container', 'peer'],
+  );
+  for (const tunnel of source.tunnels()) {
+    const { container } = tunnel;
+    const { up, fallback } = summaryOf(tunnel);
+    peers.set({ container, state: 'up' }, up);
+    peers.set({ container, state: 'fallback' }, fallback);
+    for (const { address, port, ...one } of tunnel.peers) {
+      const peer = endpoint(address, port);
+      if (one.state === 'up') {
+        roundTrip.set({ container, peer }, one.roundTripMicroseconds / 1e6);
+      } else if (one.sentPayloads === 0) continue;
+      const labels = { container, peer, direction: 'sent' };
+      payload.inc(labels, one.sentBytes);
+      payloads.inc(labels, one.sentPayloads);
+      dropped.inc(labels, one.dropped);
+    }
+    for (const { address, port, ...one } of tunnel.sources) {
+      const labels = { container, peer: endpoint(address, port), direction: 'received' };
+      payload.inc(labels, one.receivedBytes);
+      payloads.inc(labels, one.receivedPayloads);
+      dropped.inc(labels, one.dropped);
+    }
   }
   return `${await registry.metrics()}\n${latency(rows, source)}`;
 }

@@ -181,6 +181,7 @@ export class Supervisor {
         containers: () => this.#containerList().containers,
         latencyOf: (id) => this.#containers.latencyOf(id),
         sockets: () => this.#sockets(undefined).sockets,
+        tunnels: () => this.#tunnels.list(this.#containers.all()).tunnels,
       },
       (error) => options.log.error({ err: error }, 'internal error'),
     );
@@ -552,10 +553,11 @@ export class Supervisor {
 
   #containerList(): ContainerList {
     return {
-      containers: this.#containers.rows(
-        (container) => this.#listeners.policyOf(container).ignore,
-        (container) => this.#publications.textsOf(container.id),
-      ),
+      containers: this.#containers.rows({
+        ignore: (container) => this.#listeners.policyOf(container).ignore,
+        publish: (container) => this.#publications.textsOf(container.id),
+        tunnels: (container) => this.#tunnels.summary(container),
+      }),
       incidents: [...this.#journal.list()],
     };
   }
@@ -579,17 +581,21 @@ export class Supervisor {
     const [listener] = container.listeners;
     if (listener === undefined)
       throw new ApiError('gone', `container ${container.id} has just ended`);
-    const verdict = this.#engine.explain(listener, request.address, request.port);
+    const { address, port, protocol } = request;
+    const verdict = this.#engine.explain(listener, address, port, protocol);
     const { kind, text } = this.#containers.info(verdict.outcome);
+    const tunnel = protocol === 'udp' ? this.#tunnels.explain(container, address, port) : undefined;
     return {
       container: container.id,
-      address: request.address,
-      port: request.port,
+      address,
+      port,
+      protocol,
       kind,
       outcome: verdict.outcome,
       text,
       detail: verdict.detail,
       ...(verdict.device === undefined ? {} : { device: verdict.device }),
+      ...(tunnel === undefined ? {} : { tunnel }),
     };
   }
 }

@@ -8,7 +8,8 @@
  *
  * Podman is asked only then, because most containers have no tunnels, and asking takes a tenth of a second.
  */
-import type { TunnelList } from '../api/protocol.js';
+import type { ContainerRow, TunnelExplanation, TunnelList, TunnelRow } from '../api/protocol.js';
+import { explainPeer, summaryOf } from '../api/tunnel-summary.js';
 import { messageOf } from '../errors.js';
 import type { Mapping } from '../policy/publish.js';
 import type { DataPlaneEvent, Engine, TunnelOptions } from './addon.js';
@@ -32,8 +33,10 @@ interface Carried {
   /** UDP ports of its tunnel devices. */
   readonly ports: Set<number>;
   published: readonly Mapping[] | undefined;
-  /** Why its tunnels stay on the fallback network; undefined where they are carried. */
+  /** Why its tunnels are left to the fallback network; undefined where they are to be carried. */
   reason: string | undefined;
+  /** Why they could not be carried, when that was tried last. */
+  failure: string | undefined;
 }
 
 export class Tunnels {
@@ -53,6 +56,7 @@ export class Tunnels {
       ports: new Set(),
       published: undefined,
       reason: undefined,
+      failure: undefined,
     });
     if (container.request.tunnels !== 'none' && container.pid !== 0) {
       this.#options.engine.watchTunnels(listener, container.pid);
@@ -81,6 +85,7 @@ export class Tunnels {
         note('tunnel-down', event.detail);
         break;
       default:
+        this.#failed(container, event.detail);
         log.warn({ container: id, detail: event.detail }, 'tunnels cannot be carried');
         note('tunnel-failed', event.detail);
     }
@@ -94,30 +99,50 @@ export class Tunnels {
   /** For the API: of one container, or of all that have tunnels. */
   list(of: readonly Container[]): TunnelList {
     const tunnels = of.flatMap((container) => {
-      const carried = this.#carried.get(container.key);
-      if (carried === undefined || carried.ports.size === 0) return [];
-      const status = this.#options.engine.tunnels(carried.listener);
-      return [
-        {
-          container: container.id,
-          ports: [...carried.ports],
-          reason: carried.reason ?? status?.problem ?? '',
-          ...(status === undefined ? {} : { tap: status.tap, segments: status.segments }),
-          devices: [...(status?.devices ?? [])],
-          listening: [...(status?.listening ?? [])],
-          peers: (status?.peers ?? []).map((peer) => ({
-            ...peer,
-            since: new Date(peer.since).toISOString(),
-          })),
-          sources: (status?.sources ?? []).map((source) => ({
-            ...source,
-            since: new Date(source.since).toISOString(),
-          })),
-          unsent: status?.unsent ?? 0,
-        },
-      ];
+      const row = this.#row(container);
+      return row === undefined ? [] : [row];
     });
     return { tunnels };
+  }
+
+  /** For a container's row. */
+  summary(container: Container): Pick<ContainerRow, 'tunnels'> {
+    const row = this.#row(container);
+    return row === undefined ? {} : { tunnels: summaryOf(row) };
+  }
+
+  /** Which way a tunnel's packets to a UDP port take; undefined where the container has no tunnel with that port. */
+  explain(container: Container, address: string, port: number): TunnelExplanation | undefined {
+    const row = this.#row(container);
+    return row === undefined ? undefined : explainPeer(row, address, port);
+  }
+
+  #row(container: Container): TunnelRow | undefined {
+    const carried = this.#carried.get(container.key);
+    if (carried === undefined || carried.ports.size === 0) return undefined;
+    const status = this.#options.engine.tunnels(carried.listener);
+    return {
+      container: container.id,
+      ports: [...carried.ports],
+      reason: carried.reason ?? status?.problem ?? carried.failure ?? '',
+      ...(status === undefined ? {} : { tap: status.tap, segments: status.segments }),
+      devices: [...(status?.devices ?? [])],
+      listening: [...(status?.listening ?? [])],
+      peers: (status?.peers ?? []).map((peer) => ({
+        ...peer,
+        since: new Date(peer.since).toISOString(),
+      })),
+      sources: (status?.sources ?? []).map((source) => ({
+        ...source,
+        since: new Date(source.since).toISOString(),
+      })),
+      unsent: status?.unsent ?? 0,
+    };
+  }
+
+  #failed(container: Container, reason: string): void {
+    const carried = this.#carried.get(container.key);
+    if (carried !== undefined) carried.failure = reason;
   }
 
   async #found(container: Container, event: DataPlaneEvent): Promise<void> {
@@ -146,6 +171,7 @@ export class Tunnels {
     const { engine, enabled } = this.#options;
     const options = enabled() ? optionsOf(carried) : 'tunnels are turned off in the configuration';
     carried.reason = typeof options === 'string' ? options : undefined;
+    carried.failure = undefined;
     if (typeof options === 'string') engine.closeTunnels(carried.listener);
     else engine.openTunnels(carried.listener, options);
   }

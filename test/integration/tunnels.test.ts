@@ -27,6 +27,17 @@ async function sent(node: Node): Promise<number> {
   return (await node.tunnels())?.peers[0]?.sentBytes ?? 0;
 }
 
+/** What `sockswitch ps --json` says of a node's tunnels. */
+async function listed({ container, host }: Node): Promise<unknown> {
+  const json = await host.output(['sockswitch', 'ps', '--json']);
+  const list = JSON.parse(json) as { containers: { id: string; tunnels?: unknown }[] };
+  return list.containers.find(({ id }) => id === container.id)?.tunnels;
+}
+
+async function explained({ container, host }: Node, destination: string): Promise<string> {
+  return host.output(['sockswitch', 'explain', container.name, destination]);
+}
+
 /** Rules and interfaces of ours in a node. */
 async function traces({ container }: Node): Promise<string> {
   return container.output(['sh', '-c', 'ip rule; ip -6 rule; ip -br link']);
@@ -52,6 +63,36 @@ describeOnLab('tunnels', () => {
       expect(back?.receivedBytes).toBeGreaterThan(8 * MEBIBYTE);
       const ping = await far.inPod(`ping -q -c 3 -i 0.2 ${near.pod}`);
       expect(ping.status, ping.stdout).toBe(0);
+    });
+
+    test('is shown by ps, explain and metrics', async () => {
+      const [near] = nodes;
+      expect(await listed(near)).toMatchObject({ up: 1, fallback: 0, reasons: [] });
+      const text = await host1.output(['sockswitch', 'ps']);
+      expect(text.split('\n').find((line) => line.includes(near.container.name))).toContain('1 up');
+      expect(await explained(near, `${HOST2.v4}:${PORT}/udp`)).toMatch(
+        /^Tunnel packets of flannel\.1 \(vxlan\) to UDP 10\.77\.0\.12:8472 are carried .* since /,
+      );
+      const socket = '$XDG_RUNTIME_DIR/sockswitch/metrics.sock';
+      const { stdout: metrics } = await host1.sh(
+        `curl -sS --unix-socket "${socket}" http://localhost/metrics`,
+      );
+      const of = (direction: string) =>
+        `{container="${near.container.id}",peer="${HOST2.v4}:${PORT}",direction="${direction}"}`;
+      const value = (series: string) =>
+        Number(
+          metrics
+            .split('\n')
+            .find((line) => line.startsWith(`${series} `))
+            ?.split(' ')[1],
+        );
+      expect(value(`sockswitch_tunnel_bytes_total${of('sent')}`)).toBeGreaterThan(8 * MEBIBYTE);
+      expect(value(`sockswitch_tunnel_payloads_total${of('received')}`)).toBeGreaterThan(0);
+      const up = `sockswitch_tunnel_peers{container="${near.container.id}",state="up"}`;
+      expect(value(up)).toBe(1);
+      expect(await explained(near, `192.0.2.1:${PORT}/udp`)).toContain('it is no remote');
+      expect(await explained(near, `${HOST2.v4}:53/udp`)).toContain('Rule: socket-type.');
+      expect(await explained(near, `${HOST2.v4}:${PORT}`)).toContain('Rule: switched.');
     });
 
     test('strangers on the TCP port get nothing in', async () => {
@@ -94,6 +135,10 @@ print(answers)`;
       await expect.poll(() => sent(near)).toBeGreaterThan(MEBIBYTE);
       await killDaemon(host2);
       expect(await fallenBack(near)).toMatch(/reset|closed|no sockswitch/);
+      const events = await host1.output(['sockswitch', 'events']);
+      const peer = `${near.container.id.slice(0, 12)}: ${HOST2.v4}:${PORT}`;
+      expect(events).toContain(`tunnel-up ${peer}\n`);
+      expect(events).toContain(`tunnel-down ${peer}: `);
       // Not by ip(8), whose bind waits for a daemon.
       expect(await far.container.output(['cat', '/proc/net/dev'])).not.toContain('ssw');
       await startDaemon(host2);
@@ -121,7 +166,10 @@ print(answers)`;
       await host1.output(['bash', '-c', `echo 'tunnels = false' >${config}`]);
       try {
         await expect.poll(() => traces(near), { timeout: 30_000 }).not.toMatch(/ssw|8472/);
-        expect((await near.tunnels())?.reason).toBe('tunnels are turned off in the configuration');
+        const reason = 'tunnels are turned off in the configuration';
+        expect((await near.tunnels())?.reason).toBe(reason);
+        expect(await listed(near)).toMatchObject({ up: 0, fallback: 0, reasons: [reason] });
+        expect(await explained(near, `${HOST2.v4}:${PORT}/udp`)).toContain(reason);
       } finally {
         await host1.output(['bash', '-c', `rm ${config}`]);
       }
@@ -150,7 +198,12 @@ print(answers)`;
   test('a peer that carries none: the fallback network, with the reason', async () => {
     const nodes = await startNodes({}, 'v4', { 'sockswitch/tunnels': 'false' });
     const [near, far] = nodes;
-    expect(await fallenBack(near)).toContain('no sockswitch with tunnels listens there');
+    const reason = 'no sockswitch with tunnels listens there';
+    expect(await fallenBack(near)).toContain(reason);
+    expect(await explained(near, `${HOST2.v4}:${PORT}/udp`)).toContain(reason);
+    expect(await host1.output(['sockswitch', 'ps'])).toMatch(
+      /Tunnels on the fallback network:\n {2}[0-9a-f]{12}: 10\.77\.0\.12:8472: TCP .* listens there/,
+    );
     await transfer(near, far);
     expect(await sent(near)).toBe(0);
     await removeNodes(nodes);

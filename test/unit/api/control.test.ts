@@ -46,10 +46,8 @@ async function serve(more: Partial<ControlApi> = {}): Promise<ControlClient> {
   const api: ControlApi = {
     status: () => STATUS,
     containers: () => LIST,
-    explain: ({ container, address, port }) => ({
-      container,
-      address,
-      port,
+    explain: (request) => ({
+      ...request,
       kind: 'switched',
       outcome: 'switched',
       text: 'Yes.',
@@ -74,7 +72,8 @@ test('both sides understand each other', async () => {
   expect(await client.containers()).toEqual(LIST);
   await client.stopKeeper();
   const asked = { container: 'abc', address: '::1', port: 443 };
-  expect(await client.explain(asked)).toMatchObject(asked);
+  expect(await client.explain(asked)).toMatchObject({ ...asked, protocol: 'tcp' });
+  expect(await client.explain({ ...asked, protocol: 'udp' })).toMatchObject({ protocol: 'udp' });
 });
 
 test('bad requests are answered with a reason', async () => {

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import type { TunnelExplanation } from '../../../src/api/protocol.js';
 import { parseDestination } from '../../../src/commands/destination.js';
 import { sentence } from '../../../src/commands/explain.js';
 import { ago, duration } from '../../../src/commands/output.js';
@@ -13,7 +14,16 @@ test.each([
   ['example.org', 'example.org', false, 443],
   ['example.org:65535', 'example.org', false, 65535],
 ])('%s', (text, host, numeric, port) => {
-  expect(parseDestination(text)).toEqual({ host, numeric, port });
+  expect(parseDestination(text)).toEqual({ host, numeric, port, protocol: 'tcp' });
+});
+
+test.each([
+  ['192.0.2.1:8472/udp', { host: '192.0.2.1', numeric: true, port: 8472, protocol: 'udp' }],
+  ['[2001:db8::1]:4789/udp', { host: '2001:db8::1', numeric: true, port: 4789, protocol: 'udp' }],
+  ['node2:8472/udp', { host: 'node2', numeric: false, port: 8472, protocol: 'udp' }],
+  ['192.0.2.1/tcp', { host: '192.0.2.1', numeric: true, port: 443, protocol: 'tcp' }],
+])('%s', (text, destination) => {
+  expect(parseDestination(text)).toEqual(destination);
 });
 
 test.each([
@@ -30,10 +40,15 @@ test.each([
   'a b',
   'http://x/',
   '1.2.3.4:80:90',
+  '1.2.3.4/udp',
+  '2001:db8::1/udp',
+  '1.2.3.4:80/sctp',
+  '1.2.3.4:80/udp/udp',
+  '/udp',
 ])('%j is refused', (text) => expect(() => parseDestination(text)).toThrow(UserError));
 
 test('an explanation is a sentence', () => {
-  const common = { container: 'c', port: 443, outcome: 'switched' };
+  const common = { container: 'c', port: 443, protocol: 'tcp', outcome: 'switched' } as const;
   expect(
     sentence({
       ...common,
@@ -57,6 +72,26 @@ test('an explanation is a sentence', () => {
     }),
   ).toBe(
     "A connection to 10.0.0.1:443 would go over the container's fallback network: Ignored. Rule: ignored.",
+  );
+});
+
+test('an explanation of a tunnel', () => {
+  const explained = (tunnel: TunnelExplanation) =>
+    sentence({
+      ...{ container: 'c', address: 'fd77::12', port: 8472, protocol: 'udp' },
+      ...{ kind: 'fallback', outcome: 'socket-type', text: 'not a TCP socket', detail: '' },
+      tunnel,
+    });
+  const since = '2026-01-01T00:00:00.000Z';
+  const devices = ['flannel.1 (vxlan)'];
+  expect(explained({ devices, state: 'up', reason: '', since })).toBe(
+    `Tunnel packets of flannel.1 (vxlan) to UDP [fd77::12]:8472 are carried to the peer's daemon since ${since}.`,
+  );
+  expect(explained({ devices: [], state: 'proving', reason: '', since })).toBe(
+    `Tunnel packets to UDP [fd77::12]:8472 go over the container's fallback network (on the way to up: proving) since ${since}.`,
+  );
+  expect(explained({ devices: [], state: 'fallback', reason: 'not\npublished' })).toBe(
+    "Tunnel packets to UDP [fd77::12]:8472 go over the container's fallback network: not\\npublished.",
   );
 });
 

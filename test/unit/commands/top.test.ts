@@ -25,6 +25,20 @@ test('rates between two looks', () => {
   expect(rows(now, restarted, new Map())[0]?.slice(1, 2), 'never negative').toEqual(['0.0']);
 });
 
+test("tunnels' bytes are a container's", () => {
+  const sample = (at: number, sentBytes: number, socketBytes: number) => ({
+    at,
+    containers: [
+      containerRow({ tunnels: { up: 1, fallback: 0, reasons: [], sentBytes, receivedBytes: 0 } }),
+    ],
+    sockets: [socket('1', socketBytes)],
+  });
+  const sent = (before: ReturnType<typeof sample>, now: ReturnType<typeof sample>) =>
+    rows(before, now, new Map())[0]?.[5];
+  expect(sent(sample(0, 1024, 0), sample(1000, 3072, 1024))).toBe('3.0 KiB');
+  expect(sent(sample(0, 9999, 0), sample(1000, 0, 1024)), 'a peer has gone').toBe('1.0 KiB');
+});
+
 test('amounts', () => {
   expect([0, 1023, 1024, 1536, 20 * 2 ** 30].map(bytes)).toEqual([
     ...['0 B', '1023 B', '1.0 KiB', '1.5 KiB', '20.0 GiB'],

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Status } from '../../../src/api/protocol.js';
 import { scrape } from '../../../src/daemon/metrics.js';
-import { containerRow, socketRow } from '../api/rows.js';
+import { containerRow, socketRow, tunnelPeer, tunnelRow, tunnelSource } from '../api/rows.js';
 
 const STATUS: Status = {
   pid: 1,
@@ -31,6 +31,7 @@ const CONTAINER = containerRow({
     { outcome: 'ignored', kind: 'fallback', text: '', count: 2 },
   ],
 });
+const SENT = { sentBytes: 1400, sentPayloads: 2 };
 const socket = (bytesSent: number) => socketRow({ container: 'abc', bytesSent, bytesReceived: 7 });
 
 async function samples(): Promise<string[]> {
@@ -39,6 +40,20 @@ async function samples(): Promise<string[]> {
     containers: () => [CONTAINER],
     latencyOf: () => ({ bounds: [0.00002, 0.1], counts: [3, 1, 1], sum: 1.5 }),
     sockets: () => [socket(10), socket(20)],
+    tunnels: () => [
+      tunnelRow({
+        container: 'abc',
+        peers: [
+          tunnelPeer({ ...SENT, dropped: 3, roundTripMicroseconds: 250 }),
+          tunnelPeer({ ...SENT, address: 'fd77::12', state: 'fallback' }),
+          tunnelPeer({ address: '192.0.2.3', state: 'fallback' }),
+        ],
+        sources: [
+          tunnelSource({ receivedBytes: 5, receivedPayloads: 1 }),
+          tunnelSource({ receivedBytes: 6, receivedPayloads: 1, dropped: 2 }),
+        ],
+      }),
+    ],
   });
   return text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
 }
@@ -60,6 +75,28 @@ test('counters, gauges and a cumulative histogram', async () => {
   ]) {
     expect(lines).toContain(line);
   }
+});
+
+test('tunnels: peers by state, and series for those that have proved themselves', async () => {
+  const lines = (await samples()).filter((line) => line.startsWith('sockswitch_tunnel_'));
+  const of = (peer: string, direction: string) =>
+    `{container="abc",peer="${peer}:8472",direction="${direction}"}`;
+  expect(lines.sort()).toEqual(
+    [
+      'sockswitch_tunnel_peers{container="abc",state="up"} 1',
+      'sockswitch_tunnel_peers{container="abc",state="fallback"} 2',
+      `sockswitch_tunnel_bytes_total${of('192.0.2.1', 'sent')} 1400`,
+      `sockswitch_tunnel_bytes_total${of('[fd77::12]', 'sent')} 1400`,
+      `sockswitch_tunnel_bytes_total${of('192.0.2.1', 'received')} 11`,
+      `sockswitch_tunnel_payloads_total${of('192.0.2.1', 'sent')} 2`,
+      `sockswitch_tunnel_payloads_total${of('[fd77::12]', 'sent')} 2`,
+      `sockswitch_tunnel_payloads_total${of('192.0.2.1', 'received')} 2`,
+      `sockswitch_tunnel_dropped_total${of('192.0.2.1', 'sent')} 3`,
+      `sockswitch_tunnel_dropped_total${of('[fd77::12]', 'sent')} 0`,
+      `sockswitch_tunnel_dropped_total${of('192.0.2.1', 'received')} 2`,
+      'sockswitch_tunnel_round_trip_seconds{container="abc",peer="192.0.2.1:8472"} 0.00025',
+    ].sort(),
+  );
 });
 
 test('a second scrape counts nothing twice', async () => {

@@ -109,6 +109,7 @@
         "native/tunnel/receiver.cc",
         "native/tunnel/sender.cc",
         "native/tunnel/tap.cc",
+        "native/tunnel/tun_probe.cc",
         "native/tunnel/tunnels.cc",
         "native/tunnel/underlay.cc",
         "native/tunnel/wire.cc"

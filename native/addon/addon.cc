@@ -15,6 +15,7 @@
 #include "kernel/unix_socket.h"
 #include "notify/engine.h"
 #include "switch/socket_guard.h"
+#include "tunnel/tun_probe.h"
 
 namespace sockswitch::addon {
 namespace {
@@ -269,6 +270,14 @@ Napi::Value kernel_features(const Napi::CallbackInfo& info) {
   return object;
 }
 
+Napi::Value tun_support(const Napi::CallbackInfo& info) {
+  const tunnel::TunSupport support = tunnel::probe_tun();
+  auto object = Napi::Object::New(info.Env());
+  object.Set("segments", support.segments);
+  object.Set("problem", support.problem);
+  return object;
+}
+
 Napi::Value obstacle_to_guarding(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     return Napi::String::New(info.Env(),
@@ -307,6 +316,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("outcomes", outcomes_to_js(env));
   exports.Set("kernelFeatures", Napi::Function::New(env, kernel_features));
   exports.Set("socketLabelObstacle", Napi::Function::New(env, obstacle_to_labelling));
+  exports.Set("tunSupport", Napi::Function::New(env, tun_support));
   exports.Set("guardObstacle", Napi::Function::New(env, obstacle_to_guarding));
   exports.Set("createEngine", Napi::Function::New(env, create_engine));
   exports.Set("connectKeeper", Napi::Function::New(env, connect_keeper));

@@ -167,6 +167,13 @@ std::optional<std::uint16_t> own_rule(const NetlinkMessage& message) {
 
 }  // namespace
 
+bool enable_segments(int tap) {
+  int header = sizeof(abi::TunnelHeader);
+  // The header comes first: the kernel takes the offload only with room for what it says.
+  return ::ioctl(tap, TUNSETVNETHDRSZ, &header) == 0 &&
+         ::ioctl(tap, TUNSETOFFLOAD, kTunnelOffload) == 0;
+}
+
 Tap::Tap(UniqueFd device, NetlinkSocket& netlink) : fd_(std::move(device)) {
   struct ifreq request{};
   std::strncpy(request.ifr_name, kNames, sizeof request.ifr_name - 1);
@@ -175,10 +182,7 @@ Tap::Tap(UniqueFd device, NetlinkSocket& netlink) : fd_(std::move(device)) {
   name_ = request.ifr_name;
   int on = 1;
   if (::ioctl(fd_.get(), TUNSETVNETLE, &on) != 0) throw_errno("ioctl", "TUNSETVNETLE");
-  int long_header = sizeof(abi::TunnelHeader);
-  // The header comes first: the kernel takes the offload only with room for what it says.
-  if (::ioctl(fd_.get(), TUNSETVNETHDRSZ, &long_header) == 0 &&
-      ::ioctl(fd_.get(), TUNSETOFFLOAD, kTunnelOffload) == 0) {
+  if (enable_segments(fd_.get())) {
     format_ = {sizeof(abi::TunnelHeader), true};
   } else {
     int short_header = abi::kShortHeaderSize;

@@ -27,6 +27,10 @@ inline constexpr std::uint32_t kTables = 0x73770000;  // "sw"; the port is the r
 inline constexpr std::uint8_t kRouteProtocol = 0x73;  // linux/rtnetlink.h: free for user space
 inline constexpr std::uint32_t kRulePriority = 30000;
 
+// Has the kernel hand over one packet in the place of many, with the long header; false where it
+// cannot (before Linux 6.17). `tap` is an interface's descriptor.
+bool enable_segments(int tap);
+
 class Tap {
  public:
   // Makes the interface, up, of the largest MTU that there is. `device` is

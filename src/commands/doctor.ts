@@ -15,6 +15,7 @@ import {
   checkLimits,
   checkSelinux,
   checkSurroundings,
+  checkTunnels,
   selinuxMode,
 } from '../doctor/kernel.js';
 import { checkPodman } from '../doctor/podman.js';
@@ -60,6 +61,7 @@ async function examine(): Promise<Finding[]> {
   await check('kernel', () => checkKernel(loadAddon().kernelFeatures()));
   await check('selinux', () => checkSelinux(loadAddon(), selinuxMode()));
   await check('surroundings', () => checkSurroundings(surroundings()));
+  await check('tunnels', () => checkTunnels(loadAddon().tunSupport()));
   await check('limits', () => checkLimits());
   const { files, paths } = await plannedFiles();
   let { waitKillable, requireGuard } = parseConfig('', paths.config);

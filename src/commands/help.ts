@@ -83,8 +83,8 @@ Examples:
   sockswitch ps --json | jq '.containers[] | {name, counts}'
 `;
 
-export const doctorDescription = `Checks what acceleration depends on: the kernel, by trying what is needed; limits;
-Podman, its runtime and its networks; what install wrote, and whether another
+export const doctorDescription = `Checks what acceleration depends on: the kernel, by trying what is needed; what
+carries tunnels, and those that are on the fallback network; limits; Podman, its runtime and its networks; what install wrote, and whether another
 configuration file undoes it; the daemon and the keeper; and the hook itself, by
 running it on a made-up container. Changes nothing, needs no root.
 

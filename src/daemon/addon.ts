@@ -275,6 +275,14 @@ export interface TcpSocket {
   readonly roundTripMicroseconds: number;
 }
 
+/** What tun devices can do for tunnels. */
+export interface TunSupport {
+  /** The kernel hands over one packet in the place of many (Linux 6.17). */
+  readonly segments: boolean;
+  /** Why that could not be tried, such as "unshare: Operation not permitted"; "" otherwise. */
+  readonly problem: string;
+}
+
 export interface Addon {
   readonly outcomes: readonly OutcomeInfo[];
   /** Probes the running kernel; never throws. */
@@ -292,6 +300,8 @@ export interface Addon {
     /** A socket pinned to a device cannot reach loopback; "" or the reason why that is not so. */
     readonly pinningProblem: string;
   };
+  /** Tries it in a child process, with namespaces of its own; never throws. */
+  tunSupport(): TunSupport;
   /**
    * Why host sockets cannot be guarded here (native/switch/socket_guard.h); "" where they can. An errno's name:
    * `EPROTONOSUPPORT` another version, `ENOBUFS` the limit of compiled filters, anything else the capability.

@@ -1,7 +1,7 @@
 /**
  * What a container allows this process, where sockswitch itself runs in one (docs/nesting.md); outside, nothing is missing.
  */
-import { accessSync, constants, readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 
 /** Bit of CAP_BPF in capability sets (linux/capability.h, Linux 5.8). */
 const CAP_BPF = 39n;
@@ -24,7 +24,7 @@ type Read = (path: string) => string;
 
 export function surroundings(
   read: Read = (path) => readFileSync(path, 'utf8'),
-  openTun: () => void = () => accessSync('/dev/net/tun', constants.R_OK | constants.W_OK),
+  openTun: () => void = () => closeSync(openSync('/dev/net/tun', 'r+')),
 ): Surroundings {
   const text = (path: string): string => {
     try {

@@ -6,6 +6,8 @@ import { version } from '../version.js';
 import { type Finding, note, ok, problem, warning } from './finding.js';
 
 const SHORT_ID = 12;
+/** Of one container; "sockswitch ps --no-trunc" has them all. */
+const TUNNEL_REASONS = 3;
 
 export async function checkDaemon(runtime: RuntimePaths): Promise<Finding[]> {
   try {
@@ -32,6 +34,16 @@ export async function checkDaemon(runtime: RuntimePaths): Promise<Finding[]> {
               'restart it once sockets can be guarded: containers and connections stay',
             ),
           ]),
+      ...containers.flatMap(({ id, tunnels }) =>
+        (tunnels?.reasons ?? [])
+          .slice(0, TUNNEL_REASONS)
+          .map((reason) =>
+            note(
+              'container.tunnels',
+              `a tunnel of container ${id.slice(0, SHORT_ID)} is on the fallback network: ${reason}`,
+            ),
+          ),
+      ),
       ...containers.flatMap(({ id, obstacle }) =>
         obstacle === undefined
           ? []

@@ -1,7 +1,7 @@
 /** What the kernel can do, by probing it, and settings that stand in the way. None of it needs root. */
 import { readFileSync } from 'node:fs';
 import { release } from 'node:os';
-import type { Addon, GuardPaths } from '../daemon/addon.js';
+import type { Addon, GuardPaths, TunSupport } from '../daemon/addon.js';
 import {
   guardProblem,
   type KernelFeatures,
@@ -119,8 +119,8 @@ export function checkSurroundings({ coveredProc, tunProblem }: Surroundings): Fi
       ? ok('surroundings.tun', '/dev/net/tun can be opened')
       : problem(
           'surroundings.tun',
-          `/dev/net/tun cannot be opened (${tunProblem}), so neither pasta nor slirp4netns can give a container a network`,
-          tunProblem === 'ENOENT'
+          `/dev/net/tun cannot be opened (${tunProblem}), so neither pasta nor slirp4netns can give a container a network, and no tunnel is carried`,
+          tunProblem === 'ENOENT' || tunProblem === 'ENODEV'
             ? 'load the kernel module tun; in a container, start that one with --device /dev/net/tun'
             : 'let this user open it: chmod 0666 /dev/net/tun',
         ),
@@ -132,6 +132,23 @@ export function checkSurroundings({ coveredProc, tunProblem }: Surroundings): Fi
           'start the outer container with --security-opt unmask=ALL (Kubernetes: securityContext.procMount: Unmasked)',
         ),
   ];
+}
+
+/** What carries the kernel's tunnels (docs/tunnels.md). Whether /dev/net/tun can be opened: `checkSurroundings`. */
+export function checkTunnels({ segments, problem: obstacle }: TunSupport): Finding {
+  const id = 'tunnels.segments';
+  if (obstacle !== '') {
+    return note(
+      id,
+      `it cannot be tried here whether large packets can be carried in tunnels (${obstacle}): "sockswitch tunnels --json" says it of those that run ("segments")`,
+    );
+  }
+  return segments
+    ? ok(id, "the kernel hands over tunnels' packets in large pieces (Linux 6.17)")
+    : note(
+        id,
+        `Linux ${release()} hands over tunnels' packets one by one, so that VXLAN gains little at an MTU of 1450: use Linux 6.17 or later, or a large MTU inside the tunnel`,
+      );
 }
 
 /** Limits of this user that become narrow with many containers. */

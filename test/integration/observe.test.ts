@@ -25,7 +25,12 @@ const socketList = z.object({
 const doctorReport = z.object({
   problems: z.int(),
   findings: z.array(
-    z.object({ id: z.string(), severity: z.string(), remedy: z.string().optional() }),
+    z.object({
+      id: z.string(),
+      severity: z.string(),
+      message: z.string(),
+      remedy: z.string().optional(),
+    }),
   ),
 });
 
@@ -152,6 +157,10 @@ describeOnLab('what a user sees', () => {
       const result = await host1.run(['sockswitch', 'doctor', '--json']);
       expect(problems(result.stdout)).toEqual([]);
       expect(result.status).toBe(0);
+      const tunnels = doctorReport
+        .parse(JSON.parse(result.stdout))
+        .findings.find(({ id }) => id === 'tunnels.segments');
+      expect(tunnels?.message).toMatch(/hands over tunnels' packets/);
     });
 
     test('finds what is missing and undone, with a remedy each', async () => {

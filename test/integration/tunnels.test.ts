@@ -12,6 +12,7 @@ import {
   PORT,
   removeNodes,
   startNodes,
+  tunnelsOf,
 } from './support/tunnels.js';
 
 const MEBIBYTE = 1024 * 1024;
@@ -25,13 +26,6 @@ async function transfer(near: Node, far: Node): Promise<void> {
 
 async function sent(node: Node): Promise<number> {
   return (await node.tunnels())?.peers[0]?.sentBytes ?? 0;
-}
-
-/** What `sockswitch ps --json` says of a node's tunnels. */
-async function listed({ container, host }: Node): Promise<unknown> {
-  const json = await host.output(['sockswitch', 'ps', '--json']);
-  const list = JSON.parse(json) as { containers: { id: string; tunnels?: unknown }[] };
-  return list.containers.find(({ id }) => id === container.id)?.tunnels;
 }
 
 async function explained({ container, host }: Node, destination: string): Promise<string> {
@@ -67,7 +61,7 @@ describeOnLab('tunnels', () => {
 
     test('is shown by ps, explain and metrics', async () => {
       const [near] = nodes;
-      expect(await listed(near)).toMatchObject({ up: 1, fallback: 0, reasons: [] });
+      expect(await tunnelsOf(near.container)).toMatchObject({ up: 1, fallback: 0, reasons: [] });
       const text = await host1.output(['sockswitch', 'ps']);
       expect(text.split('\n').find((line) => line.includes(near.container.name))).toContain('1 up');
       expect(await explained(near, `${HOST2.v4}:${PORT}/udp`)).toMatch(
@@ -168,7 +162,11 @@ print(answers)`;
         await expect.poll(() => traces(near), { timeout: 30_000 }).not.toMatch(/ssw|8472/);
         const reason = 'tunnels are turned off in the configuration';
         expect((await near.tunnels())?.reason).toBe(reason);
-        expect(await listed(near)).toMatchObject({ up: 0, fallback: 0, reasons: [reason] });
+        expect(await tunnelsOf(near.container)).toMatchObject({
+          up: 0,
+          fallback: 0,
+          reasons: [reason],
+        });
         expect(await explained(near, `${HOST2.v4}:${PORT}/udp`)).toContain(reason);
       } finally {
         await host1.output(['bash', '-c', `rm ${config}`]);
@@ -204,6 +202,8 @@ print(answers)`;
     expect(await host1.output(['sockswitch', 'ps'])).toMatch(
       /Tunnels on the fallback network:\n {2}[0-9a-f]{12}: 10\.77\.0\.12:8472: TCP .* listens there/,
     );
+    const doctor = await host1.output(['sockswitch', 'doctor']);
+    expect(doctor).toMatch(/note {4}a tunnel of container .* is on the fallback network: .* TCP /);
     await transfer(near, far);
     expect(await sent(near)).toBe(0);
     await removeNodes(nodes);

@@ -33,6 +33,20 @@ export interface Tunnel {
   readonly listening: readonly { readonly hostPort: number; readonly problem: string }[];
 }
 
+/** A container's tunnels, as `sockswitch ps --json` has them. */
+export interface Tunnels {
+  readonly up: number;
+  readonly fallback: number;
+  readonly reasons: readonly string[];
+  readonly sentBytes: number;
+}
+
+export async function tunnelsOf({ id, host }: Container): Promise<Tunnels | undefined> {
+  const json = await host.output(['sockswitch', 'ps', '--json']);
+  const list = JSON.parse(json) as { containers: { id: string; tunnels?: Tunnels }[] };
+  return list.containers.find((container) => container.id === id)?.tunnels;
+}
+
 const MAKE = `
 set -e
 index=$1 peer=$2 family=$3

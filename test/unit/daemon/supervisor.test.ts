@@ -55,6 +55,7 @@ afterEach(async () => {
 function addon(more: Partial<Addon> = {}): Addon {
   return {
     outcomes: OUTCOMES,
+    tunSupport: () => ({ segments: false, problem: '' }),
     kernelFeatures: () => ({ ...FEATURES, syncWakeUp: true, pidfdThread: true }),
     guardObstacle: () => '',
     socketLabelObstacle: () => '',

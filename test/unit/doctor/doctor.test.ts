@@ -12,6 +12,7 @@ import {
   checkLimits,
   checkSelinux,
   checkSurroundings,
+  checkTunnels,
   selinuxMode,
 } from '../../../src/doctor/kernel.js';
 import { atLeast, judgePodman, type PodmanInfo } from '../../../src/doctor/podman.js';
@@ -129,6 +130,14 @@ test('surroundings', () => {
     surroundings(nothing, () => {}),
     'unreadable',
   ).toEqual(free);
+});
+
+test('tunnels', () => {
+  expect(checkTunnels({ segments: true, problem: '' }).severity).toBe('ok');
+  const older = checkTunnels({ segments: false, problem: '' });
+  expect(older).toMatchObject({ severity: 'note', message: expect.stringContaining('large MTU') });
+  const untried = checkTunnels({ segments: false, problem: 'unshare: EPERM' });
+  expect(untried.message).toContain('(unshare: EPERM)');
 });
 
 test('limits', () => {

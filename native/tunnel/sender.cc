@@ -103,6 +103,7 @@ void Sender::start() {
   set(fd.get(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, kUnsentBytes);
   const int result = start_connect(fd.get(), SocketName::of(domain, peer_.address, peer_.port));
   if (result != 0 && result != EINPROGRESS) return fail(connect_problem(peer_, result));
+  device_ = permission.device;
   socket_ = std::make_shared<UniqueFd>(std::move(fd));
   deadline_ = Clock::now() + kPatience;
   enter(State::kConnecting);
@@ -233,12 +234,21 @@ void Sender::advance() {
       }
       if (outstanding_) return prove();
       if (now < next_proof_) return;
+      if (const std::string reason = why_not_still(); !reason.empty()) return fail(reason);
       nonce_ = fresh_nonce();
       outstanding_ = true;
       ways_.outbound().send(outbound_, nonce_message(MessageType::kProbe, nonce_));
       prove();
       break;
   }
+}
+
+// Policy, routes and packet filters may have changed since the connection was made.
+std::string Sender::why_not_still() const {
+  const Permission permission = ways_.permission(peer_);
+  if (!permission.allowed) return permission.reason;
+  if (permission.device == device_) return {};
+  return "the host's route to " + endpoint_text(peer_) + " leads by another device now";
 }
 
 void Sender::hurry() {

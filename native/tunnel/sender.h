@@ -6,8 +6,9 @@
 //   proving     the datagram with the nonce is on its way over the fallback network
 //   up          proved arrived: payloads flow, and the route is there
 //
-// Every step has until the same deadline. In `up`, a new nonce is proved every few seconds; a way
-// that has not been proved for a while is down. Whatever ends a connection takes the route away
+// Every step has until the same deadline. In `up`, the permission is asked for again and a new nonce
+// is proved every few seconds; a way that is not permitted any more, or leads by another device of
+// the host, or has not been proved for a while, is down. Whatever ends a connection takes the route away
 // first, so that packets use the fallback network at once, and leads to `idle`.
 #pragma once
 
@@ -88,6 +89,7 @@ class Sender : public Reactor::Watched {
   void take(const MessageHeader& header, Bytes body);
   void proved(const Nonce& nonce);
   void prove();
+  std::string why_not_still() const;
   void lead();
   void fail(const std::string& reason);
   void enter(State state);
@@ -104,6 +106,7 @@ class Sender : public Reactor::Watched {
   Nonce nonce_{};
   bool outstanding_ = false;  // the nonce has not been proved yet
   int failures_ = 0;          // in a row
+  int device_ = 0;            // of the host, that the connection is pinned to
   bool was_up_ = false;
   bool takes_segments_ = false;
   std::shared_ptr<UniqueFd> socket_;

@@ -153,12 +153,14 @@ print(answers)`;
       await carried(near);
     });
 
-    test('leaves nothing behind when it is turned off', async () => {
+    test('ends where its peer is ignored, and leaves nothing behind when it is turned off', async () => {
       const [near] = nodes;
       await carried(near);
       const config = '"$HOME/.config/sockswitch/config.toml"';
-      await host1.output(['bash', '-c', `echo 'tunnels = false' >${config}`]);
       try {
+        await host1.output(['bash', '-c', `echo 'ignore = ["${HOST2.v4}"]' >${config}`]);
+        expect(await fallenBack(near)).toContain('ignored');
+        await host1.output(['bash', '-c', `echo 'tunnels = false' >${config}`]);
         await expect.poll(() => traces(near), { timeout: 30_000 }).not.toMatch(/ssw|8472/);
         const reason = 'tunnels are turned off in the configuration';
         expect((await near.tunnels())?.reason).toBe(reason);

@@ -191,6 +191,7 @@
         "test/unit/native/json_scan_test.cc",
         "test/unit/native/unix_socket_test.cc",
         "test/unit/native/address_test.cc",
+        "test/unit/native/background_test.cc",
         "test/unit/native/descriptor_table_test.cc",
         "test/unit/native/device_addresses_test.cc",
         "test/unit/native/fallback_report.cc",

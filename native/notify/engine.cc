@@ -15,6 +15,8 @@ namespace {
 
 // A listener ends within a millisecond, if nothing that its container made keeps it.
 constexpr std::chrono::seconds kPatience{2};
+// Taps go one after the other, each with a grace period of the kernel.
+constexpr std::chrono::seconds kTunnelPatience{5};
 
 OptionBaselines read_host_baselines() {
   UniqueFd v4(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -283,7 +285,7 @@ void Engine::forget(std::uint64_t number) {
 
 bool Engine::stop() {
   control_.run([] {});  // what was begun has ended
-  tunnels_.reset();
+  const bool tunnels = tunnels_->stop(std::chrono::steady_clock::now() + kTunnelPatience);
   std::lock_guard lock(mutex_);
   for (auto& [number, entry] : listeners_) bury(std::move(entry));
   listeners_.clear();
@@ -291,7 +293,7 @@ bool Engine::stop() {
   do {
     reap();
   } while (!ending_.empty() && std::chrono::steady_clock::now() < until);
-  return ending_.empty();
+  return ending_.empty() && tunnels;
 }
 
 const Listener& Engine::listener(std::uint64_t number) const {

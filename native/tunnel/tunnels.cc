@@ -6,7 +6,6 @@
 
 #include <array>
 #include <cerrno>
-#include <chrono>
 
 #include "kernel/errno_error.h"
 #include "kernel/netlink_message.h"
@@ -38,17 +37,14 @@ struct Tunnels::Space {
   std::optional<Options> wanted;  // no value: closed
 };
 
-Tunnels::~Tunnels() {
+Tunnels::~Tunnels() { stop({}); }
+
+bool Tunnels::stop(std::chrono::steady_clock::time_point until) {
   std::vector<std::uint64_t> owners;
   owners.reserve(owners_.size());
   for (const auto& [owner, space] : owners_) owners.push_back(owner);
   for (std::uint64_t owner : owners) forget(owner);
-  std::vector<std::future<void>> work;
-  {
-    std::lock_guard lock(mutex_);
-    work.swap(work_);
-  }
-  for (const std::future<void>& one : work) one.wait();
+  return work_.finish(until);
 }
 
 void Tunnels::watch(std::uint64_t owner, std::uint64_t netns, Surroundings surroundings) {
@@ -127,7 +123,7 @@ void Tunnels::open(std::uint64_t owner, Options options) {
     space->wanted = std::move(options);
     if (space->underlay) return space->underlay->configure(*space->wanted);
   }
-  background([this, owner, space] { make(owner, *space); });
+  work_.run([this, owner, space] { make(owner, *space); });
 }
 
 void Tunnels::make(std::uint64_t owner, Space& space) {
@@ -154,14 +150,6 @@ void Tunnels::make(std::uint64_t owner, Space& space) {
   }
 }
 
-void Tunnels::background(std::function<void()> work) {
-  std::lock_guard lock(mutex_);
-  std::erase_if(work_, [](const std::future<void>& done) {
-    return done.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
-  });
-  work_.push_back(std::async(std::launch::async, std::move(work)));
-}
-
 void Tunnels::close(Space& space) {
   std::shared_ptr<Underlay> underlay;
   {
@@ -169,7 +157,7 @@ void Tunnels::close(Space& space) {
     underlay = std::move(space.underlay);
     space.wanted.reset();
   }
-  if (underlay) background([held = std::move(underlay)]() mutable { held.reset(); });
+  if (underlay) work_.run([held = std::move(underlay)]() mutable { held.reset(); });
 }
 
 void Tunnels::close(std::uint64_t owner) {

@@ -6,9 +6,9 @@
 // until it has gone.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
-#include <future>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -16,6 +16,7 @@
 #include <set>
 #include <string>
 
+#include "kernel/background.h"
 #include "kernel/unique_fd.h"
 #include "kernel/watcher.h"
 #include "tunnel/underlay.h"
@@ -34,10 +35,15 @@ class Tunnels {
   using Sink = std::function<void(Event)>;
 
   Tunnels(Watcher& watcher, Sink sink) : watcher_(watcher), sink_(std::move(sink)) {}
-  // Ends all underlays: packets take the fallback networks.
+  // As stop(), however long it takes.
   ~Tunnels();
   Tunnels(const Tunnels&) = delete;
   Tunnels& operator=(const Tunnels&) = delete;
+
+  // Ends all underlays: packets take the fallback networks. Waits until then at most; returns
+  // whether all have ended. If not, their threads need this object still. Nothing may be called
+  // meanwhile.
+  bool stop(std::chrono::steady_clock::time_point until);
 
   // Begins to look for tunnel devices in a namespace, known by its cookie. `owner`: a number of the
   // caller's. Throws ErrnoError.
@@ -57,7 +63,6 @@ class Tunnels {
   std::shared_ptr<Space> of(std::uint64_t owner) const;
   void make(std::uint64_t owner, Space& space);
   void close(Space& space);
-  void background(std::function<void()> work);
   bool hear(const std::shared_ptr<Space>& space);
   void found(Space& space, const TunnelDevice& device);
 
@@ -66,7 +71,7 @@ class Tunnels {
   mutable std::mutex mutex_;
   std::map<std::uint64_t, std::shared_ptr<Space>> spaces_;  // by cookie
   std::map<std::uint64_t, std::shared_ptr<Space>> owners_;
-  std::vector<std::future<void>> work_;  // underlays that open, or end
+  Background work_;  // underlays that open, or end
 };
 
 }  // namespace sockswitch::tunnel

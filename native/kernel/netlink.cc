@@ -15,7 +15,7 @@ constexpr int kMaxDrained = 256;  // messages at a time
 // Gives what waits to `see`: nothing for what the kernel has dropped, or is too long.
 template <typename See>
 void drain(int fd, See see) {
-  std::array<std::uint8_t, 8192> buffer;
+  std::array<std::uint8_t, 8192> buffer{};
   // Not for ever: a container that changes its routes all the time must let others be looked at.
   for (int i = 0; i < kMaxDrained; ++i) {
     ssize_t got = ::recv(fd, buffer.data(), buffer.size(), MSG_TRUNC);

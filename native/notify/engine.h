@@ -51,8 +51,8 @@ class Engine {
   // Those of these numbers that exist, for a policy.
   std::vector<std::shared_ptr<Publication>> published(
       const std::vector<std::uint64_t>& reservations) const;
-  // What would happen now to a connect of a TCP or UDP socket (IPPROTO_TCP, IPPROTO_UDP) to `to`, in
-  // words; `device` gets the egress device's name.
+  // What would happen now to a connect of a TCP or UDP socket (IPPROTO_TCP, IPPROTO_UDP) to `to`,
+  // in words; `device` gets the egress device's name.
   RouteDecision explain(std::uint64_t listener, int protocol, const Destination& to,
                         std::string& detail, std::string& device) const;
   // Why nothing is switched in a listener's container, in words; empty: nothing stands against it,

@@ -6,10 +6,10 @@
 //   proving     the datagram with the nonce is on its way over the fallback network
 //   up          proved arrived: payloads flow, and the route is there
 //
-// Every step has until the same deadline. In `up`, the permission is asked for again and a new nonce
-// is proved every few seconds; a way that is not permitted any more, or leads by another device of
-// the host, or has not been proved for a while, is down. Whatever ends a connection takes the route away
-// first, so that packets use the fallback network at once, and leads to `idle`.
+// Every step has until the same deadline. In `up`, the permission is asked for again and a new
+// nonce is proved every few seconds; a way that is not permitted any more, or leads by another
+// device of the host, or has not been proved for a while, is down. Whatever ends a connection takes
+// the route away first, so that packets use the fallback network at once, and leads to `idle`.
 #pragma once
 
 #include <chrono>

@@ -6,10 +6,15 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <iterator>
+#include <vector>
 
 namespace sockswitch {
 namespace {
 
+constexpr int kRouteGroups[] = {RTNLGRP_LINK,      RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE,
+                                RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_ROUTE,
+                                RTNLGRP_IPV6_RULE};
 constexpr int kMaxDrained = 256;  // messages at a time
 
 // Gives what waits to `see`: nothing for what the kernel has dropped, or is too long.
@@ -42,18 +47,19 @@ bool is_resolution(NetlinkBytes datagram) {
 
 UniqueFd open_route_socket() { return open_netlink(NETLINK_ROUTE); }
 
-UniqueFd open_route_monitor() {
-  constexpr int kGroups[] = {RTNLGRP_LINK,      RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE,
-                             RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_ROUTE,
-                             RTNLGRP_IPV6_RULE, RTNLGRP_NEIGH};
-  return open_netlink(NETLINK_ROUTE, kGroups);
+UniqueFd open_route_monitor() { return open_netlink(NETLINK_ROUTE, kRouteGroups); }
+
+UniqueFd open_packet_monitor() {
+  std::vector<int> groups(std::begin(kRouteGroups), std::end(kRouteGroups));
+  groups.push_back(RTNLGRP_NEIGH);
+  return open_netlink(NETLINK_ROUTE, groups);
 }
 
 void drain_monitor(int fd) {
   drain(fd, [](NetlinkBytes) {});
 }
 
-bool drain_route_monitor(int fd) {
+bool drain_packet_monitor(int fd) {
   bool changed = false;
   drain(fd, [&](NetlinkBytes datagram) { changed = changed || !is_resolution(datagram); });
   return changed;

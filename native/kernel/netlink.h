@@ -10,8 +10,10 @@ namespace sockswitch {
 
 // A NETLINK_ROUTE socket in the calling thread's namespace. Throws ErrnoError.
 UniqueFd open_route_socket();
-// One that is told of every change of routes, rules, links, addresses and neighbours. Non-blocking.
+// One that is told of every change of routes, rules, links and addresses. Non-blocking.
 UniqueFd open_route_monitor();
+// ... and of neighbour entries: of everything that decides where a packet goes.
+UniqueFd open_packet_monitor();
 // Whether somebody has set a neighbour entry, so that no address resolution changes it
 // (ip-neighbour(8): permanent, noarp).
 inline bool is_fixed(const ndmsg& entry) {
@@ -19,8 +21,8 @@ inline bool is_fixed(const ndmsg& entry) {
 }
 // Reads and drops what is waiting on a monitor; not all of it if that is much.
 void drain_monitor(int fd);
-// The same for a route monitor. Whether anything waited there but what address resolution (ARP,
+// The same for a packet monitor. Whether anything waited there but what address resolution (ARP,
 // neighbour discovery) finds out by itself all the time.
-[[nodiscard]] bool drain_route_monitor(int fd);
+[[nodiscard]] bool drain_packet_monitor(int fd);
 
 }  // namespace sockswitch

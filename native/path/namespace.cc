@@ -66,7 +66,7 @@ void Namespace::watch(int fd, bool routes) {
   watches_.push_back(watcher_.add(fd, EPOLLIN, [this, fd, routes] {
     bool change = true;
     if (routes) {
-      change = drain_route_monitor(fd);
+      change = drain_packet_monitor(fd);
     } else {
       drain_monitor(fd);
     }

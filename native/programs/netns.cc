@@ -160,7 +160,7 @@ void enter_pid_namespace() {
 void answer_view() {
   std::vector<UniqueFd> own;
   own.push_back(open_route_socket());
-  own.push_back(open_route_monitor());
+  own.push_back(open_packet_monitor());
   own.push_back(open_socket(AF_INET, SOCK_STREAM, 0));
   UniqueFd v6(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
   std::string letters = v6 ? "6" : "-";

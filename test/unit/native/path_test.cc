@@ -153,11 +153,12 @@ TEST(a_neighbour_entry_that_was_set_is_known_and_reported) {
         const int device = static_cast<int>(::if_nametoindex("v0"));
         for (const char* next_hop : {"192.0.2.9", "fd00::9"}) {
           const Address address = *Address::parse(next_hop);
-          const UniqueFd monitor = open_route_monitor();
+          const UniqueFd monitor = open_packet_monitor();
           const auto changed_by = [&](const std::string& state) {
-            const std::string entry = std::string(next_hop) + " lladdr 02:00:00:00:00:09 dev v0";
-            CHECK_EQ(std::system(("ip neigh replace " + entry + state).c_str()), 0);
-            return drain_route_monitor(monitor.get());
+            std::string command = "ip neigh replace ";
+            command.append(next_hop).append(" lladdr 02:00:00:00:00:09 dev v0").append(state);
+            CHECK_EQ(std::system(command.c_str()), 0);
+            return drain_packet_monitor(monitor.get());
           };
           CHECK(has_fixed_neighbour(routes, device, address) == false);
           CHECK_EQ(changed_by(" nud reachable"), false);
@@ -166,13 +167,13 @@ TEST(a_neighbour_entry_that_was_set_is_known_and_reported) {
           CHECK(has_fixed_neighbour(routes, device, address) == true);
           CHECK_EQ(changed_by(" nud noarp"), true);
           CHECK(has_fixed_neighbour(routes, device, address) == true);
-          CHECK_EQ(drain_route_monitor(monitor.get()), false);
+          CHECK_EQ(drain_packet_monitor(monitor.get()), false);
         }
-        const UniqueFd monitor = open_route_monitor();
+        const UniqueFd monitor = open_packet_monitor();
         CHECK_EQ(std::system("ip neigh del 192.0.2.9 dev v0"), 0);
-        CHECK_EQ(drain_route_monitor(monitor.get()), true);
+        CHECK_EQ(drain_packet_monitor(monitor.get()), true);
         CHECK_EQ(std::system("ip link set v0 arp off"), 0);
-        CHECK_EQ(drain_route_monitor(monitor.get()), true);
+        CHECK_EQ(drain_packet_monitor(monitor.get()), true);
         CHECK_EQ(link_of(routes, device)->resolves, false);
       });
 }

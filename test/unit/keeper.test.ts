@@ -19,7 +19,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
-import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { KEEPER_SHUTDOWN, loadAddon } from '../../src/daemon/addon.js';
 import { program, type Running, start, temporaryDirectory } from './native/programs.js';
 
 const STATE = '{"ociVersion":"1.0.2","fds":["seccompFd"],"pid":1,"state":{"id":"a{\\"]"}}';
@@ -666,6 +667,34 @@ describe('the runtime directory', () => {
     keeper = start(program('sockswitch-keeper'), ['--runtime-dir', directory]);
     await until(() => statSync(keeperSocket).mode % 0o1000 === 0o600, 'the socket is new');
     await eventuallyReplayed();
+  });
+
+  // The data plane's event loop is C: an exception that reached it would end the daemon.
+  test('goes on talking to a daemon whose handler throws', async () => {
+    const said = vi.spyOn(console, 'error').mockImplementation(() => {});
+    onTestFinished(() => said.mockRestore());
+    const closed: string[] = [];
+    let ready = 0;
+    const link = loadAddon().connectKeeper(keeperSocket, {
+      onListener: () => {},
+      onKept: () => {},
+      onRefused: () => {},
+      onShortage: () => {},
+      onReady: () => {
+        ready++;
+        throw new Error('of a handler');
+      },
+      onClose: (reason) => void closed.push(reason),
+    });
+    await until(() => ready > 0, 'onReady');
+    await until(() => said.mock.calls.length > 0, 'a report');
+    expect(said.mock.calls).toEqual([
+      ['sockswitch: an event was not handled:', new Error('of a handler')],
+    ]);
+    expect(closed).toEqual([]);
+    link.shutdown(KEEPER_SHUTDOWN.atOnce);
+    expect(await keeper.ended).toMatchObject({ status: 0 });
+    await until(() => closed.length > 0, 'onClose');
   });
 
   test('has nothing but sockets and a lock, closed to others', () => {

@@ -7,9 +7,9 @@
 // With the network namespace as descriptor 5:
 //
 //   view                        answered with letters and the descriptors that they
-//                               announce: route socket, packet monitor, fresh TCP socket of IPv4, of
-//                               IPv6 ('6', or '-' where that is absent), then as many monitors of
-//                               packet filters as the digit says, then what they are asked over
+//                               announce: route socket, packet monitor, fresh TCP socket of IPv4,
+//                               of IPv6 ('6', or '-' where that is absent), then as many monitors
+//                               of packet filters as the digit says, then what they are asked over
 //                               (a letter each: path/firewall_sockets.h)
 //   socket DOMAIN TYPE PROTOCOL LABEL
 //                               one socket, with an SELinux context (kernel/socket_label.h)

@@ -1,6 +1,6 @@
 // Theory of operation.
 //
-// The socket is watched by libuv; each packet (programs/keeper_protocol.h) becomes one call of a JS
+// The socket is watched by libuv; each packet (protocol/keeper_protocol.h) becomes one call of a JS
 // handler. connect_keeper() itself waits for the first packet and takes it, so that "another
 // daemon is connected" is an error of the call, and the keeper's version and listening socket are
 // there when it returns. The link keeps itself alive until it is closed, from either side; closing
@@ -24,7 +24,7 @@
 #include "addon/values.h"
 #include "kernel/listener_record.h"
 #include "kernel/unix_socket.h"
-#include "programs/keeper_protocol.h"
+#include "protocol/keeper_protocol.h"
 
 namespace sockswitch::addon {
 namespace {

@@ -62,8 +62,6 @@ const char* kind_name(OutcomeKind kind) {
       return "switched";
     case OutcomeKind::kFallback:
       return "fallback";
-    case OutcomeKind::kRefused:
-      return "refused";
     case OutcomeKind::kPassed:
       break;
   }

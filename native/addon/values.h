@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 #include "kernel/sock_diag.h"
 #include "notify/engine.h"
 

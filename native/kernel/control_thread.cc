@@ -5,7 +5,7 @@
 
 #include <future>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 #include "kernel/syscalls.h"
 
 namespace sockswitch {
@@ -38,7 +38,7 @@ void ControlThread::run(const Work& work) {
   done.get();
 }
 
-UniqueFd ControlThread::fetch(const std::function<UniqueFd()>& make) {
+UniqueFd ControlThread::bring(const std::function<UniqueFd()>& make) {
   UniqueFd there;
   run([&] { there = make(); });
   // The number is the common table's: the thread group's leader has that table.

@@ -11,7 +11,7 @@
 #include <mutex>
 #include <thread>
 
-#include "kernel/unique_fd.h"
+#include "base/unique_fd.h"
 
 namespace sockswitch {
 
@@ -30,7 +30,7 @@ class ControlThread {
   // Waits until the work is done; what it throws is thrown here.
   void run(const Work& work);
   // Runs `make` there and moves the descriptor it returns into the calling thread's table.
-  UniqueFd fetch(const std::function<UniqueFd()>& make);
+  UniqueFd bring(const std::function<UniqueFd()>& make);
 
  private:
   void loop();

@@ -6,7 +6,7 @@
 
 #include <stdexcept>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 
 namespace sockswitch {
 namespace {
@@ -42,7 +42,7 @@ void require_common_table() {
 
 UniqueFd duplicate(const InCommonTable<UniqueFd>& fd) {
   if (has_common_table()) return copy_here(fd->get());
-  return fd.control().fetch([&] { return copy_here(fd->get()); });
+  return fd.control().bring([&] { return copy_here(fd->get()); });
 }
 
 }  // namespace sockswitch

@@ -23,8 +23,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "base/unique_fd.h"
 #include "kernel/control_thread.h"
-#include "kernel/unique_fd.h"
 
 namespace sockswitch {
 

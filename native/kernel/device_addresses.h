@@ -7,9 +7,9 @@
 #include <utility>
 #include <vector>
 
+#include "base/address.h"
+#include "base/unique_fd.h"
 #include "kernel/netlink_message.h"
-#include "kernel/unique_fd.h"
-#include "policy/address.h"
 
 namespace sockswitch {
 

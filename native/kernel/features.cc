@@ -18,10 +18,10 @@
 #include <memory>
 #include <thread>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
+#include "base/unique_fd.h"
 #include "kernel/linux_abi.h"
 #include "kernel/syscalls.h"
-#include "kernel/unique_fd.h"
 
 namespace sockswitch {
 namespace {

@@ -9,8 +9,8 @@
 #include <csignal>
 #include <cstring>
 
-#include "kernel/errno_error.h"
-#include "programs/netns_protocol.h"
+#include "base/errno_error.h"
+#include "protocol/netns_protocol.h"
 
 namespace sockswitch {
 namespace {

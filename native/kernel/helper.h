@@ -1,5 +1,5 @@
 // Running a helper program, for one question or for many: sockswitch-netns
-// (programs/netns_protocol.h), sockswitch-guard.
+// (protocol/netns_protocol.h), sockswitch-guard.
 #pragma once
 
 #include <chrono>

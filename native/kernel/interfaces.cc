@@ -7,7 +7,7 @@
 #include <memory>
 #include <optional>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 
 namespace sockswitch {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "policy/address.h"
+#include "base/address.h"
 
 namespace sockswitch {
 

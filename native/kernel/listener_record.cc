@@ -6,7 +6,7 @@
 
 #include <cerrno>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 
 namespace sockswitch {
 namespace {

@@ -3,8 +3,8 @@
 
 #include <linux/neighbour.h>
 
+#include "base/unique_fd.h"
 #include "kernel/netlink_message.h"
-#include "kernel/unique_fd.h"
 
 namespace sockswitch {
 

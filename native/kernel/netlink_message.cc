@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 
 namespace sockswitch {
 namespace {

@@ -26,8 +26,8 @@
 #include <type_traits>
 #include <vector>
 
-#include "kernel/unique_fd.h"
-#include "policy/address.h"
+#include "base/address.h"
+#include "base/unique_fd.h"
 
 namespace sockswitch {
 

@@ -6,10 +6,10 @@
 
 #include <cerrno>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 #include "kernel/helper.h"
 #include "kernel/linux_abi.h"
-#include "programs/netns_protocol.h"
+#include "protocol/netns_protocol.h"
 
 namespace sockswitch {
 

@@ -11,8 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/unique_fd.h"
 #include "kernel/helper.h"
-#include "kernel/unique_fd.h"
 
 namespace sockswitch {
 
@@ -40,7 +40,7 @@ class Netns {
   Netns copied(const std::function<UniqueFd(int)>& duplicate) const {
     return {duplicate(net_.get()), duplicate(user_.get()), identity_};
   }
-  // Runs the helper in this namespace for its verb "view" (programs/netns_protocol.h). Throws
+  // Runs the helper in this namespace for its verb "view" (protocol/netns_protocol.h). Throws
   // ErrnoError.
   Message open_view(const std::string& helper) const;
   // `label`: the SELinux context it gets where that is possible (kernel/socket_label.h). Throws

@@ -5,7 +5,7 @@
 
 #include <csignal>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 
 namespace sockswitch {
 

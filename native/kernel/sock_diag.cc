@@ -15,7 +15,7 @@
 #include <cstring>
 #include <functional>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 #include "kernel/netlink_message.h"
 
 namespace sockswitch {

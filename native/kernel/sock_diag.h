@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "policy/address.h"
+#include "base/address.h"
 
 namespace sockswitch {
 

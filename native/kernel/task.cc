@@ -11,7 +11,7 @@
 #include <string>
 #include <string_view>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 #include "kernel/linux_abi.h"
 
 namespace sockswitch {

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "kernel/unique_fd.h"
+#include "base/unique_fd.h"
 
 namespace sockswitch {
 

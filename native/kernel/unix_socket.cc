@@ -8,7 +8,7 @@
 #include <array>
 #include <cstring>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 
 namespace sockswitch {
 namespace {

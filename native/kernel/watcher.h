@@ -7,7 +7,7 @@
 #include <thread>
 #include <unordered_map>
 
-#include "kernel/unique_fd.h"
+#include "base/unique_fd.h"
 
 namespace sockswitch {
 

@@ -22,16 +22,13 @@
 #include <cerrno>
 
 #include "kernel/syscalls.h"
+#include "notify/handlers.h"
+#include "notify/host_socket.h"
 #include "notify/published.h"
 #include "notify/target.h"
-#include "switch/host_socket.h"
 
 namespace sockswitch {
 namespace {
-
-Outcome refuse(Context& context, std::uint64_t id, int error) {
-  return context.notify.fail(id, error) ? Outcome::kHousekeeping : Outcome::kCallerGone;
-}
 
 // The port is at the same place in both families, and in AF_UNSPEC, which bind(2) takes for
 // AF_INET.
@@ -61,7 +58,7 @@ bool may_bind(Context& context, const Target& target, std::uint16_t port) {
 Outcome bound_already(Context& context, const Target& target) {
   std::uint64_t cookie = socket_cookie(target.socket.get());
   if (!context.interrupted.has_results() || !context.interrupted.take_result(cookie)) {
-    return refuse(context, target.id, EINVAL);
+    return answer(context, target.id, EINVAL);
   }
   if (!context.notify.answer(target.id, 0)) context.interrupted.keep_result(cookie, 0);
   return Outcome::kHousekeeping;
@@ -72,7 +69,7 @@ Outcome execute(Context& context, const Target& target, const sockaddr_storage& 
   int fd = target.socket.get();
   std::uint64_t cookie = socket_cookie(fd);
   if (!may_bind(context, target, port_of(address, length))) {
-    return refuse(context, target.id, EACCES);
+    return answer(context, target.id, EACCES);
   }
   // What was read of this caller is its own only if it has been waiting all the time.
   if (!context.notify.valid(target.id)) return Outcome::kCallerGone;
@@ -81,7 +78,7 @@ Outcome execute(Context& context, const Target& target, const sockaddr_storage& 
     // Bound already: by this very call, if a signal made the kernel repeat it.
     bool repeated = error == EINVAL && context.interrupted.has_results() &&
                     context.interrupted.take_result(cookie).has_value();
-    if (!repeated) return refuse(context, target.id, error);
+    if (!repeated) return answer(context, target.id, error);
   }
   if (context.notify.answer(target.id, 0)) return Outcome::kHousekeeping;
   context.interrupted.keep_result(cookie, 0);
@@ -94,24 +91,26 @@ Outcome handle_bind(Context& context, const abi::SeccompNotif& notification,
                     const CallArguments& arguments) {
   std::uint64_t id = notification.id;
   auto target = find_target(context, notification, arguments.fd);
-  if (!target) return pass(context, id, Outcome::kHousekeeping);
+  if (!target) return continue_call(context, id, Outcome::kHousekeeping);
   bool of_host = target->of_host(context);
   if (of_host && is_handed_in(target->socket.get())) {
-    return pass(context, id, Outcome::kHousekeeping);
+    return continue_call(context, id, Outcome::kHousekeeping);
   }
 
   sockaddr_storage address{};
   if (arguments.length > sizeof address) {
-    return of_host ? refuse(context, id, EINVAL) : pass(context, id, Outcome::kHousekeeping);
+    return of_host ? answer(context, id, EINVAL)
+                   : continue_call(context, id, Outcome::kHousekeeping);
   }
   if (!read_memory(static_cast<pid_t>(notification.pid), arguments.address, &address,
                    arguments.length)) {
-    return of_host ? refuse(context, id, EFAULT) : pass(context, id, Outcome::kHousekeeping);
+    return of_host ? answer(context, id, EFAULT)
+                   : continue_call(context, id, Outcome::kHousekeeping);
   }
   if (of_host) {
     if (published_port(context, *target)) return bound_already(context, *target);
     if (!is_closed(target->socket.get())) {
-      return refuse(context, id, error_if_connected(context, *target, address, arguments.length));
+      return answer(context, id, error_if_connected(context, *target, address, arguments.length));
     }
     if (!switch_back(context, *target)) {
       context.notify.fail(id, EADDRNOTAVAIL);
@@ -120,20 +119,20 @@ Outcome handle_bind(Context& context, const abi::SeccompNotif& notification,
   }
   auto to = destination_of(address, arguments.length);
   auto published = to ? published_bind(context, *target, *to) : std::nullopt;
-  if (!published) return pass(context, id, Outcome::kHousekeeping);
-  if (!published->port) return pass(context, id, published->outcome);
+  if (!published) return continue_call(context, id, Outcome::kHousekeeping);
+  if (!published->port) return continue_call(context, id, published->outcome);
   // What is restricted is the kernel's to bind: its clients are relayed.
   if (may_be_restricted(context, notification)) {
     context.detail = "bind to port " + std::to_string(to->port);
-    return pass(context, id, Outcome::kLandlock);
+    return continue_call(context, id, Outcome::kLandlock);
   }
   if (published->outcome == Outcome::kPublished && !target->identity.bound &&
       address.ss_family == target->identity.domain) {
-    if (!may_bind(context, *target, to->port)) return refuse(context, id, EACCES);
+    if (!may_bind(context, *target, to->port)) return answer(context, id, EACCES);
     if (!context.notify.valid(id)) return Outcome::kCallerGone;
     if (auto done = bind_published(context, *target, *to, *published->port)) return *done;
   }
-  if (!context.policy.listen_unseen) return pass(context, id, Outcome::kPublishedRelayed);
+  if (!context.policy.listen_unseen) return continue_call(context, id, Outcome::kPublishedRelayed);
   Outcome executed = execute(context, *target, address, arguments.length);
   if (executed != Outcome::kHousekeeping) return executed;
   published_listen(context, target->socket.get(), target->identity, nullptr);

@@ -10,7 +10,7 @@
 #include <string>
 #include <string_view>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 #include "kernel/linux_abi.h"
 #include "kernel/syscalls.h"
 #include "switch/epoll_set.h"

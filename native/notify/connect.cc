@@ -34,10 +34,10 @@
 #include <cstring>
 
 #include "kernel/syscalls.h"
+#include "notify/handlers.h"
+#include "notify/host_socket.h"
+#include "notify/replace.h"
 #include "notify/target.h"
-#include "publish/relay.h"
-#include "switch/host_socket.h"
-#include "switch/replace.h"
 
 namespace sockswitch {
 namespace {
@@ -62,16 +62,17 @@ void set_blocking(int fd, bool blocking) {
 
 // Answers with a result (0 or an errno) that a restarted call will ask for again if this one is
 // gone.
-Outcome tell(Context& context, const Target& target, int host_socket, int result) {
-  bool told =
-      result == 0 ? context.notify.answer(target.id, 0) : context.notify.fail(target.id, result);
-  if (told) return Outcome::kHousekeeping;
-  context.interrupted.keep_result(socket_cookie(host_socket), result);
-  return Outcome::kCallerGone;
+Outcome answer_or_keep(Context& context, const Target& target, int host_socket, int result) {
+  const Outcome outcome = answer(context, target.id, result);
+  if (outcome == Outcome::kCallerGone) {
+    context.interrupted.keep_result(socket_cookie(host_socket), result);
+  }
+  return outcome;
 }
 
-// Tells the caller, who has the host socket by now, how its connect stands.
-Outcome deliver(Context& context, const Target& target, int host_socket, bool blocking, int state) {
+// Reports to the caller, who has the host socket by now, how its connect stands.
+Outcome answer_connect(Context& context, const Target& target, int host_socket, bool blocking,
+                       int state) {
   if (blocking && state == EINPROGRESS) {
     // Also when the connection is there by now: the kernel finds that out and says 0. So a signal
     // may interrupt the caller at any moment, even after our answer (which the kernel then drops
@@ -79,7 +80,7 @@ Outcome deliver(Context& context, const Target& target, int host_socket, bool bl
     context.notify.let_continue(target.id);
     return Outcome::kSwitched;
   }
-  tell(context, target, host_socket, blocking ? 0 : EINPROGRESS);
+  answer_or_keep(context, target, host_socket, blocking ? 0 : EINPROGRESS);
   return Outcome::kSwitched;
 }
 
@@ -90,8 +91,8 @@ GuardFamily family_of(const Target& target, bool v4, bool one_family) {
   return v4 ? GuardFamily::kV4 : GuardFamily::kV6;
 }
 
-// A connected host socket for a neighbour's service; its state, for `deliver`, is EINPROGRESS. None
-// if that cannot be: the container's network leads there, too.
+// A connected host socket for a neighbour's service; its state, for answer_connect(), is
+// EINPROGRESS. None if that cannot be: the container's network leads there, too.
 UniqueFd connect_to_neighbour(Context& context, const Target& target, OptionCopy& options,
                               bool rare, const Shortcut& shortcut) {
   const ClientUse use{
@@ -109,11 +110,11 @@ UniqueFd connect_to_neighbour(Context& context, const Target& target, OptionCopy
   return {};
 }
 
-// Gives the call back to the kernel, which executes it on the container's own socket; a call on a
-// host socket ends here with `error`.
-Outcome leave(Context& context, const Target& target, Outcome outcome, int error) {
-  if (!target.of_host(context)) return pass(context, target.id, outcome);
-  return context.notify.fail(target.id, error) ? outcome : Outcome::kCallerGone;
+// The kernel executes the call on the container's own socket; a call on a host socket fails with
+// `error`.
+Outcome fall_back(Context& context, const Target& target, Outcome outcome, int error) {
+  if (!target.of_host(context)) return continue_call(context, target.id, outcome);
+  return answer(context, target.id, error, outcome);
 }
 
 // Where a host socket is to connect to: by `device` to the address that the caller gave, or to a
@@ -147,20 +148,20 @@ void close_both(UniqueFd& one, UniqueFd& other) {
 Outcome switch_socket(Context& context, Target& target, const SocketAddress& address,
                       const Destination& to, const Leaving& way) {
   auto flags = target.caller.flags(target.number);
-  if (!flags) return leave(context, target, Outcome::kCallerGone, EBADF);
+  if (!flags) return fall_back(context, target, Outcome::kNotASocket, EBADF);
   bool blocking = !flags->non_blocking;
   Registrations registrations =
       find_registrations(context, target.caller, target.socket.get(), target.number, flags->inode);
   if (!registrations.complete) {
     context.detail = to.text();
-    return leave(context, target, Outcome::kEpoll, ENETUNREACH);
+    return fall_back(context, target, Outcome::kEpoll, ENETUNREACH);
   }
   const bool of_host = target.of_host(context);
   const OptionBaselines& baselines = of_host ? context.host.fresh : context.container.fresh;
   const OptionBaseline* baseline = baselines.of(target.identity.domain);
   if (!baseline) {
     context.detail = "no fresh socket to compare options with";
-    return leave(context, target, Outcome::kInternal, ENETUNREACH);
+    return fall_back(context, target, Outcome::kInternal, ENETUNREACH);
   }
   OptionCopy options(target.socket.get(), *baseline, of_host);
   const bool rare = may_have_rare_options(context, target);
@@ -174,7 +175,7 @@ Outcome switch_socket(Context& context, Target& target, const SocketAddress& add
   }
   if (!host_socket && way.shortcut) {
     host_socket = connect_to_neighbour(context, target, options, rare, *way.shortcut);
-    if (!host_socket) return pass(context, target.id, Outcome::kNeighbourRelayed);
+    if (!host_socket) return continue_call(context, target.id, Outcome::kNeighbourRelayed);
   }
   if (!host_socket) {
     const ClientUse use{.domain = target.identity.domain,
@@ -183,26 +184,24 @@ Outcome switch_socket(Context& context, Target& target, const SocketAddress& add
     MadeSocket made = make_host_socket(context, options, rare, use, target.socket.get());
     if (!made.fd) {
       context.detail = made.detail;
-      return leave(context, target, made.outcome, ENETUNREACH);
+      return fall_back(context, target, made.outcome, ENETUNREACH);
     }
     host_socket = std::move(made.fd);
     if (way.source && !bind_source(host_socket.get(), target.identity.domain, *way.source)) {
       context.detail = "bind to " + way.source->text() + ": " + ::strerror(errno);
-      return leave(context, target, Outcome::kHostError, ENETUNREACH);
+      return fall_back(context, target, Outcome::kHostError, ENETUNREACH);
     }
     state = start_connect(host_socket.get(), address);
     if (state != 0 && state != EINPROGRESS) {
       context.detail = to.text() + ": " + ::strerror(state);
-      return leave(context, target, Outcome::kHostError, state);
+      return fall_back(context, target, Outcome::kHostError, state);
     }
   }
   if (blocking) set_blocking(host_socket.get(), true);
-  bool option_kept_back = false;
   const auto complete = [&]() -> std::string {
     std::string option = options.late(host_socket.get());
     // Another thread has just been told to set one.
     if (option.empty() && context.option_calls.any()) option = options.rare(host_socket.get());
-    option_kept_back = !option.empty();
     return option;
   };
   switch (replace_descriptor(context,
@@ -210,16 +209,19 @@ Outcome switch_socket(Context& context, Target& target, const SocketAddress& add
                               flags->close_on_exec, complete},
                              registrations)) {
     case Replaced::kYes: {
-      Outcome outcome = deliver(context, target, host_socket.get(), blocking, state);
+      Outcome outcome = answer_connect(context, target, host_socket.get(), blocking, state);
       // What another thread has set since it was read: nobody waits for this any more.
       options.again(host_socket.get());
       if (context.option_calls.any()) options.rare(host_socket.get());
       close_both(target.socket, host_socket);
       return outcome;
     }
-    case Replaced::kFailed:
-      return leave(context, target, option_kept_back ? Outcome::kSocketOption : Outcome::kEpoll,
-                   ENETUNREACH);
+    case Replaced::kNotAdded:
+      return fall_back(context, target, Outcome::kNotAdded, ENETUNREACH);
+    case Replaced::kNotComplete:
+      return fall_back(context, target, Outcome::kSocketOption, ENETUNREACH);
+    case Replaced::kNotInEpoll:
+      return fall_back(context, target, Outcome::kEpoll, ENETUNREACH);
     case Replaced::kCallerGone:
       break;
   }
@@ -236,7 +238,7 @@ Outcome reconnect(Context& context, const abi::SeccompNotif& notification, Targe
                   const SocketAddress& address, const std::optional<Destination>& to) {
   if (context.interrupted.has_results()) {
     if (auto result = context.interrupted.take_result(socket_cookie(target.socket.get()))) {
-      return tell(context, target, target.socket.get(), *result);
+      return answer_or_keep(context, target, target.socket.get(), *result);
     }
   }
   if (!to) {
@@ -244,16 +246,16 @@ Outcome reconnect(Context& context, const abi::SeccompNotif& notification, Targe
       context.notify.fail(target.id, EINVAL);
       return Outcome::kInternal;
     }
-    return context.notify.answer(target.id, 0) ? Outcome::kDisconnect : Outcome::kCallerGone;
+    return answer(context, target.id, 0, Outcome::kDisconnect);
   }
   int fd = target.socket.get();
-  if (!is_closed(fd)) return pass(context, target.id, Outcome::kNotFresh);
+  if (!is_closed(fd)) return continue_call(context, target.id, Outcome::kNotFresh);
   if (int error = probe_connect(fd, target.identity.domain); error != 0) {
-    return context.notify.fail(target.id, error) ? Outcome::kNotFresh : Outcome::kCallerGone;
+    return answer(context, target.id, error, Outcome::kPendingError);
   }
   RouteDecision decision = judge(*to, context.policy, *context.container.view, fd);
   context.detail = to->text();
-  leave_to_landlock(context, notification, decision);
+  respect_landlock(context, notification, decision);
   if (decision.outcome == Outcome::kSwitched) {
     return switch_socket(context, target, address, *to, leaving(decision));
   }
@@ -261,7 +263,7 @@ Outcome reconnect(Context& context, const abi::SeccompNotif& notification, Targe
     context.notify.fail(target.id, ENETUNREACH);
     return Outcome::kInternal;
   }
-  return pass(context, target.id, decision.outcome);
+  return continue_call(context, target.id, decision.outcome);
 }
 
 // A destination on a Podman network.
@@ -270,7 +272,7 @@ Outcome connect_on_podman_network(Context& context, Target& target, const Socket
   context.detail = to.text();
   auto found =
       context.host.relay.neighbours().find(to, *context.container.view, context.policy.permissions);
-  if (!found.published) return pass(context, target.id, Outcome::kPodmanNetwork);
+  if (!found.published) return continue_call(context, target.id, Outcome::kPodmanNetwork);
   if (found.shortcut && !target.identity.bound) {
     Outcome outcome =
         switch_socket(context, target, address, to, {.source = {}, .shortcut = &*found.shortcut});
@@ -278,7 +280,7 @@ Outcome connect_on_podman_network(Context& context, Target& target, const Socket
   }
   context.detail += ": ";
   context.detail += found.shortcut ? "bound, or used before" : found.why;
-  return pass(context, target.id, Outcome::kNeighbourRelayed);
+  return continue_call(context, target.id, Outcome::kNeighbourRelayed);
 }
 
 }  // namespace
@@ -287,12 +289,12 @@ Outcome handle_connect(Context& context, const abi::SeccompNotif& notification,
                        const CallArguments& arguments) {
   std::uint64_t id = notification.id;
   Fetched fetched = fetch(context, notification, arguments.fd);
-  if (!fetched.socket) return pass(context, id, Outcome::kNotASocket);
+  if (!fetched.socket) return continue_call(context, id, Outcome::kNotASocket);
   auto netns = netns_cookie(fetched.socket.get());
-  if (!netns) return pass(context, id, Outcome::kNotASocket);
+  if (!netns) return continue_call(context, id, Outcome::kNotASocket);
   const bool of_host = *netns == context.host.network.cookie();
   const bool of_container = *netns == context.container.view->cookie();
-  if (!of_host && !of_container) return pass(context, id, Outcome::kNestedNetns);
+  if (!of_host && !of_container) return continue_call(context, id, Outcome::kNestedNetns);
 
   SocketAddress address;
   address.length = std::min<socklen_t>(arguments.length, sizeof(sockaddr_in6));
@@ -300,52 +302,53 @@ Outcome handle_connect(Context& context, const abi::SeccompNotif& notification,
   if (arguments.length < sizeof(sa_family_t) || arguments.length > sizeof(sockaddr_storage) ||
       !read_memory(static_cast<pid_t>(notification.pid), arguments.address, &address.raw,
                    address.length)) {
-    return pass(context, id, Outcome::kOtherFamily);
+    return continue_call(context, id, Outcome::kOtherFamily);
   }
   auto to = destination_of(address.raw, address.length);
-  if (!to && address.raw.ss_family != AF_UNSPEC) return pass(context, id, Outcome::kOtherFamily);
+  if (!to && address.raw.ss_family != AF_UNSPEC)
+    return continue_call(context, id, Outcome::kOtherFamily);
   auto rule = to ? fixed_rule(*to) : std::nullopt;
   if (rule && !of_host) {
     if (info(*rule).kind == OutcomeKind::kFallback) context.detail = to->text();
-    return pass(context, id, *rule);
+    return continue_call(context, id, *rule);
   }
 
   auto target = as_target(notification, arguments.fd, std::move(fetched), netns);
-  if (!target) return pass(context, id, Outcome::kNotASocket);
+  if (!target) return continue_call(context, id, Outcome::kNotASocket);
   if (of_host && is_handed_in(target->socket.get())) {
-    return pass(context, id, Outcome::kHousekeeping);
+    return continue_call(context, id, Outcome::kHousekeeping);
   }
   if (target->identity.protocol != IPPROTO_TCP) {
     if (to) context.detail = to->text();
-    return pass(context, id, rule.value_or(Outcome::kSocketType));
+    return continue_call(context, id, rule.value_or(Outcome::kSocketType));
   }
   // The kernel's to refuse: EAFNOSUPPORT.
   if (to && address.raw.ss_family != target->identity.domain) {
-    return pass(context, id, Outcome::kNotFresh);
+    return continue_call(context, id, Outcome::kOtherFamily);
   }
   if (!still_waits(context, notification)) return Outcome::kCallerGone;
   if (of_host) return reconnect(context, notification, *target, address, to);
   if (!to) {
     // It may be connected, so that setting an option on it was not noticed (set_option.cc).
     context.options.set();
-    return pass(context, id, Outcome::kDisconnect);
+    return continue_call(context, id, Outcome::kDisconnect);
   }
   RouteDecision decision =
       judge(*to, context.policy, *context.container.view, target->socket.get());
-  leave_to_landlock(context, notification, decision);
+  respect_landlock(context, notification, decision);
   if (decision.outcome == Outcome::kPodmanNetwork) {
     return connect_on_podman_network(context, *target, address, *to);
   }
   if (decision.outcome != Outcome::kSwitched) {
     context.detail = to->text();
-    return pass(context, id, decision.outcome);
+    return continue_call(context, id, decision.outcome);
   }
   // A TCP socket without a local port has never connected, nor listened, nor been bound: it is
   // fresh.
   if (target->identity.bound) {
     bool closed = is_closed(target->socket.get());
     context.detail = to->text();
-    return pass(context, id, closed ? Outcome::kBound : Outcome::kNotFresh);
+    return continue_call(context, id, closed ? Outcome::kBound : Outcome::kNotFresh);
   }
   return switch_socket(context, *target, address, *to, leaving(decision));
 }

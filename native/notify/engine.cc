@@ -8,7 +8,7 @@
 #include <chrono>
 #include <stdexcept>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 
 namespace sockswitch {
 namespace {
@@ -33,7 +33,7 @@ void raise_descriptor_limit() {
 }
 
 // What a restriction means for a process of the listener that nothing is known of.
-void leave_to_landlock(Restricted who, RouteDecision& decision, std::string& detail) {
+void respect_landlock(Restricted who, RouteDecision& decision, std::string& detail) {
   if (decision.device == 0 || who == Restricted::kNobody) return;
   if (who == Restricted::kAnybody) decision = {Outcome::kLandlock, 0, {}};
   detail +=
@@ -186,7 +186,7 @@ RouteDecision Engine::explain(std::uint64_t number, int protocol, const Destinat
   if (decision.outcome == Outcome::kPodmanNetwork) {
     decision = explain_neighbour(to, *network->view, found.policy()->permissions, detail);
   }
-  leave_to_landlock(found.restricted(), decision, detail);
+  respect_landlock(found.restricted(), decision, detail);
   if (decision.device != 0 && guard_.missing()) {
     bool switched = decision.outcome == Outcome::kSwitched;
     decision = {switched ? Outcome::kUnguarded : Outcome::kNeighbourRelayed, 0, {}};

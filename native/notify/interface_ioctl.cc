@@ -31,6 +31,7 @@
 #include <vector>
 
 #include "kernel/syscalls.h"
+#include "notify/handlers.h"
 #include "notify/target.h"
 
 namespace sockswitch {
@@ -150,7 +151,7 @@ int ask(const Context& context, const abi::SeccompNotif& notification, const Req
 // A socket of the container of the same domain; empty where there is none.
 UniqueFd container_socket(const Context& context, int domain) {
   if (!context.container.view) return {};
-  return context.host.control.fetch([&] {
+  return context.host.control.bring([&] {
     return UniqueFd(::fcntl(context.container.view->fresh_socket(domain), F_DUPFD_CLOEXEC, 0));
   });
 }
@@ -176,24 +177,20 @@ Outcome handle_ioctl(Context& context, const abi::SeccompNotif& notification,
   std::uint64_t id = notification.id;
   Request request{arguments.request, arguments.address, arguments.small};
   Kind kind = kind_of(request.number);
-  if (kind == Kind::kSocket) return pass(context, id, Outcome::kHousekeeping);
-  auto finish = [&](int error) {
-    bool told = error == 0 ? context.notify.answer(id, 0) : context.notify.fail(id, error);
-    return told ? Outcome::kHousekeeping : Outcome::kCallerGone;
-  };
+  if (kind == Kind::kSocket) return continue_call(context, id, Outcome::kHousekeeping);
   Fetched fetched = fetch(context, notification, arguments.fd);
-  if (!fetched.socket) return finish(EBADF);
+  if (!fetched.socket) return answer(context, id, EBADF);
   // A device or a FUSE file could make this thread wait. None is known to have such a request.
-  if (!is_socket(fetched.socket.get())) return finish(ENOTTY);
+  if (!is_socket(fetched.socket.get())) return answer(context, id, ENOTTY);
   UniqueFd socket = std::move(fetched.socket);
   if (is_ours_or_unknown(context, socket.get())) {
-    if (kind == Kind::kOther) return finish(EPERM);
+    if (kind == Kind::kOther) return answer(context, id, EPERM);
     socket = container_socket(context, int_option(socket.get(), SOL_SOCKET, SO_DOMAIN).value_or(0));
-    if (!socket) return finish(EPERM);
+    if (!socket) return answer(context, id, EPERM);
   } else if (kind == Kind::kOther) {
-    return pass(context, id, Outcome::kHousekeeping);
+    return continue_call(context, id, Outcome::kHousekeeping);
   }
-  return finish(ask(context, notification, request, kind, socket.get()));
+  return answer(context, id, ask(context, notification, request, kind, socket.get()));
 }
 
 }  // namespace sockswitch

@@ -1,4 +1,6 @@
-#include "notify/context.h"
+#include "notify/interrupted.h"
+
+#include <utility>
 
 namespace sockswitch {
 namespace {
@@ -45,24 +47,6 @@ std::optional<int> Interrupted::take_result(std::uint64_t host_socket) {
     int result = entry->result;
     results_.erase(entry);
     return result;
-  }
-  return {};
-}
-
-// A program may bind sockets and never listen on them.
-constexpr std::size_t kMaxBound = 256;
-
-void BoundInside::remember(std::uint64_t socket, const Address& inside) {
-  if (sockets_.size() >= kMaxBound) sockets_.pop_front();
-  sockets_.emplace_back(socket, inside);
-}
-
-Address BoundInside::take(std::uint64_t socket) {
-  for (auto at = sockets_.begin(); at != sockets_.end(); ++at) {
-    if (at->first != socket) continue;
-    Address inside = at->second;
-    sockets_.erase(at);
-    return inside;
   }
   return {};
 }

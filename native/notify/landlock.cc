@@ -2,7 +2,7 @@
 
 #include <linux/capability.h>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 #include "kernel/task.h"
 #include "notify/context.h"
 
@@ -46,8 +46,8 @@ bool may_be_restricted(const Context& context, const abi::SeccompNotif& notifica
   }
 }
 
-void leave_to_landlock(Context& context, const abi::SeccompNotif& notification,
-                       RouteDecision& decision) {
+void respect_landlock(Context& context, const abi::SeccompNotif& notification,
+                      RouteDecision& decision) {
   bool leads_out =
       decision.outcome == Outcome::kSwitched || decision.outcome == Outcome::kPodmanNetwork;
   if (leads_out && may_be_restricted(context, notification)) decision = {Outcome::kLandlock, 0, {}};

@@ -53,7 +53,7 @@ void mark_restricted(RestrictionMark& mark, pid_t tid);
 bool may_be_restricted(const Context& context, const abi::SeccompNotif& notification);
 
 // For a decision that leads to a host socket: kLandlock instead, if the caller may be restricted.
-void leave_to_landlock(Context& context, const abi::SeccompNotif& notification,
-                       RouteDecision& decision);
+void respect_landlock(Context& context, const abi::SeccompNotif& notification,
+                      RouteDecision& decision);
 
 }  // namespace sockswitch

@@ -17,10 +17,11 @@
 #include <array>
 #include <cerrno>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 #include "kernel/helper.h"
 #include "kernel/syscalls.h"
 #include "kernel/task.h"
+#include "notify/handlers.h"
 #include "notify/published.h"
 #include "notify/target.h"
 
@@ -47,39 +48,33 @@ bool listens_unguarded(int socket) {
          int_option(socket, SOL_SOCKET, SO_LOCK_FILTER) == 0;
 }
 
-Outcome finish(Context& context, std::uint64_t id, int error) {
-  bool told = error == 0 ? context.notify.answer(id, 0) : context.notify.fail(id, error);
-  // Listening again does no harm: nothing to remember for a call that the kernel repeats.
-  return told ? Outcome::kHousekeeping : Outcome::kCallerGone;
-}
-
 }  // namespace
 
 Outcome handle_listen(Context& context, const abi::SeccompNotif& notification,
                       const CallArguments& arguments) {
   std::uint64_t id = notification.id;
   Fetched fetched = fetch(context, notification, arguments.fd);
-  if (!fetched.socket) return finish(context, id, EBADF);
+  if (!fetched.socket) return answer(context, id, EBADF);
   int domain = int_option(fetched.socket.get(), SOL_SOCKET, SO_DOMAIN).value_or(-1);
   auto backlog = static_cast<int>(arguments.address);
   if (!still_waits(context, notification)) return Outcome::kCallerGone;
   if (domain == AF_UNIX) {
     auto tid = static_cast<pid_t>(notification.pid);
-    return finish(context, id, listen_as(context, tid, fetched.socket.get(), backlog));
+    return answer(context, id, listen_as(context, tid, fetched.socket.get(), backlog));
   }
   UniqueFd socket;
   std::shared_ptr<Publication> port;
   auto identity = identify(fetched.socket.get());
   if (identity && identity->netns == context.host.network.cookie()) {
     auto target = as_target(notification, arguments.fd, std::move(fetched));
-    if (!target) return finish(context, id, EINVAL);
+    if (!target) return answer(context, id, EINVAL);
     const int fd = target->socket.get();
     port = published_port(context, *target);
     if (!port && !is_handed_in(fd) && !listens_unguarded(fd)) {
       bool closed = is_closed(fd) && probe_connect(fd, target->identity.domain) == 0;
-      if (!closed) return finish(context, id, EINVAL);
+      if (!closed) return answer(context, id, EINVAL);
       if (!switch_back(context, *target)) {
-        finish(context, id, ENOBUFS);
+        answer(context, id, ENOBUFS);
         return Outcome::kInternal;
       }
     }
@@ -90,11 +85,11 @@ Outcome handle_listen(Context& context, const abi::SeccompNotif& notification,
   int error = port ? listen_published(context, socket.get(), backlog, *port)
               : ::listen(socket.get(), backlog) == 0 ? 0
                                                      : errno;
-  if (error != 0) return finish(context, id, error);
+  if (error != 0) return answer(context, id, error);
   Outcome outcome =
       identity ? published_listen(context, socket.get(), *identity, port) : Outcome::kHousekeeping;
-  Outcome told = finish(context, id, 0);
-  return told == Outcome::kHousekeeping ? outcome : told;
+  // Listening again does no harm: nothing to remember for a call that the kernel repeats.
+  return answer(context, id, 0, outcome);
 }
 
 }  // namespace sockswitch

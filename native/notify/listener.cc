@@ -32,10 +32,10 @@
 #include <csignal>
 #include <exception>
 
+#include "base/errno_error.h"
 #include "kernel/descriptor_table.h"
-#include "kernel/errno_error.h"
 #include "kernel/socket_label.h"
-#include "publish/relay.h"
+#include "notify/handlers.h"
 
 namespace sockswitch {
 namespace {
@@ -64,50 +64,7 @@ void install_wake_signal() {
 // (listen.cc): where it cannot be told what they are about, they fail.
 bool never_continued(Call call) { return call == Call::kListen || call == Call::kIoctl; }
 
-// A process may have moved since its container was made, so where the identity is known only a
-// namespace that has it will do.
-Netns find_netns(NetworkViews& views, const std::optional<NetnsIdentity>& wanted,
-                 std::initializer_list<pid_t> pids) {
-  for (pid_t pid : pids) {
-    if (pid == 0) continue;
-    try {
-      Netns found = Netns::of_process(pid);
-      if (!wanted || found.identity() == *wanted) return found;
-    } catch (const ErrnoError&) {
-      continue;  // it has ended: there may be another one
-    }
-  }
-  if (wanted) {
-    if (auto found = views.held(*wanted)) return std::move(*found);
-  }
-  throw ErrnoError(ESRCH, "open", "the container's network namespace");
-}
-
 }  // namespace
-
-OptionBaselines read_baselines(int fresh_v4, int fresh_v6) {
-  OptionBaselines baselines;
-  if (fresh_v4 >= 0) baselines.v4.emplace(fresh_v4, AF_INET);
-  if (fresh_v6 >= 0) baselines.v6.emplace(fresh_v6, AF_INET6);
-  return baselines;
-}
-
-const ContainerNetwork& ContainerState::network(NetworkViews& views, OptionMarks& marks,
-                                                const std::optional<NetnsIdentity>& wanted,
-                                                std::initializer_list<pid_t> pids) {
-  std::lock_guard lock(mutex_);
-  if (!network_) {
-    auto view = views.of(find_netns(views, wanted, pids));
-    auto fresh = read_baselines(view->fresh_socket(AF_INET), view->fresh_socket(AF_INET6));
-    network_.emplace(ContainerNetwork{view, std::move(fresh), marks.of(view->cookie())});
-  }
-  return *network_;
-}
-
-const ContainerNetwork* ContainerState::network() const {
-  std::lock_guard lock(mutex_);
-  return network_ ? &*network_ : nullptr;
-}
 
 Listener::Listener(std::uint64_t number, UniqueFd fd, UniqueFd record, pid_t pid,
                    const std::optional<NetnsIdentity>& netns,
@@ -282,7 +239,7 @@ void Listener::report(ListenerEvent::Type type, Outcome outcome, const std::stri
 const ContainerNetwork* Listener::network(Session& session, pid_t caller, std::string& detail) {
   if (const auto* known = container_->network()) {
     if (!session.options.joined()) session.options.join(known->mark);
-    if (!session.relay_knows) tell_relay(session, known->view);
+    if (!session.relay_knows) introduce_to_relay(session, known->view);
     return known;
   }
   auto now = std::chrono::steady_clock::now();
@@ -305,7 +262,7 @@ const ContainerNetwork* Listener::network(Session& session, pid_t caller, std::s
   return container_->network();
 }
 
-void Listener::tell_relay(Session& session, const std::shared_ptr<NetworkView>& view) {
+void Listener::introduce_to_relay(Session& session, const std::shared_ptr<NetworkView>& view) {
   session.relay_knows = true;
   auto policy = this->policy();
   for (const auto& publication : policy->published) {
@@ -356,7 +313,7 @@ void Listener::handle(Session& session, const abi::SeccompNotif& notification, b
   try {
     std::optional<Outcome> finished;
     if (resumed && arguments.call == Call::kConnect) {
-      finished = finish_connect(context, notification, arguments);
+      finished = resume_connect(context, notification, arguments);
     }
     outcome = finished ? *finished : dispatch(session, context, notification, arguments);
   } catch (const ErrnoError& error) {
@@ -377,7 +334,7 @@ void Listener::handle(Session& session, const abi::SeccompNotif& notification, b
 void Listener::count(Outcome outcome, const std::string& detail) {
   if (!record_->counters.count(outcome)) return;
   OutcomeKind kind = info(outcome).kind;
-  if (kind == OutcomeKind::kFallback || kind == OutcomeKind::kRefused) {
+  if (kind == OutcomeKind::kFallback) {
     report(ListenerEvent::Type::kFirstOutcome, outcome, detail);
   }
 }
@@ -390,7 +347,8 @@ Outcome Listener::dispatch(Session& session, Context& context,
   }
   switch (arguments.call) {
     case Call::kConnect:
-      if (!context.container.view) return pass(context, notification.id, Outcome::kUnknownWay);
+      if (!context.container.view)
+        return continue_call(context, notification.id, Outcome::kUnknownWay);
       return handle_connect(context, notification, arguments);
     case Call::kBind:
       return handle_bind(context, notification, arguments);
@@ -401,16 +359,16 @@ Outcome Listener::dispatch(Session& session, Context& context,
     case Call::kEpollCreate:
       // The set comes to be when the call continues: whoever connects by then looks again.
       session.epoll_calls.begin(static_cast<pid_t>(notification.pid));
-      return pass(context, notification.id, Outcome::kHousekeeping);
+      return continue_call(context, notification.id, Outcome::kHousekeeping);
     case Call::kRestrictSelf:
       mark_restricted(record_.marks().restriction, static_cast<pid_t>(notification.pid));
-      return pass(context, notification.id, Outcome::kHousekeeping);
+      return continue_call(context, notification.id, Outcome::kHousekeeping);
     case Call::kSetOption:
       return handle_set_option(context, notification, arguments);
     case Call::kOther:
       break;
   }
-  return pass(context, notification.id, Outcome::kHousekeeping);
+  return continue_call(context, notification.id, Outcome::kHousekeeping);
 }
 
 }  // namespace sockswitch

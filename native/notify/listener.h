@@ -5,7 +5,6 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
-#include <initializer_list>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -34,26 +33,6 @@ struct ListenerEvent {
   std::string detail;
   std::uint16_t port = 0;  // of kTunnelFound
 };
-
-// What the listeners of one container share; made by the first of them that needs it.
-class ContainerState {
- public:
-  // The container's network, looked up at the first call, on the control thread. It stays as long
-  // as this object does. `wanted`: its identity, where that is known; then one of `pids` has to be
-  // in it, or a fallback program has to have its tap there. Otherwise it is the first one's of
-  // `pids` (0: nobody). Throws ErrnoError.
-  const ContainerNetwork& network(NetworkViews& views, OptionMarks& marks,
-                                  const std::optional<NetnsIdentity>& wanted,
-                                  std::initializer_list<pid_t> pids);
-  // What the first call found; null before.
-  const ContainerNetwork* network() const;
-
- private:
-  mutable std::mutex mutex_;
-  std::optional<ContainerNetwork> network_;
-};
-
-OptionBaselines read_baselines(int fresh_v4, int fresh_v6);
 
 class Listener {
  public:
@@ -117,7 +96,7 @@ class Listener {
   void count(Outcome outcome, const std::string& detail);
   const ContainerNetwork* network(Session& session, pid_t caller, std::string& detail);
   void make_ahead(Session& session);
-  void tell_relay(Session& session, const std::shared_ptr<NetworkView>& view);
+  void introduce_to_relay(Session& session, const std::shared_ptr<NetworkView>& view);
   void report(ListenerEvent::Type type, Outcome outcome, const std::string& detail);
   bool kick();
 

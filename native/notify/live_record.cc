@@ -6,7 +6,7 @@
 #include <new>
 #include <string_view>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 
 namespace sockswitch {
 namespace {

@@ -10,12 +10,12 @@
 #include <atomic>
 #include <cstdint>
 
+#include "base/outcome.h"
 #include "kernel/listener_record.h"
 #include "kernel/netns.h"
 #include "notify/landlock.h"
 #include "notify/latency.h"
 #include "notify/notification.h"
-#include "policy/outcome.h"
 
 namespace sockswitch {
 

@@ -7,8 +7,8 @@
 #include <cstdint>
 #include <optional>
 
+#include "base/unique_fd.h"
 #include "kernel/linux_abi.h"
-#include "kernel/unique_fd.h"
 
 namespace sockswitch {
 

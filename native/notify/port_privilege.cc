@@ -7,7 +7,7 @@
 #include <array>
 #include <charconv>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 #include "kernel/helper.h"
 #include "kernel/linux_abi.h"
 #include "kernel/task.h"

@@ -11,7 +11,7 @@
 #include <string>
 #include <unordered_map>
 
-#include "kernel/unique_fd.h"
+#include "base/unique_fd.h"
 
 namespace sockswitch {
 

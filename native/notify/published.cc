@@ -13,12 +13,12 @@
 #include <cerrno>
 #include <cstring>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 #include "kernel/linux_abi.h"
 #include "kernel/sock_diag.h"
 #include "kernel/syscalls.h"
+#include "notify/replace.h"
 #include "publish/relay.h"
-#include "switch/replace.h"
 
 namespace sockswitch {
 namespace {
@@ -59,10 +59,6 @@ void set_int(int fd, int name, int value, const char* text) {
   if (::setsockopt(fd, SOL_SOCKET, name, &value, sizeof value) != 0) {
     throw_errno("setsockopt", text);
   }
-}
-
-Outcome refuse(Context& context, std::uint64_t id, int error) {
-  return context.notify.fail(id, error) ? Outcome::kHousekeeping : Outcome::kCallerGone;
 }
 
 // Pinned before it is bound, so that there never is one that is not. Empty, and why, if it cannot
@@ -134,7 +130,7 @@ std::optional<Outcome> bind_published(Context& context, Target& target, const De
     return {};
   }
   auto flags = target.caller.flags(target.number);
-  if (!flags) return refuse(context, target.id, EBADF);
+  if (!flags) return answer(context, target.id, EBADF);
   Registrations registrations =
       find_registrations(context, target.caller, model, target.number, flags->inode);
   if (!registrations.complete) {
@@ -142,13 +138,13 @@ std::optional<Outcome> bind_published(Context& context, Target& target, const De
     return {};
   }
   bool shares = int_option(model, SOL_SOCKET, SO_REUSEPORT).value_or(0) != 0;
-  if (is_taken(port, domain, v6_only, shares)) return refuse(context, target.id, EADDRINUSE);
+  if (is_taken(port, domain, v6_only, shares)) return answer(context, target.id, EADDRINUSE);
   UniqueFd fd = make_socket(context, target, *outlet, port.mapping.host_port);
   if (!fd) return {};
   SocketName name = service_name(port.mapping, domain);
   Sharing sharing(context.host.relay, port.id);
   if (::bind(fd.get(), name.get(), name.length) != 0) {
-    if (errno == EADDRINUSE) return refuse(context, target.id, EADDRINUSE);
+    if (errno == EADDRINUSE) return answer(context, target.id, EADDRINUSE);
     throw_errno("bind", "to the published port");
   }
   if (flags->non_blocking) ::fcntl(fd.get(), F_SETFL, O_RDWR | O_NONBLOCK);
@@ -157,7 +153,9 @@ std::optional<Outcome> bind_published(Context& context, Target& target, const De
       context, {target.id, model, fd.get(), target.number, flags->close_on_exec}, registrations)) {
     case Replaced::kYes:
       break;
-    case Replaced::kFailed:
+    case Replaced::kNotAdded:
+    case Replaced::kNotComplete:
+    case Replaced::kNotInEpoll:
       return {};
     case Replaced::kCallerGone:
       return Outcome::kCallerGone;

@@ -1,11 +1,11 @@
-// What bind(2) and listen(2) do with the ports that a container publishes (publish/publication.h).
+// What bind(2) and listen(2) do with the ports that a container publishes (publish/reservation.h).
 #pragma once
 
 #include <memory>
 #include <optional>
 
 #include "notify/target.h"
-#include "publish/publication.h"
+#include "policy/publication.h"
 
 namespace sockswitch {
 

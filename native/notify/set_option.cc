@@ -5,8 +5,9 @@
 // are let through without a mark. What cannot be told is taken for one that counts.
 #include <netinet/in.h>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 #include "kernel/syscalls.h"
+#include "notify/handlers.h"
 #include "notify/target.h"
 
 namespace sockswitch {
@@ -35,7 +36,7 @@ Outcome handle_set_option(Context& context, const abi::SeccompNotif& notificatio
     context.options.set();
     context.option_calls.begin(static_cast<pid_t>(notification.pid));
   }
-  return pass(context, notification.id, Outcome::kHousekeeping);
+  return continue_call(context, notification.id, Outcome::kHousekeeping);
 }
 
 }  // namespace sockswitch

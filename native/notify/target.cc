@@ -4,11 +4,11 @@
 
 #include <cerrno>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 #include "kernel/linux_abi.h"
 #include "kernel/syscalls.h"
-#include "switch/host_socket.h"
-#include "switch/replace.h"
+#include "notify/host_socket.h"
+#include "notify/replace.h"
 
 namespace sockswitch {
 

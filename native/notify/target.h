@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <optional>
 
-#include "kernel/unique_fd.h"
+#include "base/unique_fd.h"
 #include "notify/context.h"
 #include "switch/tcp_socket.h"
 

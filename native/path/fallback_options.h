@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "policy/address.h"
+#include "base/address.h"
 
 namespace sockswitch {
 

@@ -41,7 +41,7 @@
 #include <memory>
 #include <optional>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 #include "kernel/linux_abi.h"
 #include "kernel/syscalls.h"
 

@@ -15,8 +15,8 @@
 #include <string>
 #include <vector>
 
+#include "base/unique_fd.h"
 #include "kernel/netns.h"
-#include "kernel/unique_fd.h"
 #include "path/fallback_options.h"
 
 namespace sockswitch {

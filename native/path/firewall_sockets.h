@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "base/unique_fd.h"
 #include "kernel/netlink_message.h"
-#include "kernel/unique_fd.h"
 
 namespace sockswitch {
 

@@ -3,7 +3,7 @@
 #include <linux/rtnetlink.h>
 #include <sys/epoll.h>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 #include "kernel/netlink.h"
 #include "kernel/syscalls.h"
 

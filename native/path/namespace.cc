@@ -7,10 +7,10 @@
 #include <array>
 #include <iterator>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 #include "kernel/netlink.h"
 #include "kernel/syscalls.h"
-#include "programs/netns_protocol.h"
+#include "protocol/netns_protocol.h"
 
 namespace sockswitch {
 namespace {

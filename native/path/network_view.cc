@@ -7,8 +7,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/errno_error.h"
 #include "kernel/descriptor_table.h"
-#include "kernel/errno_error.h"
 
 namespace sockswitch {
 namespace {
@@ -179,7 +179,7 @@ UniqueFd NetworkView::open_socket(int domain, int type, int protocol,
   // The helper is started by the calling thread: a container that asks for many sockets must not
   // keep the control thread from others.
   Netns here = inside_.netns().copied([&](int fd) {
-    return control_.fetch([fd] { return UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, 0)); });
+    return control_.bring([fd] { return UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, 0)); });
   });
   return here.open_socket(helper_, domain, type, protocol, label);
 }

@@ -23,6 +23,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/address.h"
+#include "base/outcome.h"
 #include "kernel/control_thread.h"
 #include "kernel/netns.h"
 #include "kernel/watcher.h"
@@ -30,8 +32,6 @@
 #include "path/namespace.h"
 #include "path/surroundings.h"
 #include "path/way.h"
-#include "policy/address.h"
-#include "policy/outcome.h"
 
 namespace sockswitch {
 

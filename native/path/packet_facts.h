@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "policy/address.h"
+#include "base/address.h"
 
 namespace sockswitch {
 

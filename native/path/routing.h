@@ -14,8 +14,8 @@
 #include <string>
 #include <vector>
 
+#include "base/address.h"
 #include "kernel/netlink_message.h"
-#include "policy/address.h"
 
 namespace sockswitch {
 

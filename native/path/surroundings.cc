@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 
 namespace sockswitch {
 namespace {

@@ -20,12 +20,12 @@
 #include <string>
 #include <vector>
 
+#include "base/address.h"
+#include "base/outcome.h"
 #include "path/firewall.h"
 #include "path/host_network.h"
 #include "path/namespace.h"
 #include "path/surroundings.h"
-#include "policy/address.h"
-#include "policy/outcome.h"
 
 namespace sockswitch {
 

@@ -7,13 +7,12 @@
 #include <string>
 #include <vector>
 
+#include "base/address.h"
+#include "base/outcome.h"
 #include "path/network_view.h"
-#include "policy/address.h"
-#include "policy/outcome.h"
+#include "policy/publication.h"
 
 namespace sockswitch {
-
-struct Publication;  // publish/publication.h
 
 // What configuration and annotations say, compiled by the control plane (src/policy/compile.ts).
 struct Policy {

@@ -49,12 +49,13 @@
 #include <string_view>
 #include <vector>
 
+#include "base/errno_error.h"
 #include "kernel/device_addresses.h"
-#include "kernel/errno_error.h"
 #include "kernel/netlink_message.h"
 #include "kernel/unix_socket.h"
-#include "programs/guard_protocol.h"
-#include "programs/netns_protocol.h"
+#include "protocol/guard_protocol.h"
+#include "protocol/netns_protocol.h"
+#include "switch/guard_program.h"
 
 namespace sockswitch {
 namespace {
@@ -261,8 +262,7 @@ class Guard {
 
   int find(const GuardUse& use) {
     GuardRole role{.kind = use.kind, .port = use.port, .own = {}, .family = use.family};
-    if (use.kind != GuardRole::Kind::kService)
-      role.own = addresses_.of(use.device, kMaxOwnAddresses + 1);
+    if (use.kind != GuardKind::kService) role.own = addresses_.of(use.device, kMaxOwnAddresses + 1);
     // Those that are too many to be told apart are all alike.
     if (role.own.size() > kMaxOwnAddresses) role.own.assign(kMaxOwnAddresses + 1, Address{});
     auto found = programs_.find(role);

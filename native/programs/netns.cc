@@ -29,12 +29,12 @@
 #include <string_view>
 #include <vector>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 #include "kernel/netlink.h"
 #include "kernel/socket_label.h"
 #include "kernel/unix_socket.h"
 #include "path/firewall_sockets.h"
-#include "programs/netns_protocol.h"
+#include "protocol/netns_protocol.h"
 
 namespace sockswitch {
 namespace {

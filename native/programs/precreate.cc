@@ -44,7 +44,7 @@
 #include <string_view>
 #include <thread>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 #include "kernel/unix_socket.h"
 #include "programs/json_scan.h"
 

@@ -7,11 +7,11 @@
 
 #include <cerrno>
 
+#include "base/errno_error.h"
 #include "kernel/device_addresses.h"
-#include "kernel/errno_error.h"
+#include "kernel/endpoint.h"
 #include "kernel/netlink_message.h"
-#include "publish/endpoint.h"
-#include "publish/publication.h"
+#include "publish/reservation.h"
 
 namespace sockswitch {
 namespace {

@@ -8,9 +8,9 @@
 #include <cstdint>
 #include <optional>
 
+#include "base/address.h"
 #include "kernel/netns.h"
 #include "path/network_view.h"
-#include "policy/address.h"
 
 namespace sockswitch {
 

@@ -23,9 +23,9 @@
 #include <string>
 #include <vector>
 
+#include "kernel/endpoint.h"
 #include "path/network_view.h"
-#include "publish/endpoint.h"
-#include "publish/publication.h"
+#include "publish/reservation.h"
 
 namespace sockswitch {
 

@@ -7,7 +7,7 @@
 #include <cerrno>
 #include <utility>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 
 namespace sockswitch {
 namespace {

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <vector>
 
-#include "kernel/unique_fd.h"
+#include "base/unique_fd.h"
 
 namespace sockswitch {
 

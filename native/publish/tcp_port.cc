@@ -34,7 +34,7 @@
 
 #include <cerrno>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 #include "kernel/linux_abi.h"
 #include "kernel/sock_diag.h"
 #include "kernel/syscalls.h"

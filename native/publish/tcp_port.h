@@ -7,12 +7,12 @@
 #include <optional>
 #include <vector>
 
+#include "kernel/endpoint.h"
+#include "kernel/reactor.h"
 #include "path/network_view.h"
-#include "publish/endpoint.h"
 #include "publish/inside.h"
 #include "publish/neighbours.h"
-#include "publish/publication.h"
-#include "publish/reactor.h"
+#include "publish/reservation.h"
 #include "publish/stream.h"
 
 namespace sockswitch {

@@ -28,8 +28,8 @@
 #include <cerrno>
 #include <cstring>
 
-#include "kernel/errno_error.h"
-#include "publish/endpoint.h"
+#include "base/errno_error.h"
+#include "kernel/endpoint.h"
 
 namespace sockswitch {
 namespace {

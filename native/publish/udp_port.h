@@ -6,11 +6,11 @@
 #include <memory>
 #include <utility>
 
+#include "kernel/reactor.h"
 #include "path/network_view.h"
 #include "publish/allowance.h"
 #include "publish/inside.h"
-#include "publish/publication.h"
-#include "publish/reactor.h"
+#include "publish/reservation.h"
 
 namespace sockswitch {
 

@@ -15,7 +15,7 @@
 #include <memory>
 #include <string>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 
 namespace sockswitch {
 namespace {

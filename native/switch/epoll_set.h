@@ -18,7 +18,7 @@
 #include <string_view>
 #include <vector>
 
-#include "kernel/unique_fd.h"
+#include "base/unique_fd.h"
 
 namespace sockswitch {
 

@@ -91,7 +91,7 @@ std::vector<Address> own_addresses(const GuardRole& role) {
 void take_what_comes_from_elsewhere(Program& program, const GuardRole& role) {
   program.load_device();
   program.jump_unless(kLoopbackDevice, Program::kTake);
-  if (role.kind == GuardRole::Kind::kNeighbour) {
+  if (role.kind == GuardKind::kNeighbour) {
     program.load(kSourcePort, BPF_H);
     program.jump_if(role.port, Program::kTake);
   }
@@ -147,7 +147,7 @@ void drop_what_is_not_for_it(Program& program, const GuardRole& role) {
 Program program_of(const GuardRole& role) {
   Program program;
   program.load(kFlags);
-  if (role.kind == GuardRole::Kind::kService) {
+  if (role.kind == GuardKind::kService) {
     program.keep_bits(kSyn | kAck);
     program.jump_if(kSyn | kAck, Program::kDrop);
     program.jump_unless(kSyn, Program::kTake);

@@ -25,32 +25,18 @@
 #include <cstdint>
 #include <vector>
 
-#include "policy/address.h"
+#include "base/address.h"
+#include "protocol/guard_use.h"
 
 namespace sockswitch {
 
-// What a client may hear: packets of both families, or of one.
-enum class GuardFamily : std::uint16_t { kBoth, kV4, kV6 };
-
 struct GuardRole {
-  enum class Kind : std::uint16_t { kClient, kNeighbour, kService };
-  Kind kind = Kind::kClient;
+  GuardKind kind = GuardKind::kClient;
   std::uint16_t port = 0;
   std::vector<Address> own;
   GuardFamily family = GuardFamily::kBoth;
 
   auto operator<=>(const GuardRole&) const = default;
-};
-
-// What a socket is for, from which its role follows. `port` is 0 for a client, `device` (ifindex) 0
-// for a service, whose `family` is kBoth.
-struct GuardUse {
-  GuardRole::Kind kind = GuardRole::Kind::kClient;
-  std::uint16_t port = 0;
-  int device = 0;
-  GuardFamily family = GuardFamily::kBoth;
-
-  auto operator<=>(const GuardUse&) const = default;
 };
 
 // With more addresses of its own, a client hears nothing by the loopback device.

@@ -8,11 +8,11 @@
 #include <cerrno>
 #include <vector>
 
+#include "base/errno_error.h"
 #include "kernel/device_addresses.h"
-#include "kernel/errno_error.h"
 #include "kernel/netlink_message.h"
 #include "kernel/unix_socket.h"
-#include "programs/guard_protocol.h"
+#include "protocol/guard_protocol.h"
 
 namespace sockswitch {
 namespace {
@@ -136,7 +136,7 @@ UniqueFd GuardSource::load(const GuardUse& use, std::uint64_t generation) {
 
 GuardRole role_of(const GuardUse& use) {
   GuardRole role{.kind = use.kind, .port = use.port, .own = {}, .family = use.family};
-  if (use.kind != GuardRole::Kind::kService)
+  if (use.kind != GuardKind::kService)
     role.own = DeviceAddresses(open_netlink(NETLINK_ROUTE)).of(use.device, kMaxOwnAddresses + 1);
   return role;
 }
@@ -174,7 +174,7 @@ int SocketGuard::attach(int fd, const GuardUse& use) {
 SocketGuard::Ready SocketGuard::make_ready(const GuardUse& use) {
   Ready ready;
   if (source_.means() == GuardSource::Means::kLoaded) {
-    ready.program = control_.fetch([&] { return source_.load(use, generation_); });
+    ready.program = control_.bring([&] { return source_.load(use, generation_); });
   } else {
     ready.role = role_of(use);
   }

@@ -30,9 +30,9 @@
 #include <memory>
 #include <string>
 
+#include "base/unique_fd.h"
 #include "kernel/control_thread.h"
 #include "kernel/helper.h"
-#include "kernel/unique_fd.h"
 #include "path/host_network.h"
 #include "switch/guard_program.h"
 
@@ -95,14 +95,14 @@ class SocketGuard {
 
   // For a socket that is pinned to `device`.
   int guard_client(int fd, int device, GuardFamily family) {
-    return attach(fd, {GuardRole::Kind::kClient, 0, device, family});
+    return attach(fd, {GuardKind::kClient, 0, device, family});
   }
   // ... and connects to `port` of a neighbour, on the host's address there.
   int guard_neighbours_client(int fd, int device, GuardFamily family, std::uint16_t port) {
-    return attach(fd, {GuardRole::Kind::kNeighbour, port, device, family});
+    return attach(fd, {GuardKind::kNeighbour, port, device, family});
   }
   int guard_service(int fd, std::uint16_t port) {
-    return attach(fd, {GuardRole::Kind::kService, port, 0});
+    return attach(fd, {GuardKind::kService, port, 0});
   }
   // Required, and there is none: all of these fail.
   bool missing() const { return source_.missing(); }

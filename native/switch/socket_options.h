@@ -15,9 +15,12 @@
 //          (notify/set_option.cc).
 #pragma once
 
+#include <sys/socket.h>
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -45,6 +48,16 @@ class OptionBaseline {
   std::vector<OptionValue> values_;
   std::uint32_t receive_buffer_ = 0;  // bytes, as the kernel accounts them
   std::uint32_t send_buffer_ = 0;
+};
+
+// The options of fresh TCP sockets of one namespace, IPv4 and IPv6.
+struct OptionBaselines {
+  std::optional<OptionBaseline> v4;
+  std::optional<OptionBaseline> v6;
+  const OptionBaseline* of(int domain) const {
+    const auto& baseline = domain == AF_INET ? v4 : v6;
+    return baseline ? &*baseline : nullptr;
+  }
 };
 
 // Whether an option is one of the rare ones, or unknown: which does matter for a TCP socket that is

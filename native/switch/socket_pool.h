@@ -13,23 +13,13 @@
 #include <string>
 #include <vector>
 
-#include "kernel/unique_fd.h"
+#include "base/outcome.h"
+#include "base/unique_fd.h"
 #include "path/network_view.h"
-#include "policy/outcome.h"
 #include "switch/socket_guard.h"
 #include "switch/socket_options.h"
 
 namespace sockswitch {
-
-// The options of fresh TCP sockets of one namespace, IPv4 and IPv6.
-struct OptionBaselines {
-  std::optional<OptionBaseline> v4;
-  std::optional<OptionBaseline> v6;
-  const OptionBaseline* of(int domain) const {
-    const auto& baseline = domain == AF_INET ? v4 : v6;
-    return baseline ? &*baseline : nullptr;
-  }
-};
 
 // What a host socket is for.
 struct ClientUse {

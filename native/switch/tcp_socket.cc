@@ -6,8 +6,8 @@
 
 #include <cerrno>
 
+#include "base/address.h"
 #include "kernel/syscalls.h"
-#include "policy/address.h"
 
 namespace sockswitch {
 namespace {

@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <optional>
 
-#include "kernel/unique_fd.h"
+#include "base/unique_fd.h"
 
 namespace sockswitch {
 

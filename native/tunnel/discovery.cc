@@ -11,7 +11,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 
 namespace sockswitch::tunnel {
 namespace {

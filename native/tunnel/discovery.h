@@ -14,9 +14,9 @@
 #include <string>
 #include <vector>
 
+#include "base/address.h"
 #include "kernel/netlink_message.h"
 #include "kernel/netns.h"
-#include "policy/address.h"
 
 namespace sockswitch::tunnel {
 

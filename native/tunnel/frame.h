@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <optional>
 
-#include "policy/address.h"
+#include "base/address.h"
 #include "tunnel/wire.h"
 
 namespace sockswitch::tunnel {

@@ -10,7 +10,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 
 namespace sockswitch::tunnel {
 namespace {

@@ -14,7 +14,7 @@
 #include <thread>
 #include <vector>
 
-#include "kernel/unique_fd.h"
+#include "base/unique_fd.h"
 #include "tunnel/frame.h"
 #include "tunnel/outbound.h"
 #include "tunnel/tap.h"

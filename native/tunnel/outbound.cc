@@ -9,7 +9,7 @@
 #include <array>
 #include <cerrno>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 
 namespace sockswitch::tunnel {
 namespace {

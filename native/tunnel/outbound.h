@@ -21,7 +21,7 @@
 #include <thread>
 #include <vector>
 
-#include "kernel/unique_fd.h"
+#include "base/unique_fd.h"
 #include "tunnel/discovery.h"
 #include "tunnel/frame.h"
 #include "tunnel/tap.h"

@@ -11,10 +11,10 @@
 #include <cerrno>
 #include <cstring>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
+#include "base/socket_name.h"
 #include "kernel/linux_abi.h"
 #include "path/routing.h"
-#include "publish/publication.h"
 
 namespace sockswitch::tunnel {
 namespace {

@@ -13,10 +13,10 @@
 #include <optional>
 #include <string>
 
+#include "base/unique_fd.h"
 #include "kernel/netlink_message.h"
 #include "kernel/netns.h"
-#include "kernel/unique_fd.h"
-#include "publish/reactor.h"
+#include "kernel/reactor.h"
 #include "tunnel/discovery.h"
 #include "tunnel/wire.h"
 

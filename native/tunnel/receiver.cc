@@ -10,9 +10,9 @@
 #include <cerrno>
 #include <cstring>
 
-#include "kernel/errno_error.h"
-#include "publish/endpoint.h"
-#include "publish/publication.h"
+#include "base/errno_error.h"
+#include "base/socket_name.h"
+#include "kernel/endpoint.h"
 
 namespace sockswitch::tunnel {
 namespace {

@@ -16,8 +16,8 @@
 #include <string>
 #include <vector>
 
-#include "kernel/unique_fd.h"
-#include "publish/reactor.h"
+#include "base/unique_fd.h"
+#include "kernel/reactor.h"
 #include "tunnel/inbound.h"
 #include "tunnel/proof.h"
 

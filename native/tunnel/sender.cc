@@ -10,11 +10,11 @@
 #include <cerrno>
 #include <cstring>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
+#include "base/socket_name.h"
+#include "kernel/endpoint.h"
 #include "kernel/linux_abi.h"
 #include "kernel/syscalls.h"
-#include "publish/endpoint.h"
-#include "publish/publication.h"
 #include "tunnel/proof.h"
 
 namespace sockswitch::tunnel {

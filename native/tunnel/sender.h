@@ -19,8 +19,8 @@
 #include <optional>
 #include <string>
 
-#include "kernel/unique_fd.h"
-#include "publish/reactor.h"
+#include "base/unique_fd.h"
+#include "kernel/reactor.h"
 #include "tunnel/discovery.h"
 #include "tunnel/outbound.h"
 #include "tunnel/wire.h"

@@ -15,7 +15,7 @@
 #include <cstring>
 #include <vector>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 #include "tunnel/tun_abi.h"
 
 namespace sockswitch::tunnel {

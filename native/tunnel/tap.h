@@ -16,8 +16,8 @@
 #include <cstdint>
 #include <string>
 
+#include "base/unique_fd.h"
 #include "kernel/netlink_message.h"
-#include "kernel/unique_fd.h"
 #include "tunnel/discovery.h"
 #include "tunnel/frame.h"
 

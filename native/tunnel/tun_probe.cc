@@ -10,8 +10,8 @@
 #include <array>
 #include <cerrno>
 
-#include "kernel/errno_error.h"
-#include "kernel/unique_fd.h"
+#include "base/errno_error.h"
+#include "base/unique_fd.h"
 #include "tunnel/tap.h"
 #include "tunnel/tun_abi.h"
 

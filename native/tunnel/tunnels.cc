@@ -7,7 +7,7 @@
 #include <array>
 #include <cerrno>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 #include "kernel/netlink_message.h"
 
 namespace sockswitch::tunnel {

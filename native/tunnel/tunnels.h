@@ -16,8 +16,8 @@
 #include <set>
 #include <string>
 
+#include "base/unique_fd.h"
 #include "kernel/background.h"
-#include "kernel/unique_fd.h"
 #include "kernel/watcher.h"
 #include "tunnel/underlay.h"
 

@@ -6,11 +6,11 @@
 
 #include <algorithm>
 
-#include "kernel/errno_error.h"
+#include "base/address.h"
+#include "base/errno_error.h"
 #include "kernel/netlink.h"
 #include "path/routing.h"
-#include "policy/address.h"
-#include "programs/netns_protocol.h"
+#include "protocol/netns_protocol.h"
 
 namespace sockswitch::tunnel {
 namespace {

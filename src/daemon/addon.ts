@@ -212,11 +212,11 @@ export interface Engine {
   stop(): void;
 }
 
-/** Ways to end a keeper, as native/programs/keeper_protocol.h numbers them. */
+/** Ways to end a keeper, as native/protocol/keeper_protocol.h numbers them. */
 export const KEEPER_SHUTDOWN = { whenIdle: 0, atOnce: 1, replaced: 2 } as const;
 export type KeeperShutdown = (typeof KEEPER_SHUTDOWN)[keyof typeof KEEPER_SHUTDOWN];
 
-/** The daemon's end of the keeper's socket. See native/programs/keeper_protocol.h for the protocol. */
+/** The daemon's end of the keeper's socket. See native/protocol/keeper_protocol.h for the protocol. */
 export interface KeeperLink {
   /** Of the keeper's protocol, and whether that is ours. */
   readonly version: number;

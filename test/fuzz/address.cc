@@ -1,5 +1,5 @@
-// Socket addresses as containers pass them, and addresses and prefixes as text (policy/address.h).
-#include "policy/address.h"
+// Socket addresses as containers pass them, and addresses and prefixes as text (base/address.h).
+#include "base/address.h"
 
 #include <algorithm>
 #include <cstdint>

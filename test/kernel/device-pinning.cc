@@ -3,7 +3,7 @@
 // does reach the host's own address on that device, also by the name 0.0.0.0, and (not shown: it
 // depends on ARP) 127.0.0.1 on a host that has route_localnet and accept_local set, over a link
 // that leads back to it: no part of the promise may rest on the contrary. Rests on it:
-// native/switch/host_socket.cc and the threat model.
+// native/notify/host_socket.cc and the threat model.
 #include "support.h"
 
 constexpr int kBindToIfindex = 62;

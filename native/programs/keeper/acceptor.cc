@@ -6,7 +6,7 @@
 #include <cerrno>
 #include <utility>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 #include "kernel/unix_socket.h"
 
 namespace sockswitch::keeper {

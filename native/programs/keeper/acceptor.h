@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "kernel/unique_fd.h"
+#include "base/unique_fd.h"
 #include "programs/keeper/poller.h"
 #include "programs/keeper/refusals.h"
 

@@ -8,7 +8,7 @@
 #include <cstring>
 #include <utility>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 
 namespace sockswitch::keeper {
 namespace {

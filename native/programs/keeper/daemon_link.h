@@ -18,13 +18,13 @@
 #include <utility>
 #include <vector>
 
-#include "kernel/unique_fd.h"
+#include "base/unique_fd.h"
 #include "kernel/unix_socket.h"
 #include "programs/keeper/acceptor.h"
 #include "programs/keeper/listeners.h"
 #include "programs/keeper/poller.h"
 #include "programs/keeper/refusals.h"
-#include "programs/keeper_protocol.h"
+#include "protocol/keeper_protocol.h"
 
 namespace sockswitch::keeper {
 

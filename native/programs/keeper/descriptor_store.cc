@@ -11,7 +11,7 @@
 #include <cstring>
 #include <string_view>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 #include "kernel/unix_socket.h"
 
 namespace sockswitch {

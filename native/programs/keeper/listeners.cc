@@ -9,7 +9,7 @@
 #include <string_view>
 #include <utility>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 #include "kernel/listener_record.h"
 
 namespace sockswitch::keeper {

@@ -20,7 +20,7 @@
 #include <string>
 #include <vector>
 
-#include "kernel/unique_fd.h"
+#include "base/unique_fd.h"
 #include "programs/keeper/descriptor_store.h"
 #include "programs/keeper/poller.h"
 #include "programs/keeper/refusals.h"

@@ -37,7 +37,7 @@
 #include <utility>
 #include <vector>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 #include "programs/keeper/daemon_link.h"
 #include "programs/keeper/descriptor_store.h"
 #include "programs/keeper/listeners.h"

@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 #include "kernel/listener_record.h"
 
 namespace sockswitch::keeper {

@@ -30,7 +30,7 @@
 #include <string>
 #include <utility>
 
-#include "kernel/unique_fd.h"
+#include "base/unique_fd.h"
 #include "kernel/unix_socket.h"
 #include "programs/keeper/acceptor.h"
 #include "programs/keeper/listeners.h"

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 
 namespace sockswitch::keeper {
 

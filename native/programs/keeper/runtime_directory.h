@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "kernel/errno_error.h"
-#include "kernel/unique_fd.h"
+#include "base/errno_error.h"
+#include "base/unique_fd.h"
 
 namespace sockswitch::keeper {
 

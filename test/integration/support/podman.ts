@@ -148,7 +148,7 @@ export interface Counters {
   readonly fallback: number;
   readonly refused: number;
   readonly passed: number;
-  /** By outcome (native/policy/outcome.cc), without those that are `passed`. */
+  /** By outcome (native/base/outcome.cc), without those that are `passed`. */
   readonly reasons: Readonly<Record<string, number>>;
 }
 

@@ -1,4 +1,4 @@
-#include "policy/address.h"
+#include "base/address.h"
 
 #include <cstring>
 

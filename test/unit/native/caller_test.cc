@@ -10,8 +10,8 @@
 #include <deque>
 #include <thread>
 
+#include "base/unique_fd.h"
 #include "check.h"
-#include "kernel/unique_fd.h"
 #include "notify/in_flight.h"
 #include "notify/option_mark.h"
 

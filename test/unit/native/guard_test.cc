@@ -18,13 +18,13 @@
 #include <string>
 #include <string_view>
 
+#include "base/errno_error.h"
+#include "base/unique_fd.h"
 #include "check.h"
-#include "kernel/errno_error.h"
 #include "kernel/helper.h"
-#include "kernel/unique_fd.h"
 #include "loopback.h"
 #include "own_network.h"
-#include "programs/guard_protocol.h"
+#include "protocol/guard_protocol.h"
 #include "switch/socket_guard.h"
 
 namespace {
@@ -87,12 +87,10 @@ constexpr const char* kNetwork =
 GuardUse client_use() { return {.device = device("host")}; }
 
 GuardUse neighbours_client(std::uint16_t port) {
-  return {.kind = GuardRole::Kind::kNeighbour, .port = port, .device = device("host")};
+  return {.kind = GuardKind::kNeighbour, .port = port, .device = device("host")};
 }
 
-GuardUse service_on(std::uint16_t port) {
-  return {.kind = GuardRole::Kind::kService, .port = port};
-}
+GuardUse service_on(std::uint16_t port) { return {.kind = GuardKind::kService, .port = port}; }
 
 void a_client_reaches_and_serves_nothing_on_this_machine(Guarding& guarding) {
   Loopback server(kThisMachine);
@@ -173,7 +171,7 @@ void a_client_hears_one_family_where_the_network_carries_one(Guarding& guarding)
   CHECK_EQ(::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&any), &length), 0);
   const sockaddr_in6 v4 = name6(kAnother, ntohs(any.sin6_port));
   const sockaddr_in6 v6 = name6(kThisMachine6, ntohs(any.sin6_port));
-  for (const GuardRole::Kind kind : {GuardRole::Kind::kClient, GuardRole::Kind::kNeighbour}) {
+  for (const GuardKind kind : {GuardKind::kClient, GuardKind::kNeighbour}) {
     const auto made = [&](GuardFamily family) {
       return guarding.socket({.kind = kind, .device = device("lo"), .family = family}, AF_INET6);
     };

@@ -13,8 +13,8 @@
 #include <string>
 #include <thread>
 
+#include "base/errno_error.h"
 #include "check.h"
-#include "kernel/errno_error.h"
 #include "kernel/netns.h"
 
 namespace {

@@ -7,7 +7,7 @@
 
 #include "check.h"
 #include "notify/caller.h"
-#include "notify/context.h"
+#include "notify/interrupted.h"
 #include "path/routing.h"
 #include "publish/allowance.h"
 #include "switch/epoll_set.h"

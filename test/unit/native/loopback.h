@@ -8,8 +8,8 @@
 #include <cerrno>
 #include <cstdint>
 
+#include "base/unique_fd.h"
 #include "check.h"
-#include "kernel/unique_fd.h"
 
 namespace sockswitch {
 

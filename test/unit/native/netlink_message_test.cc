@@ -4,8 +4,8 @@
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
 
+#include "base/errno_error.h"
 #include "check.h"
-#include "kernel/errno_error.h"
 
 namespace {
 

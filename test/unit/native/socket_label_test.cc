@@ -7,8 +7,8 @@
 
 #include <string>
 
+#include "base/unique_fd.h"
 #include "check.h"
-#include "kernel/unique_fd.h"
 
 namespace {
 

@@ -10,10 +10,10 @@
 #include <thread>
 #include <vector>
 
+#include "base/unique_fd.h"
 #include "check.h"
 #include "kernel/control_thread.h"
 #include "kernel/syscalls.h"
-#include "kernel/unique_fd.h"
 #include "loopback.h"
 #include "switch/epoll_set.h"
 #include "switch/socket_options.h"
@@ -239,7 +239,7 @@ TEST(the_control_thread_works_and_passes_errors_on) {
   CHECK(thrown);
   std::thread([&] {
     ::unshare(CLONE_FILES);
-    UniqueFd fetched = control.fetch([] { return tcp(AF_INET6); });
+    UniqueFd fetched = control.bring([] { return tcp(AF_INET6); });
     CHECK_EQ(int_option(fetched.get(), SOL_SOCKET, SO_DOMAIN).value_or(0), AF_INET6);
   }).join();
 }

@@ -9,8 +9,8 @@
 #include <fstream>
 #include <thread>
 
+#include "base/errno_error.h"
 #include "check.h"
-#include "kernel/errno_error.h"
 
 namespace {
 

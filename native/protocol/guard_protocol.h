@@ -19,7 +19,7 @@
 #include <cstring>
 #include <string_view>
 
-#include "switch/guard_program.h"
+#include "protocol/guard_use.h"
 
 namespace sockswitch {
 
@@ -29,7 +29,7 @@ inline constexpr std::uint32_t kGuardVersion = 2;
 struct GuardQuestion {
   std::uint32_t magic = kGuardMagic;
   std::uint32_t version = kGuardVersion;
-  std::uint16_t kind = 0;  // GuardRole::Kind
+  std::uint16_t kind = 0;  // GuardKind
   std::uint16_t port = 0;
   std::int32_t device = 0;
   std::uint16_t family = 0;  // GuardFamily
@@ -69,17 +69,17 @@ inline int decode_question(std::string_view text, GuardUse& use) {
   if (question.version != kGuardVersion) return EPROTONOSUPPORT;
   if (text.size() != sizeof question || question.reserved != 0) return EINVAL;
   if (question.family > static_cast<std::uint16_t>(GuardFamily::kV6)) return EINVAL;
-  use = {.kind = static_cast<GuardRole::Kind>(question.kind),
+  use = {.kind = static_cast<GuardKind>(question.kind),
          .port = question.port,
          .device = question.device,
          .family = static_cast<GuardFamily>(question.family)};
   // One question for one program.
   switch (use.kind) {
-    case GuardRole::Kind::kClient:
+    case GuardKind::kClient:
       return use.port == 0 && use.device >= 0 ? 0 : EINVAL;
-    case GuardRole::Kind::kNeighbour:
+    case GuardKind::kNeighbour:
       return use.device >= 0 ? 0 : EINVAL;
-    case GuardRole::Kind::kService:
+    case GuardKind::kService:
       return use.device == 0 && use.family == GuardFamily::kBoth ? 0 : EINVAL;
   }
   return EINVAL;

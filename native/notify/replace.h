@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "notify/context.h"
+#include "switch/epoll_set.h"
 
 namespace sockswitch {
 
@@ -22,7 +23,14 @@ struct Registrations {
 Registrations find_registrations(Context& context, Caller& caller, int socket, int number,
                                  std::optional<std::uint64_t> inode);
 
-enum class Replaced : std::uint8_t { kYes, kCallerGone, kFailed };
+enum class Replaced : std::uint8_t {
+  kYes,
+  kCallerGone,
+  // The caller has its old socket, and `context.detail` says why.
+  kNotAdded,     // the caller's table did not take the new one
+  kNotComplete,  // what `complete` says
+  kNotInEpoll,   // an epoll set did not take it
+};
 
 // How a socket takes the place of another.
 struct Replacement {
@@ -35,7 +43,6 @@ struct Replacement {
   std::function<std::string()> complete;
 };
 
-// With kFailed the caller has its old socket again and `context.detail` says why.
 Replaced replace_descriptor(Context& context, const Replacement& replacement,
                             const Registrations& registrations);
 

@@ -1,4 +1,4 @@
-#include "policy/address.h"
+#include "base/address.h"
 
 #include <arpa/inet.h>
 
@@ -51,6 +51,10 @@ std::optional<Address> Address::parse(const std::string& text) {
   in6_addr v6{};
   if (::inet_pton(AF_INET6, text.c_str(), &v6) == 1) return from_v6(v6);
   return {};
+}
+
+bool is_unspecified(const Address& address) {
+  return address == Address{} || address == Address::from_v4(in_addr{INADDR_ANY});
 }
 
 bool is_loopback(const Address& address) {

@@ -1,4 +1,4 @@
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 
 #include <cerrno>
 #include <cstring>

@@ -15,7 +15,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "kernel/unique_fd.h"
+#include "base/unique_fd.h"
 
 namespace sockswitch {
 

@@ -1,4 +1,4 @@
-#include "policy/outcome.h"
+#include "base/outcome.h"
 
 namespace sockswitch {
 
@@ -10,14 +10,18 @@ const std::array<OutcomeInfo, kOutcomeCount>& outcome_table() {
       {Outcome::kNeighbour, kSwitched, "neighbour",
        "a neighbour's published port: a socket of the host"},
       {Outcome::kOtherFamily, kPassed, "other-family",
-       "not an IPv4 or IPv6 address (AF_UNIX, ...)"},
-      {Outcome::kNotASocket, kPassed, "not-a-socket", "not an IPv4 or IPv6 socket"},
+       "not an address of the socket's family, IPv4 or IPv6 (AF_UNIX, ...)"},
+      {Outcome::kNotASocket, kPassed, "not-a-socket",
+       "not an IPv4 or IPv6 socket, or not any more"},
       {Outcome::kLoopback, kPassed, "loopback", "loopback belongs to the container"},
       {Outcome::kContainerAddress, kPassed, "container-address",
        "an address of the container itself"},
       {Outcome::kNotFresh, kPassed, "not-fresh", "already connected, connecting or listening"},
+      {Outcome::kPendingError, kPassed, "pending-error",
+       "the error of an earlier connect, which this one reports"},
       {Outcome::kDisconnect, kPassed, "disconnect", "AF_UNSPEC: the socket is disconnected"},
-      {Outcome::kHousekeeping, kPassed, "housekeeping", "a call that is only watched"},
+      {Outcome::kHousekeeping, kPassed, "housekeeping",
+       "a call other than connect, with nothing to switch"},
       {Outcome::kSocketType, kFallback, "socket-type", "not a TCP socket"},
       {Outcome::kUnspecified, kPassed, "unspecified", "0.0.0.0 and :: mean the container itself"},
       {Outcome::kLinkLocal, kFallback, "link-local",
@@ -54,6 +58,8 @@ const std::array<OutcomeInfo, kOutcomeCount>& outcome_table() {
       {Outcome::kSocketOption, kFallback, "socket-option",
        "has a socket option that cannot be carried over"},
       {Outcome::kEpoll, kFallback, "epoll", "its epoll registration could not be carried over"},
+      {Outcome::kNotAdded, kFallback, "not-added",
+       "the program's descriptor table did not take the host's socket"},
       {Outcome::kUnguarded, kFallback, "unguarded",
        "sockets cannot be guarded here, which require_guard asks for"},
       {Outcome::kLandlock, kFallback, "landlock",

@@ -12,7 +12,6 @@ namespace sockswitch {
 enum class OutcomeKind : std::uint8_t {
   kSwitched,  // accelerated
   kFallback,  // a network destination that goes on over the fallback network
-  kRefused,   // denied, with an errno
   kPassed,    // not a matter for switching; counted, never logged
 };
 
@@ -25,6 +24,7 @@ enum class Outcome : std::uint8_t {
   kLoopback,
   kContainerAddress,
   kNotFresh,
+  kPendingError,
   kDisconnect,
   kHousekeeping,
   kSocketType,
@@ -51,6 +51,7 @@ enum class Outcome : std::uint8_t {
   kBound,
   kSocketOption,
   kEpoll,
+  kNotAdded,
   kUnguarded,
   kLandlock,
   kHostError,

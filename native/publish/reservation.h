@@ -1,5 +1,4 @@
-// One published port: which host port stands for which container port, and the host's sockets for
-// it.
+// The host's side of a published port: its reservation, and where a service's socket is put.
 //
 // Three kinds of sockets of the host have a published TCP port:
 //
@@ -23,50 +22,16 @@
 // So it never is preferred to the service's.
 #pragma once
 
-#include <netinet/in.h>
-
-#include <atomic>
-#include <cstdint>
 #include <optional>
 #include <vector>
 
-#include "kernel/unique_fd.h"
+#include "base/address.h"
+#include "base/socket_name.h"
+#include "base/unique_fd.h"
 #include "path/routing.h"
-#include "policy/address.h"
+#include "policy/publication.h"
 
 namespace sockswitch {
-
-struct Mapping {
-  int protocol = IPPROTO_TCP;  // or IPPROTO_UDP
-  // No value: all addresses of the host. The unspecified address of a family: all of that family.
-  std::optional<Address> host;
-  std::uint16_t host_port = 0;
-  std::uint16_t container_port = 0;
-};
-
-struct Publication {
-  std::uint64_t id = 0;
-  Mapping mapping;
-  // Every socket of the service that is bound now had SO_REUSEPORT, as far as is known.
-  std::atomic<bool> shared{true};
-  // The container's profile does not report listen(2): a socket that is bound is taken for one that
-  // listens, and one that does not for one that will.
-  std::atomic<bool> listen_unseen{false};
-  // Datagrams that the relay could not pass on.
-  std::atomic<std::uint64_t> lost{0};
-};
-
-// A socket address of either family, as the system calls take it.
-struct SocketName {
-  sockaddr_storage raw{};
-  socklen_t length = 0;
-
-  const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&raw); }
-  // `domain` AF_INET6 takes IPv4 addresses as v4-mapped ones.
-  static SocketName of(int domain, const Address& address, std::uint16_t port);
-  // The unspecified address.
-  static SocketName any(int domain, std::uint16_t port);
-};
 
 // Binds the host's side of a mapping. Throws ErrnoError: EADDRINUSE, EACCES (a privileged port),
 // EADDRNOTAVAIL (no such address here).
@@ -89,7 +54,5 @@ std::vector<FoundRoute> own_default_routes();
 
 // The address that the service's socket is bound to.
 SocketName service_name(const Mapping& mapping, int domain);
-
-bool is_unspecified(const Address& address);
 
 }  // namespace sockswitch

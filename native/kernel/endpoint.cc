@@ -1,4 +1,4 @@
-#include "publish/endpoint.h"
+#include "kernel/endpoint.h"
 
 #include <sys/socket.h>
 

@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 
 #include "kernel/syscalls.h"
+#include "notify/handlers.h"
 #include "notify/target.h"
 
 namespace sockswitch {
@@ -22,24 +23,24 @@ bool is_established(int fd) {
 
 }  // namespace
 
-std::optional<Outcome> finish_connect(Context& context, const abi::SeccompNotif& notification,
+std::optional<Outcome> resume_connect(Context& context, const abi::SeccompNotif& notification,
                                       const CallArguments& arguments) {
   auto target = find_target(context, notification, arguments.fd);
   if (!target || !target->of_host(context) || is_closed(target->socket.get())) return {};
   if (!still_waits(context, notification)) return Outcome::kCallerGone;
   auto flags = target->caller.flags(target->number);
   if (!flags) return {};
-  bool told = false;
+  bool answered = false;
   if (flags->non_blocking) {
-    told = context.notify.fail(target->id, EINPROGRESS);
+    answered = context.notify.fail(target->id, EINPROGRESS);
   } else if (is_established(target->socket.get())) {
     // The kernel's own bookkeeping of a connect that nobody has waited for yet ends with this.
     probe_connect(target->socket.get(), target->identity.domain);
-    told = context.notify.answer(target->id, 0);
+    answered = context.notify.answer(target->id, 0);
   } else {
-    told = context.notify.let_continue(target->id);
+    answered = context.notify.let_continue(target->id);
   }
-  return told ? Outcome::kSwitched : Outcome::kCallerGone;
+  return answered ? Outcome::kSwitched : Outcome::kCallerGone;
 }
 
 }  // namespace sockswitch

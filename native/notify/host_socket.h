@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "kernel/unique_fd.h"
+#include "base/unique_fd.h"
 #include "notify/context.h"
 #include "switch/socket_options.h"
 #include "switch/socket_pool.h"

@@ -1,9 +1,9 @@
-#include "switch/host_socket.h"
+#include "notify/host_socket.h"
 
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 
 namespace sockswitch {
 namespace {

@@ -31,6 +31,8 @@ struct Address {
 };
 
 // 127.0.0.0/8, ::1.
+// 0.0.0.0 and ::.
+bool is_unspecified(const Address& address);
 bool is_loopback(const Address& address);
 // fe80::/10.
 bool is_link_local(const Address& address);

@@ -1,4 +1,4 @@
-#include "switch/replace.h"
+#include "notify/replace.h"
 
 #include <sys/stat.h>
 
@@ -57,10 +57,12 @@ Replaced replace_descriptor(Context& context, const Replacement& replacement,
   if (error == ENOENT || error == ESRCH) return Replaced::kCallerGone;
   if (error != 0) {
     context.detail = std::string("SECCOMP_IOCTL_NOTIF_ADDFD: ") + ::strerror(error);
-    return Replaced::kFailed;
+    return Replaced::kNotAdded;
   }
+  Replaced failed = Replaced::kNotComplete;
   if (complete) context.detail = complete();
   if (!complete || context.detail.empty()) {
+    failed = Replaced::kNotInEpoll;
     // The old file lives on while we, or a duplicate in the container, hold it, and would report
     // POLLHUP.
     error = epoll_move(registrations.entries, old, fd, number);
@@ -72,7 +74,7 @@ Replaced replace_descriptor(Context& context, const Replacement& replacement,
   if (context.notify.replace(id, old, number, close_on_exec) == ENOENT) {
     return Replaced::kCallerGone;
   }
-  return Replaced::kFailed;
+  return failed;
 }
 
 }  // namespace sockswitch

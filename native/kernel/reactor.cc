@@ -1,4 +1,4 @@
-#include "publish/reactor.h"
+#include "kernel/reactor.h"
 
 #include <pthread.h>
 #include <sys/epoll.h>
@@ -10,7 +10,7 @@
 #include <future>
 #include <utility>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 
 namespace sockswitch {
 namespace {

@@ -1,19 +1,15 @@
-#include "publish/publication.h"
+#include "publish/reservation.h"
 
 #include <sys/socket.h>
 
 #include <cerrno>
-#include <cstring>
 
-#include "kernel/errno_error.h"
+#include "base/errno_error.h"
 #include "kernel/interfaces.h"
 #include "kernel/netlink.h"
 
 namespace sockswitch {
 namespace {
-
-const Address kAny4 = Address::from_v4(in_addr{INADDR_ANY});
-const Address kAny6{};
 
 void set_option(int fd, int level, int name, int value, const char* text) {
   if (::setsockopt(fd, level, name, &value, sizeof value) != 0) throw_errno("setsockopt", text);
@@ -59,30 +55,6 @@ std::optional<Outlet> outlet_of_route(const std::vector<FoundRoute>& defaults, b
 }
 
 }  // namespace
-
-SocketName SocketName::of(int domain, const Address& address, std::uint16_t port) {
-  SocketName name;
-  if (domain == AF_INET) {
-    auto& v4 = reinterpret_cast<sockaddr_in&>(name.raw);
-    v4.sin_family = AF_INET;
-    v4.sin_port = htons(port);
-    v4.sin_addr.s_addr = htonl(address.v4());
-    name.length = sizeof v4;
-  } else {
-    auto& v6 = reinterpret_cast<sockaddr_in6&>(name.raw);
-    v6.sin6_family = AF_INET6;
-    v6.sin6_port = htons(port);
-    std::memcpy(&v6.sin6_addr, address.bytes.data(), sizeof v6.sin6_addr);
-    name.length = sizeof v6;
-  }
-  return name;
-}
-
-SocketName SocketName::any(int domain, std::uint16_t port) {
-  return of(domain, domain == AF_INET ? kAny4 : kAny6, port);
-}
-
-bool is_unspecified(const Address& address) { return address == kAny4 || address == kAny6; }
 
 std::vector<FoundRoute> own_default_routes() {
   NetlinkSocket socket(open_route_socket());

@@ -5,8 +5,8 @@
 #include <optional>
 #include <utility>
 
-#include "policy/address.h"
-#include "publish/publication.h"
+#include "base/address.h"
+#include "base/socket_name.h"
 
 namespace sockswitch {
 

@@ -1,0 +1,45 @@
+// A container's network as its listeners see it, and how it is found.
+#pragma once
+
+#include <sys/types.h>
+
+#include <initializer_list>
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include "kernel/netns.h"
+#include "notify/option_mark.h"
+#include "path/network_view.h"
+#include "switch/socket_options.h"
+
+namespace sockswitch {
+
+// A container's first network namespace, shared by its listeners.
+struct ContainerNetwork {
+  std::shared_ptr<NetworkView> view;
+  OptionBaselines fresh;
+  SharedMark mark;
+};
+
+// What the listeners of one container share; made by the first of them that needs it.
+class ContainerState {
+ public:
+  // The container's network, looked up at the first call, on the control thread. It stays as long
+  // as this object does. `wanted`: its identity, where that is known; then one of `pids` has to be
+  // in it, or a fallback program has to have its tap there. Otherwise it is the first one's of
+  // `pids` (0: nobody). Throws ErrnoError.
+  const ContainerNetwork& network(NetworkViews& views, OptionMarks& marks,
+                                  const std::optional<NetnsIdentity>& wanted,
+                                  std::initializer_list<pid_t> pids);
+  // What the first call found; null before.
+  const ContainerNetwork* network() const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::optional<ContainerNetwork> network_;
+};
+
+OptionBaselines read_baselines(int fresh_v4, int fresh_v6);
+
+}  // namespace sockswitch

@@ -1,0 +1,34 @@
+// One published port: which host port stands for which container port.
+#pragma once
+
+#include <netinet/in.h>
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+
+#include "base/address.h"
+
+namespace sockswitch {
+
+struct Mapping {
+  int protocol = IPPROTO_TCP;  // or IPPROTO_UDP
+  // No value: all addresses of the host. The unspecified address of a family: all of that family.
+  std::optional<Address> host;
+  std::uint16_t host_port = 0;
+  std::uint16_t container_port = 0;
+};
+
+struct Publication {
+  std::uint64_t id = 0;
+  Mapping mapping;
+  // Every socket of the service that is bound now had SO_REUSEPORT, as far as is known.
+  std::atomic<bool> shared{true};
+  // The container's profile does not report listen(2): a socket that is bound is taken for one that
+  // listens, and one that does not for one that will.
+  std::atomic<bool> listen_unseen{false};
+  // Datagrams that the relay could not pass on.
+  std::atomic<std::uint64_t> lost{0};
+};
+
+}  // namespace sockswitch

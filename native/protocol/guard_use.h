@@ -1,0 +1,25 @@
+// What a guarded host socket is for (switch/guard_program.h has what it may receive then).
+#pragma once
+
+#include <compare>
+#include <cstdint>
+
+namespace sockswitch {
+
+enum class GuardKind : std::uint16_t { kClient, kNeighbour, kService };
+
+// What a client may hear: packets of both families, or of one.
+enum class GuardFamily : std::uint16_t { kBoth, kV4, kV6 };
+
+// What a socket is for, from which its role follows. `port` is 0 for a client, `device` (ifindex) 0
+// for a service, whose `family` is kBoth.
+struct GuardUse {
+  GuardKind kind = GuardKind::kClient;
+  std::uint16_t port = 0;
+  int device = 0;
+  GuardFamily family = GuardFamily::kBoth;
+
+  auto operator<=>(const GuardUse&) const = default;
+};
+
+}  // namespace sockswitch

@@ -57,10 +57,8 @@ inline constexpr unsigned long kNotifSetFlags = _IOW('!', 4, std::uint64_t);  //
 inline constexpr std::uint64_t kNotifSyncWakeUp = 1;  // 6.6, for kNotifSetFlags
 
 inline constexpr unsigned kSetModeFilter = 1;
-inline constexpr unsigned kGetActionAvail = 2;
 inline constexpr unsigned kFilterNewListener = 1u << 3;   // 5.0
 inline constexpr unsigned kFilterWaitKillable = 1u << 5;  // 5.19
-inline constexpr std::uint32_t kRetUserNotif = 0x7fc00000;
 inline constexpr std::uint32_t kRetAllow = 0x7fff0000;
 
 // --- audit architectures (linux/audit.h), as seccomp_data.arch shows them ---
@@ -73,6 +71,7 @@ inline constexpr std::int32_t kX32Bit = 0x40000000;  // in `nr` of x32 calls
 // --- sockets ---
 inline constexpr int kSoBindToIfindex = 62;      // 5.0
 inline constexpr int kIpBindAddressNoPort = 24;  // 4.2
+inline constexpr int kIpLocalPortRange = 51;     // 6.3
 inline constexpr int kSoNetnsCookie = 71;        // 5.14
 inline constexpr int kSoBufLock = 72;            // 5.14
 

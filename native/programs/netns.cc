@@ -10,6 +10,7 @@
 // see that child for a moment and may stop or kill it, but not look into it.
 #include <fcntl.h>
 #include <grp.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -19,17 +20,21 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <csignal>
+#include <cstdint>
 #include <cstring>
 #include <iterator>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/errno_error.h"
+#include "kernel/linux_abi.h"
 #include "kernel/netlink.h"
 #include "kernel/socket_label.h"
 #include "kernel/unix_socket.h"
@@ -156,6 +161,32 @@ void enter_pid_namespace() {
   if (wanted.st_ino != own.st_ino) enter(kListenPidFd, CLONE_NEWPID);
 }
 
+// "LOW<tab>HIGH\n" of the sysctl ip_local_port_range as the value of IP_LOCAL_PORT_RANGE (ip(7));
+// no value for text of another form.
+std::optional<std::uint32_t> port_range(std::string_view text) {
+  std::array<std::uint16_t, 2> ends{};
+  const char* at = text.data();
+  for (std::uint16_t& end : ends) {
+    while (at < text.end() && (*at == ' ' || *at == '\t')) ++at;
+    const auto [next, error] = std::from_chars(at, text.end(), end);
+    if (error != std::errc{}) return {};
+    at = next;
+  }
+  return std::uint32_t{ends[1]} << 16 | ends[0];
+}
+
+// A fresh socket shows what sysctls of its namespace are the defaults of options
+// (switch/socket_options.h). Of the port range it shows nothing, so it is set here, where the
+// kernel has that option (Linux 6.3) and the namespace does not have the kernel's own range.
+void show_port_range(std::span<const UniqueFd> fresh) {
+  constexpr std::uint32_t kKernelsOwn = 60999U << 16 | 32768;
+  const auto range = port_range(read_file("/proc/sys/net/ipv4/ip_local_port_range"));
+  if (!range || range == kKernelsOwn) return;
+  for (const UniqueFd& fd : fresh) {
+    ::setsockopt(fd.get(), IPPROTO_IP, abi::kIpLocalPortRange, &*range, sizeof *range);
+  }
+}
+
 // All that is needed to follow packets in the namespace; see netns_protocol.h.
 void answer_view() {
   std::vector<UniqueFd> own;
@@ -165,6 +196,7 @@ void answer_view() {
   UniqueFd v6(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
   std::string letters = v6 ? "6" : "-";
   if (v6) own.push_back(std::move(v6));
+  show_port_range(std::span(own).subspan(2));
   auto monitors = open_firewall_monitors();
   letters += std::to_string(monitors.size());
   FirewallSockets filters = open_firewall_sockets();

@@ -41,9 +41,8 @@ constexpr std::uint8_t kInt = sizeof(int);
 
 // Numbers that glibc's headers may lack, with the kernel that brought them.
 constexpr int kIpMinTtl = 21;
-constexpr int kIpUnicastIf = 50;       // 3.4
-constexpr int kIpLocalPortRange = 51;  // 6.3
-constexpr int kIpv6MinHopCount = 73;   // 4.? RFC 5082
+constexpr int kIpUnicastIf = 50;      // 3.4
+constexpr int kIpv6MinHopCount = 73;  // 4.? RFC 5082
 constexpr int kIpv6AddrPreferences = 72;
 constexpr int kIpv6Transparent = 75;
 constexpr int kIpv6UnicastIf = 76;
@@ -106,7 +105,8 @@ constexpr Option kCommon[] = {
     {IPPROTO_IP, kIpMinTtl, Carry::kSet, kInt, "IP_MINTTL"},
     {IPPROTO_IP, IP_FREEBIND, Carry::kSet, kInt, "IP_FREEBIND"},
     {IPPROTO_IP, abi::kIpBindAddressNoPort, Carry::kSet, kInt, "IP_BIND_ADDRESS_NO_PORT"},
-    {IPPROTO_IP, kIpLocalPortRange, Carry::kSet, kInt, "IP_LOCAL_PORT_RANGE"},
+    {IPPROTO_IP, abi::kIpLocalPortRange, Carry::kSet, kInt, "IP_LOCAL_PORT_RANGE", When::kRare,
+     true},
     {IPPROTO_IP, IP_TRANSPARENT, Carry::kRefuse, kInt, "IP_TRANSPARENT"},
     {IPPROTO_IP, kIpUnicastIf, Carry::kRefuse, kInt, "IP_UNICAST_IF"},
 };
@@ -162,6 +162,13 @@ bool set_option(int fd, const Option& option, const OptionValue& value) {
   return ::setsockopt(fd, option.level, option.name, value.bytes.data(), value.length) == 0;
 }
 
+// A socket without a range of its own takes ports from its namespace's, which a host socket has as
+// an option then (apply_namespace_defaults()).
+bool means_default(const Option& option, const OptionValue& value) {
+  return option.level == IPPROTO_IP && option.name == abi::kIpLocalPortRange &&
+         std::ranges::all_of(value.bytes, [](std::uint8_t byte) { return byte == 0; });
+}
+
 // SO_SNDBUF and SO_RCVBUF: carried over only where the program set them (SO_BUF_LOCK, Linux 5.14),
 // not where the kernel has tuned them. The kernel doubles what is set (socket(7)).
 bool copy_buffer_size(int from, int to, int option, int lock_bit, std::uint32_t size) {
@@ -214,6 +221,7 @@ std::string OptionCopy::copy(int to, std::size_t index) {
   OptionValue value = read_option(from_, option);
   if (value.length == 0) return {};  // MPTCP knows fewer of them
   auto known = std::ranges::find(carried_, index, &std::pair<std::size_t, OptionValue>::first);
+  if (means_default(option, value)) return {};
   const OptionValue& has = known == carried_.end() ? baseline_.value(index) : known->second;
   if (value == has) return {};
   if (option.carry == Carry::kPinned && pinned_) return {};

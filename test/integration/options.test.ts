@@ -41,6 +41,26 @@ describeOnLab('socket options', () => {
     expect(moved).toMatchObject({ switched: read.length, fallback: 0 });
   });
 
+  test("what is not set is as the container's namespace has it", async () => {
+    const sysctls = {
+      'net.ipv4.ip_local_port_range': '40000 40100',
+      'net.ipv4.tcp_syn_retries': '3',
+      'net.ipv4.tcp_keepalive_time': '77',
+      'net.ipv4.tcp_keepalive_intvl': '7',
+      'net.ipv4.tcp_keepalive_probes': '5',
+      'net.ipv4.ip_default_ttl': '33',
+      'net.ipv4.tcp_congestion_control': 'reno',
+    };
+    const args = Object.entries(sysctls).map(([name, value]) => `--sysctl=${name}=${value}`);
+    const container = await startContainer({ annotations: ENABLED, args });
+    const before = await countersOf(container);
+    const output = await container.output(['python3', '-'], { stdin: probe('sysctls.py') });
+    expect(lines(output)).toEqual(['True 3 77 7 5 33 reno', 'True 3 77 7 5 33 reno']);
+    const moved = difference(before, await countersOf(container));
+    expect(moved).toMatchObject({ switched: 40, fallback: 0 });
+    await container.remove();
+  });
+
   test('what cannot be is a reason not to switch', async () => {
     const { read, moved } = await inContainer('kept-back');
     expect(read.filter((line) => line.includes('not set'))).toEqual([]);

@@ -2,6 +2,7 @@
  * The benchmarks' command line: `npm run bench` (in the lab, as root) and `sockswitch bench` (in the user's own Podman). The first argument
  * says which of the two, and is put there by bench/run and by src/commands/bench.ts.
  */
+import { fileURLToPath } from 'node:url';
 import { Command, InvalidArgumentError } from 'commander';
 import { DRIVERS, USUAL_DRIVERS } from './drivers/index.js';
 import { checkLimits } from './limits.js';
@@ -123,9 +124,11 @@ program
 if (inLab) {
   program
     .command('publish')
-    .description('write the tables of bench/results/*.json into README.md and docs/performance.md')
+    .description('write tables and the picture of bench/results/*.json into README.md and docs/')
     .option('--check', 'change nothing, fail if they are not up to date')
-    .action((options: { readonly check?: boolean }) => publish(options.check === true));
+    .action((options: { readonly check?: boolean }) =>
+      publish(fileURLToPath(new URL('../..', import.meta.url)), options.check === true),
+    );
 }
 
 catchInterrupts(() => process.stderr.write('\nbench: ending, and cleaning up\n'));

@@ -3,7 +3,7 @@
 # common.sh: names, paths, messages and the lab's lock. Sourced first by every run of `lab`, so it must stay cheap.
 #
 # State of a lab, all under RUN_DIR (removed by `down`):
-#   suite, source, cache-key   what the lab was made from
+#   suite, size, source, cache-key   what the lab was made from
 #   applications               the directory of the application layer; empty without one
 #   HOST/init                  "PID START": the host's init as seen from outside, and its start time, so that a
 #                              recycled PID is never taken for it
@@ -14,6 +14,7 @@
 
 : "${LAB_NAME:=sockswitch}"
 : "${LAB_SUITE:=trixie}"
+: "${LAB_SIZE:=full}"
 : "${LAB_APPLICATIONS:=}"
 : "${SOCKSWITCH_LAB_CACHE:=/var/cache/sockswitch-lab}"
 
@@ -48,6 +49,11 @@ esac
 case $LAB_APPLICATIONS in
   '' | 1) ;;
   *) die "LAB_APPLICATIONS must be 1 or not set: '$LAB_APPLICATIONS'" ;;
+esac
+case $LAB_SIZE in
+  full) ;;
+  small) [[ -z $LAB_APPLICATIONS ]] || die "LAB_APPLICATIONS=1 needs LAB_SIZE=full" ;;
+  *) die "LAB_SIZE must be full or small: '$LAB_SIZE'" ;;
 esac
 [[ $SOCKSWITCH_LAB_CACHE == /* ]] || die "SOCKSWITCH_LAB_CACHE must be an absolute path: '$SOCKSWITCH_LAB_CACHE'"
 
@@ -108,11 +114,14 @@ lab_source() {
 
 # A lab that is up is not remade behind the back of whoever uses it.
 lab_check_same() {
-  local suite source
+  local suite size source
   suite=$(<"$RUN_DIR/suite")
+  size=$(<"$RUN_DIR/size")
   source=$(<"$RUN_DIR/source")
   [[ $suite == "$LAB_SUITE" ]] ||
     die "lab '$LAB_NAME' is up with suite $suite, not $LAB_SUITE; run lab down first, or choose another LAB_NAME"
+  [[ $size == full || $size == "$LAB_SIZE" ]] ||
+    die "lab '$LAB_NAME' is up with size $size, not $LAB_SIZE; run lab down first, or choose another LAB_NAME"
   [[ -z $LAB_APPLICATIONS || -n $(<"$RUN_DIR/applications") ]] ||
     die "lab '$LAB_NAME' is up without the applications; run lab down first, or choose another LAB_NAME"
   [[ $source == "$(lab_source)" ]] ||

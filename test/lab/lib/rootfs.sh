@@ -2,7 +2,7 @@
 # rootfs.sh: the cached root file systems.
 #
 #   $SOCKSWITCH_LAB_CACHE/
-#     SUITE-HASH/            one finished cache; HASH is over the recipe (the files named in cache_recipe) and the
+#     SUITE-HASH/            (small-SUITE-HASH with LAB_SIZE=small) one finished cache; HASH is over the recipe (the files named in cache_recipe) and the
 #       host/                architecture, so a changed recipe makes a new one. root of host1 and host2
 #       tree/                root of remote, and the content of the image localhost/lab
 #       images/              container storage that holds the image, owned by the lab's user
@@ -26,15 +26,28 @@ install_host_packages() {
   [[ ${#missing[@]} -gt 0 ]] || return 0
   log "installing ${LAB_MACHINE_PACKAGES[*]}"
   command -v apt-get >/dev/null || die "missing on this machine: ${missing[*]} (and there is no apt-get to install it)"
-  apt-get update -qq >&2
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${LAB_MACHINE_PACKAGES[@]}" >&2
+  "$LAB_DIR/../install-packages" "${LAB_MACHINE_PACKAGES[@]}" >&2
+}
+
+# recipe_packages KIND: the files that name the packages of host or image.
+recipe_packages() {
+  case $LAB_SIZE in
+    full) printf '%s\n' "$LAB_DIR/packages/$1".{all,"$LAB_SUITE"} ;;
+    small) printf '%s\n' "$LAB_DIR/packages/$1.small" ;;
+  esac
 }
 
 cache_recipe() {
-  printf '%s\n' "$LAB_DIR"/lib/{rootfs,image}.sh "$LAB_DIR"/packages/{host,image}.{all,"$LAB_SUITE"}
+  printf '%s\n' "$LAB_DIR"/lib/{rootfs,image}.sh
+  recipe_packages host
+  recipe_packages image
 }
 
-CACHE_KEY=$LAB_SUITE-$({ mapfile -t files < <(cache_recipe); cat "${files[@]}"; uname -m; } | sha256sum | cut -c1-12)
+case $LAB_SIZE in
+  full) readonly CACHE_KIND=$LAB_SUITE ;;
+  small) readonly CACHE_KIND=small-$LAB_SUITE ;;
+esac
+CACHE_KEY=$CACHE_KIND-$({ mapfile -t files < <(cache_recipe); cat "${files[@]}"; uname -m; } | sha256sum | cut -c1-12)
 readonly CACHE_KEY
 readonly CACHE_DIR=$SOCKSWITCH_LAB_CACHE/$CACHE_KEY
 
@@ -56,7 +69,7 @@ cache_build() {
 
 cache_build_locked() {
   local start=$SECONDS building=$CACHE_DIR.building
-  log "building the root file systems for $LAB_SUITE (once; a few minutes)"
+  log "building the root file systems for $LAB_SUITE$([[ $LAB_SIZE == full ]] || printf ', %s' "$LAB_SIZE") (once; a few minutes)"
   trap 'cgroup_remove "sockswitch-lab-image-$CACHE_KEY"' EXIT
   [[ ! -e $building ]] || rm -rf --one-file-system "$building"
   mkdir "$building"
@@ -74,10 +87,10 @@ cache_build_locked() {
   log "built $CACHE_DIR in $((SECONDS - start)) s"
 }
 
-# cache_prune: removes caches of the same suite that nobody uses any more. A lab names the one it uses in cache-key.
+# cache_prune: removes caches of the same suite and size that nobody uses any more. A lab names the one it uses in cache-key.
 cache_prune() {
   local dir key lock
-  for dir in "$SOCKSWITCH_LAB_CACHE/$LAB_SUITE"-*; do
+  for dir in "$SOCKSWITCH_LAB_CACHE/$CACHE_KIND"-*; do
     key=${dir##*/}
     key=${key%.log}
     key=${key%.building}
@@ -98,7 +111,7 @@ rootfs_mirror() {
   local list
   list=$(rootfs_mirror_list)
   if [[ -z $list ]]; then
-    apt-get update -qq >&2
+    "$LAB_DIR/../install-packages" >&2 # none: reads the lists
     list=$(rootfs_mirror_list)
   fi
   [[ -n $list ]] || die "the apt configuration of this machine names no Debian mirror"
@@ -129,10 +142,11 @@ DPKG
   apt-config dump Acquire::http Acquire::https | grep -E '::Proxy|::Verify' >"$root/etc/apt/apt.conf.d/lab" || true
 }
 
-# rootfs_install ROOT LOG KIND: installs packages/KIND.*, adds the user, trims.
+# rootfs_install ROOT LOG KIND: installs the packages of recipe_packages, adds the user, trims.
 rootfs_install() {
-  local root=$1 log_file=$2 kind=$3 packages
-  mapfile -t packages < <(sed 's/#.*//; s/[[:space:]]//g; /^$/d' "$LAB_DIR/packages/$kind.all" "$LAB_DIR/packages/$kind.$LAB_SUITE")
+  local root=$1 log_file=$2 kind=$3 files packages
+  mapfile -t files < <(recipe_packages "$kind")
+  mapfile -t packages < <(sed 's/#.*//; s/[[:space:]]//g; /^$/d' "${files[@]}")
   rootfs_chroot "$root" apt-get install -y -qq --no-install-recommends "${packages[@]}" >>"$log_file" 2>&1 ||
     { tail -n 20 "$log_file" >&2; die "installing packages failed; all of the output: $log_file"; }
   rootfs_chroot "$root" useradd --create-home --shell /bin/bash --uid "$LAB_UID" lab

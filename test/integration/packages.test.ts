@@ -1,5 +1,14 @@
-/** What is handed out: the Debian package, installed, used and removed; the npm package, with and without a compiler. */
-import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+/** What is handed out: the Debian package, installed, used and removed; the RPM, checked and unpacked; the npm package, with and without a compiler. */
+import { spawnSync } from 'node:child_process';
+import {
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -63,6 +72,91 @@ dpkg --install /tmp/sockswitch.deb`;
     expect(files).toContain('/usr/share/bash-completion/completions/sockswitch\n');
     expect((await root('dpkg --purge sockswitch')).status).toBe(0);
     expect((await root('ls -d /usr/lib/sockswitch /usr/bin/sockswitch')).stdout).toBe('');
+  });
+});
+
+/** Installed into a directory: no machine of the lab has RPM as its own. */
+describe('the RPM', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'sockswitch-rpm-'));
+  const guard = '/usr/lib/sockswitch/build/Release/sockswitch-guard';
+  const missing = [
+    ...(spawnSync('rpmbuild', ['--version']).error === undefined ? [] : ['rpmbuild (apt: rpm)']),
+    ...(process.getuid?.() === 0 ? [] : ['root']),
+  ];
+  let path = '';
+  /** What `rpm` prints, by lines. */
+  const query = async (option: string) => {
+    const { stdout } = await execa('rpm', ['-qp', option, path]);
+    return stdout.split('\n').filter((line) => line !== '');
+  };
+  const make = async (script: string) => {
+    const { stdout } = await execa('npm', ['run', '--silent', script], { cwd: REPOSITORY });
+    return join(REPOSITORY, stdout.trim().split('\n').at(-1) ?? '');
+  };
+
+  beforeAll(async () => {
+    if (missing.length === 0) path = await make('package:rpm');
+    else if (process.env['CI'] === 'true') throw new Error(`missing: ${missing.join(', ')}`);
+  });
+  afterAll(() => rmSync(directory, { recursive: true }));
+
+  const rpmTest = test.skipIf(missing.length > 0);
+
+  rpmTest('has the files of the Debian package', async () => {
+    const { stdout } = await execa('dpkg-deb', ['--fsys-tarfile', await make('package:deb')], {
+      encoding: 'buffer',
+    });
+    const list = await execa('tar', ['-t'], { input: stdout });
+    const debian = list.stdout.split('\n').filter((name) => !name.endsWith('/'));
+    const names = debian.map((name) => name.slice(1));
+    const ours = new Set(await query('--list'));
+    expect(names.filter((name) => !ours.has(name))).toEqual([
+      '/usr/share/doc/sockswitch/copyright',
+    ]);
+    const others = new Set(names);
+    const { stdout: dump } = await execa('rpm', [
+      '-qp',
+      '--queryformat',
+      '[%{FILEMODES:perms} %{FILENAMES}\n]',
+      path,
+    ]);
+    const files = dump.split('\n').filter((line) => !line.startsWith('d'));
+    const own = files.map((line) => line.slice(line.indexOf(' ') + 1));
+    expect(own.filter((name) => !others.has(name))).toEqual([
+      '/usr/share/licenses/sockswitch/LICENSE',
+    ]);
+  });
+
+  rpmTest('gives a capability to the guard alone, and runs no scripts', async () => {
+    const capable = (await query('--filecaps')).filter((line) => line.includes('='));
+    expect(capable).toEqual([`${guard}\tcap_bpf=ep`]);
+    expect(await query('--scripts')).toEqual([]);
+    expect(await query('--triggers')).toEqual([]);
+  });
+
+  rpmTest(
+    'asks for Node.js, Podman and libraries, and for nothing that npm packages mention',
+    async () => {
+      const required = (await query('--requires')).filter(
+        (name) => !/^(rpmlib\(|rtld\(|lib(c|m|gcc_s|stdc\+\+)\.so\.\d|ld-linux)/.test(name),
+      );
+      expect(required).toEqual(['/usr/bin/node', 'podman >= 4.3']);
+      expect((await query('--recommends')).sort()).toEqual(['crun', 'passt']);
+    },
+  );
+
+  rpmTest('is installed and removed', async () => {
+    const rpm = (...words: string[]) => execa('rpm', ['--root', directory, ...words]);
+    await rpm('--install', '--nodeps', path);
+    const installed = join(directory, guard);
+    const { stdout } = await execa('/sbin/getcap', [installed]);
+    expect(stdout).toBe(`${installed} cap_bpf=ep`);
+    const program = join(directory, 'usr/bin/sockswitch');
+    const version = await execa(process.execPath, [realpathSync(program), '--version']);
+    expect(`${version.stdout}\n`).toMatch(VERSION);
+    await rpm('--erase', 'sockswitch');
+    for (const left of ['usr/lib/sockswitch', 'usr/bin/sockswitch', 'usr/share/doc/sockswitch'])
+      expect(existsSync(join(directory, left)), left).toBe(false);
   });
 });
 

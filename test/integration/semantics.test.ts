@@ -5,7 +5,7 @@ import { describeOnLab } from './support/lab.js';
 import { RUNTIMES } from './support/places.js';
 import { ENABLED, podmanRun } from './support/podman.js';
 
-/** The one difference (docs/architecture.md, "What programs can notice"). */
+/** The one difference (docs/compatibility.md, "What programs can notice"). */
 const TIMED_OUT = "send_timeout | ('EINPROGRESS', 'EALREADY')";
 const TIMED_OUT_ACCELERATED = "send_timeout | ('EALREADY', 'EALREADY')";
 

@@ -79,22 +79,38 @@ must give the same exit status and the same output.
 
 \`bridge\` is a network made by \`podman network create\`, without IPv6, as is the default.`;
 
-const NOTES = `## Where acceleration can be seen
+const NOTES = `## What programs can notice
 
-An accelerated connection is one of the host's. Three differences follow, and they are meant:
+An accelerated connection is a connection of the host. So a program can notice the following.
 
 - **Errors are the host's.** A destination that the host cannot reach gives the host's own error (say,
   \`ENETUNREACH\`) at once. pasta answers every failure with \`ECONNREFUSED\`, and slirp4netns lets the
   connect time out.
-- **The source address is the host's**, as \`getsockname\` tells it. The other side sees the host's address with
-  or without acceleration.
-- **Firewall rules, proxies and traffic shaping inside the container's network namespace** do not see accelerated
-  connections. Keep destinations that need them on \`sockswitch/ignore\`.
+- **\`getsockname\` reports the host's address and port.** The other side sees the host's address with or without
+  acceleration. Protocols that put the local address into messages (active FTP, some peer-to-peer programs)
+  announce the host's address, where nothing listens for them.
+- **\`getpeername\` on a connection to a neighbour's published port** reports the host's address and port, not the neighbour's.
+- **Packet filters, proxies and traffic control inside the container's network namespace do not see accelerated connections.** A
+  connection that packet filters or traffic control could see is therefore not switched, except with
+  \`sockswitch/firewall=ignore\` ([annotations](annotations.md#packet-filters-of-the-container)). List destinations that need a
+  transparent proxy in \`sockswitch/ignore\`.
+- **\`ss\` and \`/proc/net/tcp\` inside the container do not show host sockets.** \`sockswitch sockets\` shows them.
+- **A duplicate of a socket that was made before \`connect\`** (\`dup\`, a forked child, SCM_RIGHTS) stays the unconnected container
+  socket: sockswitch replaces only the descriptor that \`connect\` was called on. Duplicates that are made afterwards are of the host socket.
+- **No socket filter can be added to a connected host socket** (\`SO_ATTACH_FILTER\`), because it carries the
+  [socket guard](threat-model.md#what-enforces-it).
+- **A blocking \`connect\` that runs out of time by \`SO_SNDTIMEO\`** says \`EALREADY\` instead of \`EINPROGRESS\`.
+- **A signal that arrives in the few microseconds of a switch** interrupts \`connect\` earlier than the kernel would. If the signal's handler
+  restarts calls (\`SA_RESTART\`, as Go's does), the program notices nothing: the repeated call gives the first call's result. If not, \`connect\`
+  says \`EINTR\` although nothing has begun. \`wait_killable = "always"\` ([configuration](configuration.md)) closes that window where the
+  runtime knows it (crun does, runc 1.1 does not).
+- **Open connections go on after \`podman network disconnect\`.** They are the host's, and the container's network does not carry them. New
+  connections are judged by the network as it is then. They are accelerated again after \`podman network connect\`.
 
 ## What cannot be helped
 
-A process tree can have one seccomp listener, and in an accelerated container that is sockswitch's. The calls that it is told of are \`connect\`, \`bind\`,
-\`listen\` and those of [annotations](annotations.md#what-changes-in-the-containers-seccomp-profile).
+A process tree can have one seccomp listener, and in an accelerated container that is sockswitch's. [Annotations](annotations.md#what-changes-in-the-containers-seccomp-profile)
+lists the calls that the kernel reports to it.
 
 - **A second listener is refused with \`EBUSY\`**: \`seccomp(2)\` with \`SECCOMP_FILTER_FLAG_NEW_LISTENER\`. A nested container whose profile uses
   \`SCMP_ACT_NOTIFY\` does not start. crun says \`seccomp (SECCOMP_SET_MODE_FILTER): Device or resource busy\`, runc says

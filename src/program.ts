@@ -1,9 +1,9 @@
 /** The command line: verbs, options and their manual. What a verb does stands in commands/VERB.ts. */
 import { Argument, Command, Option } from 'commander';
+import { version } from './base/version.js';
 import * as help from './commands/help.js';
 import { SHELLS } from './manual/completion.js';
 import { LOG_LEVELS } from './policy/log-levels.js';
-import { version } from './version.js';
 import { CANNOT, FIREWALL, knows, PRESETS } from './with/choices.js';
 
 /** For an option that can be repeated. */

@@ -1,4 +1,4 @@
-// What the addon exports; src/daemon/addon.ts types it.
+// What the addon exports; src/addon/addon.ts types it.
 #include <fcntl.h>
 #include <napi.h>
 

@@ -5,7 +5,7 @@
 
 namespace sockswitch::addon {
 
-// JS: connectKeeper(path, handlers) -> KeeperLink (src/daemon/addon.ts)
+// JS: connectKeeper(path, handlers) -> KeeperLink (src/addon/addon.ts)
 Napi::Value connect_keeper(const Napi::CallbackInfo& info);
 
 }  // namespace sockswitch::addon

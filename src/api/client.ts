@@ -2,8 +2,8 @@
 import { createInterface } from 'node:readline';
 import { Client } from 'undici';
 import type { z } from 'zod';
-import { codeOf, UserError } from '../errors.js';
-import { quote } from '../text.js';
+import { codeOf, UserError } from '../base/errors.js';
+import { quote } from '../base/text.js';
 import {
   ApiError,
   apiErrorSchema,

@@ -13,11 +13,12 @@ import { lstatSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync
 import { isIPv6 } from 'node:net';
 import fastify, { type FastifyError, type FastifyInstance } from 'fastify';
 import { z } from 'zod';
-import { codeOf, messageOf, remedy, UserError } from '../errors.js';
+import type { Mapping } from '../addon/addon.js';
+import { codeOf, messageOf, remedy, UserError } from '../base/errors.js';
+import { quote, shorten } from '../base/text.js';
 import type { ContainerRequest } from '../oci/annotations.js';
 import { type Prefix, parsePrefix } from '../policy/prefix.js';
-import { type Mapping, parsePublish } from '../policy/publish.js';
-import { quote, shorten } from '../text.js';
+import { parsePublish } from '../policy/publish.js';
 import { boundedServer } from './http-server.js';
 
 const MAX_BODY_BYTES = 1024 * 1024;

@@ -2,8 +2,8 @@
 import { existsSync } from 'node:fs';
 import { constants } from 'node:os';
 import { execa } from 'execa';
-import { UserError } from '../errors.js';
-import { benchProgram } from '../paths.js';
+import { UserError } from '../base/errors.js';
+import { benchProgram } from '../base/paths.js';
 
 /** Sets the exit status to that of the benchmarks. */
 export async function bench(words: readonly string[]): Promise<void> {

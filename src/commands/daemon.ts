@@ -1,9 +1,9 @@
 /** `sockswitch daemon`: runs the daemon in the foreground until it is told to stop. */
 
-import { loadAddon } from '../daemon/addon.js';
-import { createLogger, type LogFormat } from '../daemon/log.js';
+import { loadAddon } from '../addon/addon.js';
+import { configPaths, defaultGraphRoot, programs, runtimePaths } from '../base/paths.js';
+import { createLogger, type LogFormat } from '../daemon/observe/log.js';
 import { Supervisor } from '../daemon/supervisor.js';
-import { configPaths, defaultGraphRoot, programs, runtimePaths } from '../paths.js';
 import { loadConfig } from '../policy/config.js';
 import type { LogLevel } from '../policy/log-levels.js';
 

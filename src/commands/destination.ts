@@ -1,7 +1,7 @@
 /** What a user writes as a destination: ADDRESS, ADDRESS:PORT, [V6]:PORT, NAME or NAME:PORT; with "/udp" or "/tcp" behind. */
 import { isIP, isIPv6 } from 'node:net';
-import { UserError } from '../errors.js';
-import { quote } from '../text.js';
+import { UserError } from '../base/errors.js';
+import { quote } from '../base/text.js';
 
 /** Where no TCP port is given. */
 const DEFAULT_PORT = 443;

@@ -1,14 +1,15 @@
 /** `sockswitch doctor`. */
-import { loadAddon } from '../daemon/addon.js';
-import { surroundings } from '../daemon/surroundings.js';
-import { checkDaemon } from '../doctor/daemon.js';
-import { type Finding, ok, problem, type Severity } from '../doctor/finding.js';
+import { loadAddon } from '../addon/addon.js';
+import { messageOf } from '../base/errors.js';
+import { programs, runtimePaths } from '../base/paths.js';
+import { escapeControl } from '../base/text.js';
+import { checkDaemon } from '../doctor/check-daemon.js';
 import {
   checkFiles,
   checkPrecedence,
   checkRuntimeDirectory,
   dryRun,
-} from '../doctor/installation.js';
+} from '../doctor/check-installation.js';
 import {
   checkGuard,
   checkKernel,
@@ -17,12 +18,11 @@ import {
   checkSurroundings,
   checkTunnels,
   selinuxMode,
-} from '../doctor/kernel.js';
-import { checkPodman } from '../doctor/podman.js';
-import { messageOf } from '../errors.js';
-import { programs, runtimePaths } from '../paths.js';
+} from '../doctor/check-kernel.js';
+import { checkPodman } from '../doctor/check-podman.js';
+import { type Finding, ok, problem, type Severity } from '../doctor/finding.js';
 import { loadConfig, parseConfig } from '../policy/config.js';
-import { escapeControl } from '../text.js';
+import { surroundings } from '../system/surroundings.js';
 import { plannedFiles } from './install.js';
 import { EXIT, print, printJson } from './output.js';
 

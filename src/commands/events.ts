@@ -1,8 +1,8 @@
 /** `sockswitch events`. */
 import { ControlClient } from '../api/client.js';
 import type { JournalEvent } from '../api/protocol.js';
-import { runtimePaths } from '../paths.js';
-import { escapeControl } from '../text.js';
+import { runtimePaths } from '../base/paths.js';
+import { escapeControl } from '../base/text.js';
 import { EXIT, print } from './output.js';
 
 const SHORT_ID = 12;

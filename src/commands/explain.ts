@@ -3,12 +3,12 @@ import { lookup } from 'node:dns/promises';
 import { ControlClient } from '../api/client.js';
 import { ApiError, type Explanation, type TunnelExplanation } from '../api/protocol.js';
 import { endpoint } from '../api/tunnel-summary.js';
-import { messageOf, UserError } from '../errors.js';
-import { runtimePaths } from '../paths.js';
-import { escapeControl, quote } from '../text.js';
+import { messageOf, UserError } from '../base/errors.js';
+import { runtimePaths } from '../base/paths.js';
+import { escapeControl, quote } from '../base/text.js';
+import { containerNames } from '../podman/container-names.js';
 import { type Destination, parseDestination } from './destination.js';
 import { print, printJson } from './output.js';
-import { containerNames } from './podman.js';
 
 const SENTENCE: Readonly<Record<Explanation['kind'], string>> = {
   switched: 'would be switched to the host',

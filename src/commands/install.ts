@@ -1,16 +1,16 @@
 /** `sockswitch install` and the plan that `uninstall` shares. */
 import { accessSync, constants } from 'node:fs';
 import { execa } from 'execa';
-import { loadAddon } from '../daemon/addon.js';
-import { guardProblem, LISTENER_IN_USE } from '../daemon/kernel.js';
-import { UserError } from '../errors.js';
-import { installAll } from '../oci/install.js';
-import { type InstallFile, installFiles } from '../oci/installation.js';
-import { type ConfigPaths, configPaths, programs, runtimePaths } from '../paths.js';
+import { loadAddon } from '../addon/addon.js';
+import { UserError } from '../base/errors.js';
+import { type ConfigPaths, configPaths, programs, runtimePaths } from '../base/paths.js';
+import { quote } from '../base/text.js';
+import { type InstallFile, installFiles } from '../install/installed-files.js';
+import { installAll } from '../install/put-in-place.js';
 import { type Config, loadConfig } from '../policy/config.js';
-import { quote } from '../text.js';
+import { guardProblem, LISTENER_IN_USE } from '../system/kernel-requirements.js';
+import { systemctl, systemdRuns } from '../system/systemd.js';
 import { print } from './output.js';
-import { systemctl, systemdRuns } from './systemd.js';
 
 const PODMAN_TIMEOUT_MS = 10_000;
 

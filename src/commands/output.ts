@@ -1,8 +1,8 @@
 /** What all commands share in the way they print: tables, times, and the end after an error. */
 import Table from 'cli-table3';
 import { ApiError } from '../api/protocol.js';
-import { UserError } from '../errors.js';
-import { escapeControl } from '../text.js';
+import { UserError } from '../base/errors.js';
+import { escapeControl } from '../base/text.js';
 
 /** Exit statuses, as every `--help` lists them. */
 export const EXIT = { ok: 0, failure: 1, notRunning: 3, problems: 4 } as const;

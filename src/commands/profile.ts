@@ -1,9 +1,9 @@
 /** `sockswitch profile`: prints a seccomp profile for engines without precreate hooks. */
 import { readFileSync } from 'node:fs';
-import { codeOf, messageOf, UserError } from '../errors.js';
+import { codeOf, messageOf, UserError } from '../base/errors.js';
+import { runtimePaths } from '../base/paths.js';
+import { quote } from '../base/text.js';
 import { makeProfile } from '../oci/profile.js';
-import { runtimePaths } from '../paths.js';
-import { quote } from '../text.js';
 import { print } from './output.js';
 
 export interface ProfileOptions {

@@ -1,10 +1,10 @@
 /** `sockswitch ps`. */
 import { ControlClient } from '../api/client.js';
 import type { ContainerRow, Incident } from '../api/protocol.js';
-import { runtimePaths } from '../paths.js';
-import { escapeControl } from '../text.js';
+import { runtimePaths } from '../base/paths.js';
+import { escapeControl } from '../base/text.js';
+import { containerNames } from '../podman/container-names.js';
 import { ago, print, printJson, printTable } from './output.js';
-import { containerNames } from './podman.js';
 
 export interface PsOptions {
   readonly json?: boolean;

@@ -1,10 +1,10 @@
 /** `sockswitch sockets [CONTAINER]`. */
 import { ControlClient } from '../api/client.js';
 import type { SocketRow } from '../api/protocol.js';
-import { runtimePaths } from '../paths.js';
+import { runtimePaths } from '../base/paths.js';
+import { containerNames } from '../podman/container-names.js';
 import { containerId } from './explain.js';
 import { bytes, print, printJson, printTable } from './output.js';
-import { containerNames } from './podman.js';
 
 const SHORT_ID = 12;
 

@@ -1,7 +1,7 @@
 /** `sockswitch status`. */
 import { ControlClient, NoDaemonError } from '../api/client.js';
 import type { Status } from '../api/protocol.js';
-import { runtimePaths } from '../paths.js';
+import { runtimePaths } from '../base/paths.js';
 import { duration, EXIT, print, printJson } from './output.js';
 
 export async function status(options: { readonly json?: boolean }): Promise<void> {

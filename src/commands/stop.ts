@@ -2,12 +2,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ControlClient, NoDaemonError } from '../api/client.js';
 import type { ContainerRow } from '../api/protocol.js';
-import { isServed } from '../daemon/unix-listen.js';
-import { UserError } from '../errors.js';
-import { runtimePaths } from '../paths.js';
+import { UserError } from '../base/errors.js';
+import { runtimePaths } from '../base/paths.js';
+import { containerNames } from '../podman/container-names.js';
+import { serviceIsActive, systemctl } from '../system/systemd.js';
+import { isServed } from '../system/unix-socket.js';
 import { print } from './output.js';
-import { containerNames } from './podman.js';
-import { serviceIsActive, systemctl } from './systemd.js';
 
 const PATIENCE_MS = 15_000;
 const POLL_MS = 50;

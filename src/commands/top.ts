@@ -2,11 +2,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ControlClient } from '../api/client.js';
 import type { ContainerRow, SocketRow } from '../api/protocol.js';
-import { UserError } from '../errors.js';
-import { runtimePaths } from '../paths.js';
-import { quote } from '../text.js';
+import { UserError } from '../base/errors.js';
+import { runtimePaths } from '../base/paths.js';
+import { quote } from '../base/text.js';
+import { containerNames } from '../podman/container-names.js';
 import { bytes, printTable } from './output.js';
-import { containerNames } from './podman.js';
 
 const SHORT_ID = 12;
 const CLEAR = '\u001b[H\u001b[2J';

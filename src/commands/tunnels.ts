@@ -2,10 +2,10 @@
 import { ControlClient } from '../api/client.js';
 import type { TunnelRow } from '../api/protocol.js';
 import { endpoint, problemsOf } from '../api/tunnel-summary.js';
-import { runtimePaths } from '../paths.js';
+import { runtimePaths } from '../base/paths.js';
+import { containerNames } from '../podman/container-names.js';
 import { containerId } from './explain.js';
 import { ago, bytes, print, printJson, printTable } from './output.js';
-import { containerNames } from './podman.js';
 
 const SHORT_ID = 12;
 

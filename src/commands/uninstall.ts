@@ -1,13 +1,13 @@
 /** `sockswitch uninstall`. */
 import { existsSync } from 'node:fs';
 import { ControlClient, NoDaemonError } from '../api/client.js';
-import { UserError } from '../errors.js';
-import { uninstallAll } from '../oci/install.js';
-import { runtimePaths } from '../paths.js';
+import { UserError } from '../base/errors.js';
+import { runtimePaths } from '../base/paths.js';
+import { uninstallAll } from '../install/put-in-place.js';
+import { systemctl, systemdRuns } from '../system/systemd.js';
 import { plannedFiles } from './install.js';
 import { print } from './output.js';
 import { stopDaemon } from './stop.js';
-import { systemctl, systemdRuns } from './systemd.js';
 
 export async function uninstall(options: { readonly dryRun?: boolean }): Promise<void> {
   const dryRun = options.dryRun === true;

@@ -1,9 +1,9 @@
 /** `sockswitch --version`. */
 import { release } from 'node:os';
-import { loadAddon } from '../daemon/addon.js';
-import { missingFeatures } from '../daemon/kernel.js';
-import { messageOf } from '../errors.js';
-import { commit, version } from '../version.js';
+import { loadAddon } from '../addon/addon.js';
+import { messageOf } from '../base/errors.js';
+import { commit, version } from '../base/version.js';
+import { missingFeatures } from '../system/kernel-requirements.js';
 import { print } from './output.js';
 
 export function printVersion(): void {

@@ -11,10 +11,10 @@
 import { existsSync } from 'node:fs';
 import { delimiter } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { UserError } from '../errors.js';
-import { configPaths, runtimePaths } from '../paths.js';
+import { UserError } from '../base/errors.js';
+import { configPaths, runtimePaths } from '../base/paths.js';
+import { obstacle } from '../with/ask-daemon.js';
 import { CANNOT } from '../with/choices.js';
-import { obstacle } from '../with/daemon.js';
 import { become, say } from '../with/execute.js';
 import { digest, WithFiles } from '../with/files.js';
 import { annotationsFor, type WithOptions } from '../with/options.js';
@@ -24,7 +24,7 @@ import {
   configurationFiles,
   findProgram,
   podmanVersion,
-} from '../with/podman.js';
+} from '../with/podman-program.js';
 import { STATE_VARIABLE, stateText } from '../with/state.js';
 
 const FRONT = fileURLToPath(new URL('../../dist/with/front.sh', import.meta.url));

@@ -12,11 +12,18 @@
  * be, which then gets the old one's listening socket (a duplicate is kept here, so runtimes can connect all
  * the while) and all listeners. A keeper of another version is replaced in the same way.
  */
-import { chmodSync, closeSync, existsSync } from 'node:fs';
+import { chmodSync, closeSync, existsSync, statSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { release } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
+import {
+  type Addon,
+  type Engine,
+  KEEPER_SHUTDOWN,
+  type KeeperLink,
+  type Policy,
+} from '../addon/addon.js';
 import { ControlClient } from '../api/client.js';
 import { NerdctlContainers, nerdctlServer } from '../api/nerdctl.js';
 import {
@@ -29,43 +36,43 @@ import {
   type Status,
 } from '../api/protocol.js';
 import { controlServer } from '../api/server.js';
-import { messageOf, UserError } from '../errors.js';
-import type { ContainerRequest } from '../oci/annotations.js';
-import type { RewriteOptions } from '../oci/seccomp.js';
-import { processSpec, type SpecResult } from '../oci/spec.js';
+import { messageOf, UserError } from '../base/errors.js';
 import {
   type ConfigPaths,
   ensureRuntimeDirectory,
   type Programs,
   type RuntimePaths,
   userId,
-} from '../paths.js';
+} from '../base/paths.js';
+import { quote } from '../base/text.js';
+import { version } from '../base/version.js';
+import type { ContainerRequest } from '../oci/annotations.js';
+import type { RewriteOptions } from '../oci/seccomp.js';
+import { processSpec, type SpecResult } from '../oci/spec.js';
+import { lookForContainer, publishedByPodman } from '../podman/inspect.js';
+import { askGraphRoot, PodmanNetworks } from '../podman/networks.js';
 import { compilePolicy } from '../policy/compile.js';
 import { type Config, loadConfig } from '../policy/config.js';
 import { ConfigWatch } from '../policy/config-watch.js';
-import { askGraphRoot, PodmanNetworks } from '../policy/podman-networks.js';
-import { quote } from '../text.js';
-import { version } from '../version.js';
-import { type Addon, type Engine, KEEPER_SHUTDOWN, type KeeperLink, type Policy } from './addon.js';
-import { socketsOf, stateName } from './container-sockets.js';
-import type { Container } from './containers.js';
-import { Containers } from './containers.js';
-import { descriptorShortage } from './descriptors.js';
-import { type HookReply, type HookServer, serveHook } from './hook-server.js';
-import { Journal } from './journal.js';
-import { connectKeeper, KeeperBusyError } from './keeper.js';
-import { guardProblem, type KernelFeatures, requireKernel } from './kernel.js';
-import { Listeners } from './listeners.js';
-import type { Logger } from './log.js';
-import { MetricsEndpoints } from './metrics-endpoints.js';
-import { secondsSince, thisMoment } from './moment.js';
-import { type Peer, peerOf } from './peer.js';
-import { isFile, lookForContainer, namespaceAt, publishedByPodman } from './podman-container.js';
-import { Publications } from './publications.js';
-import { Tunnels } from './tunnels.js';
-import { cannotServe, isServed, removeStale } from './unix-listen.js';
-import { wantsWaitKillable } from './wait-killable.js';
-import { warmUp } from './warm-up.js';
+import { guardProblem, type KernelFeatures, requireKernel } from '../system/kernel-requirements.js';
+import { secondsSince, thisMoment } from '../system/moment.js';
+import { namespaceAt } from '../system/namespace.js';
+import { type Peer, peerOf } from '../system/peer.js';
+import { cannotServe, isServed, removeStale } from '../system/unix-socket.js';
+import { descriptorShortage } from './admission/descriptor-shortage.js';
+import { type HookReply, type HookServer, serveHook } from './admission/hook-server.js';
+import { wantsWaitKillable } from './admission/wait-killable.js';
+import { warmUp } from './admission/warm-up.js';
+import { socketsOf, stateName } from './containers/container-sockets.js';
+import type { Container } from './containers/containers.js';
+import { Containers } from './containers/containers.js';
+import { connectKeeper, KeeperBusyError } from './listeners/find-keeper.js';
+import { Listeners } from './listeners/listeners.js';
+import { Journal } from './observe/journal.js';
+import type { Logger } from './observe/log.js';
+import { MetricsEndpoints } from './observe/metrics-endpoints.js';
+import { Publications } from './publish/publications.js';
+import { Tunnels } from './tunnels/tunnels.js';
 
 export interface SupervisorOptions {
   readonly addon: Addon;
@@ -631,5 +638,14 @@ async function listenOn(server: FastifyInstance, path: string): Promise<void> {
     chmodSync(path, 0o600);
   } catch (error) {
     throw cannotServe(path, error);
+  }
+}
+
+/** False where it cannot be told. */
+function isFile(path: string): boolean {
+  try {
+    return statSync(path).isFile();
+  } catch {
+    return false;
   }
 }

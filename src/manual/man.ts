@@ -5,7 +5,7 @@
  * sections as they stand.
  */
 import type { Command } from 'commander';
-import { version } from '../version.js';
+import { version } from '../base/version.js';
 
 export interface ManPage {
   /** "sockswitch-ps.1" */

@@ -6,10 +6,11 @@
  * every error names the annotation, the value and the remedy.
  */
 import { z } from 'zod';
-import { UserError } from '../errors.js';
+import type { Mapping } from '../addon/addon.js';
+import { UserError } from '../base/errors.js';
+import { nearest, quote } from '../base/text.js';
 import { type Prefix, parsePrefix } from '../policy/prefix.js';
-import { type Mapping, parsePublish } from '../policy/publish.js';
-import { nearest, quote } from '../text.js';
+import { parsePublish } from '../policy/publish.js';
 import { MAX_IGNORED, OUR_ANNOTATIONS } from './annotation-names.js';
 
 export interface ContainerRequest {

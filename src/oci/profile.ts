@@ -7,7 +7,7 @@
  * capabilities that Podman gives by default.
  */
 import { z } from 'zod';
-import { UserError } from '../errors.js';
+import { UserError } from '../base/errors.js';
 import { type RewriteOptions, rewriteSeccomp } from './seccomp.js';
 import { parseSeccomp, printSeccomp, type Seccomp, type SeccompRule } from './seccomp-types.js';
 

@@ -18,8 +18,8 @@
  *   int 0x80) could go around us: it is split by sub-call.
  * - `errnoRet` beside an action that takes none fails the start (crun).
  */
-import { UserError } from '../errors.js';
-import { quote } from '../text.js';
+import { UserError } from '../base/errors.js';
+import { quote } from '../base/text.js';
 import { LISTENER_METADATA, printMetadata } from './listener-metadata.js';
 import { CONNECT, reportInternetLengths } from './seccomp-connect.js';
 import { refuseFastOpen } from './seccomp-fastopen.js';

@@ -5,9 +5,9 @@
  * The only state is a memory of the last few rewritten profiles, each under all that its rewriting depends on.
  */
 import { z } from 'zod';
-import { messageOf, UserError } from '../errors.js';
-import type { Mapping } from '../policy/publish.js';
-import { quote, shorten } from '../text.js';
+import type { Mapping } from '../addon/addon.js';
+import { messageOf, UserError } from '../base/errors.js';
+import { quote, shorten } from '../base/text.js';
 import { type ContainerRequest, parseAnnotations } from './annotations.js';
 import { mayGetForeignSockets } from './foreign-sockets.js';
 import { findMember, setMember } from './json-text.js';

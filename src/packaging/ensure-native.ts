@@ -3,9 +3,9 @@
  * (another architecture, another C library). The package has them built for x86_64 with glibc.
  */
 import { spawnSync } from 'node:child_process';
-import { loadAddon } from '../daemon/addon.js';
-import { messageOf } from '../errors.js';
-import { programs } from '../paths.js';
+import { loadAddon } from '../addon/addon.js';
+import { messageOf } from '../base/errors.js';
+import { programs } from '../base/paths.js';
 
 /** Why what is built does not run here; undefined if it does. */
 function problem(): string | undefined {

@@ -1,5 +1,5 @@
 /** Configuration, annotations and Podman's networks, compiled to the tables of the data plane. */
-import type { Policy } from '../daemon/addon.js';
+import type { Policy } from '../addon/addon.js';
 import type { Config } from './config.js';
 import type { Prefix } from './prefix.js';
 

@@ -6,8 +6,8 @@
 import { readFileSync } from 'node:fs';
 import { parse, TomlError } from 'smol-toml';
 import { z } from 'zod';
-import { codeOf, messageOf, UserError } from '../errors.js';
-import { nearest, quote } from '../text.js';
+import { codeOf, messageOf, UserError } from '../base/errors.js';
+import { nearest, quote } from '../base/text.js';
 import { LOG_LEVELS, type LogLevel } from './log-levels.js';
 import { type Prefix, parsePrefix } from './prefix.js';
 

@@ -9,18 +9,9 @@
  */
 import { isIPv4, isIPv6 } from 'node:net';
 import ipaddr from 'ipaddr.js';
-import { UserError } from '../errors.js';
-import { quote } from '../text.js';
-
-export type Protocol = 'tcp' | 'udp';
-
-export interface Mapping {
-  readonly protocol: Protocol;
-  /** Canonical; undefined: all addresses of the host, IPv4 and IPv6. */
-  readonly hostAddress?: string;
-  readonly hostPort: number;
-  readonly containerPort: number;
-}
+import type { Mapping } from '../addon/addon.js';
+import { UserError } from '../base/errors.js';
+import { quote } from '../base/text.js';
 
 /** Most ports that one container may publish: each is held open twice, by the daemon and the keeper. */
 export const MAX_PUBLISHED_PORTS = 1000;

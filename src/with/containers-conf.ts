@@ -15,8 +15,8 @@
  * Of annotations with one name the last counts, and an option of `podman run` goes before all. Ignore lists add up.
  */
 import { parse, stringify, TomlError, type TomlTable, type TomlValue } from 'smol-toml';
-import { messageOf, UserError } from '../errors.js';
-import { quote } from '../text.js';
+import { messageOf, UserError } from '../base/errors.js';
+import { quote } from '../base/text.js';
 
 export interface ConfFile {
   readonly path: string;

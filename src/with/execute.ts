@@ -1,7 +1,7 @@
 /** The last thing that `sockswitch with` does: it becomes the command. */
 import { writeSync } from 'node:fs';
-import { isAddonError, loadAddon } from '../daemon/addon.js';
-import { escapeControl, quote } from '../text.js';
+import { isAddonError, loadAddon } from '../addon/addon.js';
+import { escapeControl, quote } from '../base/text.js';
 import { CANNOT } from './choices.js';
 
 /** Becomes the command; where that cannot be, ends with the reason. */

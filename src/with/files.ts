@@ -18,9 +18,9 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { codeOf, messageOf, remedy, UserError } from '../errors.js';
-import { ensureRuntimeDirectory, type RuntimePaths } from '../paths.js';
-import { quote } from '../text.js';
+import { codeOf, messageOf, remedy, UserError } from '../base/errors.js';
+import { ensureRuntimeDirectory, type RuntimePaths } from '../base/paths.js';
+import { quote } from '../base/text.js';
 
 export class WithFiles {
   readonly #directory: string;

@@ -7,12 +7,12 @@
  * in the profile (oci/listener-metadata.ts).
  */
 import { existsSync } from 'node:fs';
-import { UserError } from '../errors.js';
+import { UserError } from '../base/errors.js';
+import { runtimePaths } from '../base/paths.js';
+import { commit, version } from '../base/version.js';
 import { makeProfile } from '../oci/profile.js';
-import { runtimePaths } from '../paths.js';
-import { commit, version } from '../version.js';
+import { obstacle } from './ask-daemon.js';
 import { CANNOT } from './choices.js';
-import { obstacle } from './daemon.js';
 import { become, say } from './execute.js';
 import { digest, readText, WithFiles } from './files.js';
 import { readState, STATE_VARIABLE } from './state.js';

@@ -1,9 +1,9 @@
 /** The options of `sockswitch with`, and the annotations that they stand for. */
 
-import { UserError } from '../errors.js';
+import { UserError } from '../base/errors.js';
+import { quote } from '../base/text.js';
 import { MAX_IGNORED } from '../oci/annotation-names.js';
 import type { Prefix } from '../policy/prefix.js';
-import { quote } from '../text.js';
 import { knows } from './choices.js';
 
 export interface WithOptions {

@@ -1,6 +1,6 @@
 /** What `sockswitch with` says to the programs in front of `podman` and `buildah`, in an environment variable. */
-import { UserError } from '../errors.js';
-import { quote } from '../text.js';
+import { UserError } from '../base/errors.js';
+import { quote } from '../base/text.js';
 
 /** Set where `with` holds: annotations, names to values, as JSON. */
 export const STATE_VARIABLE = 'SOCKSWITCH_WITH';

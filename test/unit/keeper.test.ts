@@ -20,7 +20,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
-import { KEEPER_SHUTDOWN, loadAddon } from '../../src/daemon/addon.js';
+import { KEEPER_SHUTDOWN, loadAddon } from '../../src/addon/addon.js';
 import { program, type Running, start, temporaryDirectory } from './native/programs.js';
 
 const STATE = '{"ociVersion":"1.0.2","fds":["seccompFd"],"pid":1,"state":{"id":"a{\\"]"}}';

@@ -2,9 +2,10 @@ import { lstatSync, mkdirSync, mkdtempSync, readlinkSync, rmSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, expect, test } from 'vitest';
+import type { Mapping } from '../../../src/addon/addon.js';
 import { NerdctlContainers, nerdctlServer } from '../../../src/api/nerdctl.js';
-import { UserError } from '../../../src/errors.js';
-import { type Mapping, mappingText } from '../../../src/policy/publish.js';
+import { UserError } from '../../../src/base/errors.js';
+import { mappingText } from '../../../src/policy/publish.js';
 
 const ID = 'a'.repeat(64);
 const directory = mkdtempSync(join(tmpdir(), 'sockswitch-nerdctl-'));

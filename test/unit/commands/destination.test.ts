@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
 import type { TunnelExplanation } from '../../../src/api/protocol.js';
+import { UserError } from '../../../src/base/errors.js';
 import { parseDestination } from '../../../src/commands/destination.js';
 import { sentence } from '../../../src/commands/explain.js';
 import { ago, duration } from '../../../src/commands/output.js';
-import { UserError } from '../../../src/errors.js';
 
 test.each([
   ['192.0.2.1', '192.0.2.1', true, 443],

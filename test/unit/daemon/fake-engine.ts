@@ -5,10 +5,10 @@ import type {
   KeeperLink,
   KeeperShutdown,
   ListenerOptions,
+  Mapping,
   Policy,
-} from '../../../src/daemon/addon.js';
-import type { KernelFeatures } from '../../../src/daemon/kernel.js';
-import type { Mapping } from '../../../src/policy/publish.js';
+} from '../../../src/addon/addon.js';
+import type { KernelFeatures } from '../../../src/system/kernel-requirements.js';
 
 export class FakeEngine implements Engine {
   guardsSockets = true;

@@ -6,16 +6,16 @@ import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { type Addon, KEEPER_SHUTDOWN, type KeeperHandlers } from '../../../src/addon/addon.js';
 import { ControlClient, NoDaemonError } from '../../../src/api/client.js';
-import { type Addon, KEEPER_SHUTDOWN, type KeeperHandlers } from '../../../src/daemon/addon.js';
-import { Supervisor, type SupervisorOptions } from '../../../src/daemon/supervisor.js';
 import {
   type ConfigPaths,
   configPaths,
   type RuntimePaths,
   runtimePaths,
   userId,
-} from '../../../src/paths.js';
+} from '../../../src/base/paths.js';
+import { Supervisor, type SupervisorOptions } from '../../../src/daemon/supervisor.js';
 import { loadConfig } from '../../../src/policy/config.js';
 import { FakeEngine, FakeKeeper, FEATURES, OUTCOMES } from './fake-engine.js';
 

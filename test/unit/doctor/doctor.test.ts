@@ -2,10 +2,8 @@ import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
-import { guardProblem, requireKernel, settingsProblem } from '../../../src/daemon/kernel.js';
-import { surroundings } from '../../../src/daemon/surroundings.js';
-import type { Finding } from '../../../src/doctor/finding.js';
-import { checkFiles, checkPrecedence } from '../../../src/doctor/installation.js';
+import { type ConfigPaths, configPaths } from '../../../src/base/paths.js';
+import { checkFiles, checkPrecedence } from '../../../src/doctor/check-installation.js';
 import {
   checkGuard,
   checkKernel,
@@ -14,9 +12,15 @@ import {
   checkSurroundings,
   checkTunnels,
   selinuxMode,
-} from '../../../src/doctor/kernel.js';
-import { atLeast, judgePodman, type PodmanInfo } from '../../../src/doctor/podman.js';
-import { type ConfigPaths, configPaths } from '../../../src/paths.js';
+} from '../../../src/doctor/check-kernel.js';
+import { atLeast, judgePodman, type PodmanInfo } from '../../../src/doctor/check-podman.js';
+import type { Finding } from '../../../src/doctor/finding.js';
+import {
+  guardProblem,
+  requireKernel,
+  settingsProblem,
+} from '../../../src/system/kernel-requirements.js';
+import { surroundings } from '../../../src/system/surroundings.js';
 import { FEATURES } from '../daemon/fake-engine.js';
 
 const PODMAN: PodmanInfo = {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { UserError } from '../../../src/errors.js';
+import { UserError } from '../../../src/base/errors.js';
 import { parseAnnotations } from '../../../src/oci/annotations.js';
 
 test('an empty list of ignored subnets, as Usernetes has it where bypass4netns is not used', () => {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { UserError } from '../../../src/errors.js';
+import { UserError } from '../../../src/base/errors.js';
 import { processSpec } from '../../../src/oci/spec.js';
 
 const OPTIONS = {

@@ -2,7 +2,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { UserError } from '../../../src/errors.js';
+import { UserError } from '../../../src/base/errors.js';
 import { loadConfig, parseConfig } from '../../../src/policy/config.js';
 
 const parse = (text: string) => parseConfig(text, '/c/config.toml');

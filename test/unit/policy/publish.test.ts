@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { UserError } from '../../../src/errors.js';
+import { UserError } from '../../../src/base/errors.js';
 import { mappingText, overlap, parsePublish } from '../../../src/policy/publish.js';
 
 const texts = (list: string) => parsePublish(list, 'publish').map(mappingText);

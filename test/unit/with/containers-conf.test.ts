@@ -2,7 +2,7 @@
 import { parse } from 'smol-toml';
 import { describe, expect, test } from 'vitest';
 import { type ConfRequest, containersConf } from '../../../src/with/containers-conf.js';
-import { abilitiesOf } from '../../../src/with/podman.js';
+import { abilitiesOf } from '../../../src/with/podman-program.js';
 
 const HOOKS = '/home/me/.config/sockswitch/hooks.d';
 const ENABLE = { 'sockswitch/enable': 'true' };

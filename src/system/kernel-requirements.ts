@@ -1,0 +1,110 @@
+/** What the running kernel must have and allow, and the versions that brought it. */
+import { readFileSync } from 'node:fs';
+import { release } from 'node:os';
+import type { Addon } from '../addon/addon.js';
+import { UserError } from '../base/errors.js';
+import { type Surroundings, surroundings } from './surroundings.js';
+
+export type KernelFeatures = ReturnType<Addon['kernelFeatures']>;
+
+/** What is missing, each with the version that has it. */
+export function missingFeatures(features: KernelFeatures): string[] {
+  const missing: string[] = [];
+  if (!features.userNotif)
+    missing.push('seccomp user notification (Linux 5.0, CONFIG_SECCOMP_FILTER)');
+  if (!features.addfd) missing.push('putting a descriptor into a notified process (Linux 5.9)');
+  if (!features.netnsCookie) missing.push('network namespace cookies of sockets (Linux 5.14)');
+  return missing;
+}
+
+/**
+ * A setting with which the daemon could not look into containers. It would have to refuse their bind and listen,
+ * which it must not leave to the kernel unseen.
+ */
+export function settingsProblem(
+  read = (path: string) => readFileSync(path, 'utf8'),
+): { readonly message: string; readonly remedy: string } | undefined {
+  let scope = '0';
+  try {
+    scope = read('/proc/sys/kernel/yama/ptrace_scope').trim();
+  } catch {
+    return undefined; // no Yama here
+  }
+  if (scope !== '3') return undefined;
+  return {
+    message:
+      'kernel.yama.ptrace_scope is 3, which forbids the daemon to take descriptors from containers',
+    remedy: 'set it to 2 or less in /etc/sysctl.d and restart the machine (3 cannot be taken back)',
+  };
+}
+
+/** Where a seccomp filter of this process has a listener: the kernel takes no other beside it. */
+export const LISTENER_IN_USE = {
+  message:
+    'this process runs under a seccomp filter that has a listener already, as in a container that is accelerated itself, and the kernel takes only one (EBUSY)',
+  remedy:
+    'run the outer container without acceleration (sockswitch/enable=false), or leave the acceleration to the sockswitch outside (docs/nesting.md)',
+} as const;
+
+/** What stands in the way where sockets cannot be guarded (native/switch/socket_guard.h). */
+export function guardProblem(
+  guardProgram: string,
+  obstacle: string,
+  around: Pick<Surroundings, 'userNamespace' | 'mayHaveBpf'> = surroundings(),
+): {
+  readonly message: string;
+  readonly remedy: string;
+} {
+  const cannot = 'sockets that containers get cannot be guarded';
+  if (obstacle === 'EPROTONOSUPPORT') {
+    return {
+      message: `${cannot}: ${guardProgram}, or the sockswitch-guard that systemd starts, is of another version than this daemon`,
+      remedy:
+        'restart the daemon; where that does not help, reinstall, and run "sockswitch install"',
+    };
+  }
+  if (obstacle === 'ENOBUFS') {
+    return {
+      message: `${cannot}: the kernel compiles no more filters (net.core.bpf_jit_limit)`,
+      remedy: 'raise that limit by sysctl, or end what uses it up, and restart the daemon',
+    };
+  }
+  const wants = `${cannot}: this kernel wants CAP_BPF for it`;
+  if (around.userNamespace) {
+    return {
+      message: `${wants}, and of the machine's first user namespace, which no program in another one has`,
+      remedy:
+        'run the outer container without a user namespace of its own and with --cap-add=bpf, leave the acceleration to a sockswitch outside, or accept what is left without the guard by require_guard = false (docs/nesting.md)',
+    };
+  }
+  if (!around.mayHaveBpf) {
+    return {
+      message: `${wants}, which this container was started without, so that no program in it can have it`,
+      remedy:
+        'start the outer container with --cap-add=bpf (Kubernetes: securityContext.capabilities.add: [BPF]), or accept what is left without the guard by require_guard = false (docs/nesting.md)',
+    };
+  }
+  return {
+    message: `${wants}, which ${guardProgram} does not have (or cannot use, on a file system that is mounted nosuid)`,
+    remedy: `run "sudo setcap cap_bpf=ep ${guardProgram}", and restart the daemon`,
+  };
+}
+
+/** Throws UserError that names everything that is missing. */
+export function requireKernel(features: KernelFeatures, settings = settingsProblem()): void {
+  if (features.listenerInUse) {
+    throw new UserError(`${LISTENER_IN_USE.message}: ${LISTENER_IN_USE.remedy}`);
+  }
+  const missing = missingFeatures(features);
+  if (missing.length > 0) {
+    throw new UserError(
+      `this kernel (${release()}) lacks ${missing.join(', ')}: sockswitch needs Linux 5.14 or later; containers run on their fallback network without it`,
+    );
+  }
+  if (features.pinningProblem !== '') {
+    throw new UserError(
+      `sockets cannot be confined to their network device on this kernel (${release()}): ${features.pinningProblem}; without it a container could reach the host's own services, so sockswitch does not run here`,
+    );
+  }
+  if (settings !== undefined) throw new UserError(`${settings.message}: ${settings.remedy}`);
+}

@@ -308,6 +308,21 @@ std::optional<Value> member(const Value& object, std::string_view key) {
   return found;
 }
 
+std::vector<Value> elements(const Value& array) {
+  std::vector<Value> found;
+  Cursor cursor(array.text);
+  if (array.kind != Kind::kArray || !cursor.take('[')) return found;
+  do {
+    cursor.skip_space();
+    if (cursor.peek() == ']') return found;
+    const std::optional<Value> value = cursor.take_value();
+    if (!value) return found;
+    found.push_back(*value);
+    cursor.skip_space();
+  } while (cursor.take(','));
+  return found;
+}
+
 bool is_empty(const Value& container) {
   Cursor cursor(container.text);
   if (!cursor.take('{') && !cursor.take('[')) return false;

@@ -2,16 +2,17 @@
 //
 // The one who wants to read or splice a document first calls `parse`, which checks all of it
 // against RFC 8259 and returns the span of its one value; `member` then navigates by spans into the
-// same text. Nothing here recurses, throws or allocates (but `decode_string` and `append_string`
-// for their result), and nothing is read outside the views that are handed in, whatever they hold.
-// Limit: values nested deeper than kMaxDepth are refused. Bytes above 0x7f pass as they are: UTF-8
-// is not checked.
+// same text. Nothing here recurses, throws or allocates (except `elements`, `decode_string` and
+// `append_string` for their result), and nothing is read outside the views that are handed in,
+// whatever they hold. Limit: values nested deeper than kMaxDepth are refused. Bytes above 0x7f pass
+// as they are: UTF-8 is not checked.
 #pragma once
 
 #include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace sockswitch::json {
 
@@ -29,6 +30,8 @@ std::optional<Value> parse(std::string_view document);
 // The member's value, or nothing when there is none. Of equal keys the last counts, as in Go and
 // JavaScript.
 std::optional<Value> member(const Value& object, std::string_view key);
+// The values of an array up to the first that is malformed; none of anything else.
+std::vector<Value> elements(const Value& array);
 // Whether an object or array holds nothing.
 bool is_empty(const Value& container);
 // The characters that a string stands for (UTF-8). A surrogate without its partner becomes U+FFFD.

@@ -16,6 +16,15 @@
 // network with the spec as it came, unless it is annotated `sockswitch/required=true` or
 // `sockswitch/publish`, which refuse. All waiting together is bounded by one deadline.
 //
+// A container that asks for acceleration and starts without it leaves a record, since nobody reads
+// what this program writes to stderr: a line of JSON in the file `missed-starts` beside the
+// daemon's socket, which the daemon reports (src/daemon/admission/missed-starts.ts):
+//
+//   {"time":SECONDS,"container":"TEXT","reason":"TEXT"}
+//
+// `time` is Unix time; `container` is the spec's cgroupsPath, which has the container's id in it,
+// or its hostname. A file of more than 64 KiB takes no more records.
+//
 // How a refusal reaches the user: crun and runc each name an unknown resource limit in the error
 // that Podman prints, and look at the limits before anything of the container exists. So the
 // message is put where the name of a resource limit is expected. (A failing OCI hook does not do:
@@ -26,8 +35,10 @@
 //
 // Limits: a spec or an answer of more than 16 MiB, and a spec that is no JSON object where a
 // refusal has to be written into it: exit status 1.
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -38,11 +49,13 @@
 #include <climits>
 #include <csignal>
 #include <cstdio>
+#include <ctime>
 #include <exception>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <vector>
 
 #include "base/errno_error.h"
 #include "kernel/unix_socket.h"
@@ -59,6 +72,9 @@ constexpr std::size_t kChunkBytes = std::size_t{64} * 1024;
 // crun carries an error from the container's process in 512 bytes.
 constexpr std::size_t kMaxMessageBytes = 400;
 constexpr int kUsageStatus = 2;
+constexpr off_t kMaxRecordsBytes = off_t{64} * 1024;
+// A container's name in a record: longer ones are left out.
+constexpr std::size_t kMaxNameBytes = 1024;
 
 struct Options {
   std::string socket;
@@ -206,21 +222,74 @@ Answer ask_daemon(const Options& options, std::string_view spec) {
   }
 }
 
-// Which annotation lets the container not start without the daemon, if any: `sockswitch/required`
-// with one of the truths of Go's strconv.ParseBool, or `sockswitch/publish`, since nothing else
-// would lead to its ports.
-std::optional<std::string> requiring_annotation(std::string_view spec) {
+// The string of a member, or nothing where there is none.
+std::optional<std::string> string_member(const json::Value& object, std::string_view key) {
+  const std::optional<json::Value> value = json::member(object, key);
+  return value ? json::decode_string(*value) : std::nullopt;
+}
+
+// Whether an annotation is one of the truths of Go's strconv.ParseBool; nothing where there is
+// none.
+std::optional<bool> truth(const json::Value& annotations, std::string_view name) {
   constexpr std::array<std::string_view, 6> kTruths = {"1", "t", "T", "true", "TRUE", "True"};
-  const std::optional<json::Value> root = json::parse(spec);
-  if (!root) return std::nullopt;
-  const std::optional<json::Value> annotations = json::member(*root, "annotations");
-  if (!annotations) return std::nullopt;
-  if (json::member(*annotations, "sockswitch/publish")) return "sockswitch/publish";
-  const std::optional<json::Value> required = json::member(*annotations, "sockswitch/required");
-  if (!required) return std::nullopt;
-  const std::optional<std::string> value = json::decode_string(*required);
-  if (!value || std::ranges::find(kTruths, *value) == kTruths.end()) return std::nullopt;
-  return "sockswitch/required";
+  const std::optional<std::string> value = string_member(annotations, name);
+  if (!value) return std::nullopt;
+  return std::ranges::find(kTruths, *value) != kTruths.end();
+}
+
+// Which annotation lets the container not start without the daemon, if any: `sockswitch/required`,
+// or `sockswitch/publish`, since nothing else would lead to its ports.
+std::optional<std::string> requiring_annotation(const json::Value& annotations) {
+  if (json::member(annotations, "sockswitch/publish")) return "sockswitch/publish";
+  if (truth(annotations, "sockswitch/required").value_or(false)) return "sockswitch/required";
+  return std::nullopt;
+}
+
+bool asks_for_acceleration(const json::Value& annotations) {
+  const std::optional<bool> ours = truth(annotations, "sockswitch/enable");
+  return ours ? *ours : truth(annotations, "nerdctl/bypass4netns").value_or(false);
+}
+
+// Texts that tell which container it is: its id is in one of the first, the last is its hostname.
+std::vector<std::string> names_of(const json::Value& spec) {
+  std::vector<std::string> names;
+  const auto add = [&names](const json::Value& object, std::string_view key) {
+    std::optional<std::string> name = string_member(object, key);
+    if (name && name->size() <= kMaxNameBytes) names.push_back(*std::move(name));
+  };
+  if (const auto platform = json::member(spec, "linux")) add(*platform, "cgroupsPath");
+  const auto mounts = json::member(spec, "mounts");
+  for (const json::Value& mount : mounts ? json::elements(*mounts) : std::vector<json::Value>()) {
+    const auto destination = string_member(mount, "destination");
+    // Files that Podman makes for each container, in a directory of its id.
+    if (destination == "/run/.containerenv" || destination == "/etc/hostname") add(mount, "source");
+  }
+  add(spec, "hostname");
+  return names;
+}
+
+// See the top of the file. The directory may be missing where no daemon has run since the user
+// logged in. Throws ErrnoError.
+void leave_record(const std::string& socket, const json::Value& spec, const std::string& reason) {
+  const std::string directory = socket.substr(0, socket.rfind('/'));
+  const std::string path = directory + "/missed-starts";
+  if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) throw_errno("mkdir", directory);
+  const UniqueFd file(::open(
+      path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600));
+  if (!file) throw_errno("open", path);
+  struct stat status = {};
+  if (::fstat(file.get(), &status) != 0) throw_errno("fstat", path);
+  if (!S_ISREG(status.st_mode) || status.st_size > kMaxRecordsBytes) return;
+  std::string record = "{\"time\":" + std::to_string(::time(nullptr)) + ",\"container\":[";
+  for (const std::string& name : names_of(spec)) {
+    if (!record.ends_with('[')) record += ',';
+    json::append_string(record, name);
+  }
+  record += "],\"reason\":";
+  json::append_string(record, reason);
+  record += "}\n";
+  // One call: hooks of other containers append to the file at the same time.
+  if (::write(file.get(), record.data(), record.size()) < 0) throw_errno("write", path);
 }
 
 // One line, cut at a character's boundary.
@@ -280,6 +349,27 @@ int fail_start(std::string_view spec, const std::string& reason) {
   return 0;
 }
 
+// Returns the exit status.
+int go_without_daemon(const Options& options, std::string_view spec, const std::string& reason) {
+  const std::optional<json::Value> root = json::parse(spec);
+  const auto annotations = root ? json::member(*root, "annotations") : std::nullopt;
+  const auto requiring = annotations ? requiring_annotation(*annotations) : std::nullopt;
+  if (requiring) {
+    return fail_start(
+        spec, *requiring + " is set, but no daemon answers at " + options.socket + " (" + reason +
+                  "); start it with: systemctl --user start sockswitch, or sockswitch daemon");
+  }
+  complain(reason + ": the container starts on its fallback network");
+  print(spec);
+  try {
+    if (annotations && asks_for_acceleration(*annotations))
+      leave_record(options.socket, *root, reason);
+  } catch (const ErrnoError& error) {
+    complain(std::string("no record of it: ") + error.what());
+  }
+  return 0;
+}
+
 int run(const Options& options) {
   const std::string spec = read_spec(STDIN_FILENO);
   try {
@@ -287,14 +377,7 @@ int run(const Options& options) {
     if (answer.refusal) return fail_start(spec, *answer.refusal);
     print(answer.spec);
   } catch (const NoAnswer& problem) {
-    if (const auto annotation = requiring_annotation(spec)) {
-      return fail_start(
-          spec, *annotation + " is set, but no daemon answers at " + options.socket + " (" +
-                    problem.what() +
-                    "); start it with: systemctl --user start sockswitch, or sockswitch daemon");
-    }
-    complain(std::string(problem.what()) + ": the container starts on its fallback network");
-    print(spec);
+    return go_without_daemon(options, spec, problem.what());
   }
   return 0;
 }

@@ -26,6 +26,8 @@ export interface RuntimePaths {
   readonly listenerSocket: string;
   /** The keeper hands listeners to the daemon here. */
   readonly keeperSocket: string;
+  /** Containers that asked for acceleration and started without, as the hook notes them while no daemon answers. */
+  readonly missedStarts: string;
   /** What nerdctl has registered. */
   readonly nerdctlFile: string;
   /** Where nerdctl looks for bypass4netnsd. */
@@ -90,6 +92,7 @@ export function runtimePaths(environment: Environment = process.env): RuntimePat
     controlSocket: join(directory, 'control.sock'),
     listenerSocket: join(directory, 'listener.sock'),
     keeperSocket: join(directory, 'keeper.sock'),
+    missedStarts: join(directory, 'missed-starts'),
     nerdctlFile: join(directory, 'nerdctl.json'),
     nerdctlSocket: join(base, 'bypass4netnsd.sock'),
     metricsSocket: join(directory, 'metrics.sock'),

@@ -67,11 +67,12 @@ function tunnelSentence(where: string, { devices, state, reason, since }: Tunnel
 
 /** The daemon knows ids; names are Podman's. A name wins over an id's beginning, as in Podman. */
 export async function containerId(client: ControlClient, given: string): Promise<string> {
-  const { containers } = await client.containers();
+  const { containers, incidents } = await client.containers();
   if (containers.some(({ id }) => id === given)) return given;
   const named = [...(await containerNames())].find(([, name]) => name === given)?.[0];
   if (named === undefined) return given;
   if (containers.some(({ id }) => id === named)) return named;
+  if (incidents.some(({ container }) => container === named)) return named; // the daemon says why
   throw new ApiError(
     'not-found',
     `container ${given} is not running with acceleration: start it with --annotation sockswitch/enable=true, and see "sockswitch ps" for why not`,

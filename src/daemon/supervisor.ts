@@ -27,15 +27,17 @@ import { version } from '../base/version.js';
 import type { RewriteOptions } from '../oci/seccomp.js';
 import { lookForContainer, publishedByPodman } from '../podman/inspect.js';
 import { askGraphRoot, PodmanNetworks } from '../podman/networks.js';
+import { runningContainers } from '../podman/running.js';
 import { compilePolicy } from '../policy/compile.js';
 import { type Config, loadConfig } from '../policy/config.js';
-import { ConfigWatch } from '../policy/config-watch.js';
+import { FileWatch } from '../system/file-watch.js';
 import { guardProblem, type KernelFeatures, requireKernel } from '../system/kernel-requirements.js';
 import { thisMoment } from '../system/moment.js';
 import { namespaceAt } from '../system/namespace.js';
 import { peerOf } from '../system/peer.js';
 import { Admission } from './admission/admission.js';
 import { type HookServer, serveHook } from './admission/hook-server.js';
+import { MissedStarts } from './admission/missed-starts.js';
 import { wantsWaitKillable } from './admission/wait-killable.js';
 import { warmUp } from './admission/warm-up.js';
 import { type Container, Containers } from './containers/containers.js';
@@ -75,6 +77,7 @@ export class Supervisor {
   readonly #tunnels: Tunnels;
   readonly #keeper: KeeperConnection;
   readonly #admission: Admission;
+  readonly #missedStarts: MissedStarts;
   readonly #answers: Answers;
   #config: Config;
   #hook: HookServer | undefined;
@@ -82,7 +85,8 @@ export class Supervisor {
   #nerdctl: NerdctlContainers | undefined;
   #nerdctlServer: FastifyInstance | undefined;
   readonly #metrics: MetricsEndpoints;
-  #watch: ConfigWatch | undefined;
+  #watch: FileWatch | undefined;
+  #missedWatch: FileWatch | undefined;
   #stopping = false;
   readonly #ended = withResolvers();
 
@@ -160,7 +164,10 @@ export class Supervisor {
         this.#listeners.accept(listener);
       },
       onKept: (kept) => this.#publications.adopt(kept),
-      onHandedOver: (keeper) => this.#listeners.handoverEnded(keeper),
+      onHandedOver: (keeper) => {
+        this.#listeners.handoverEnded(keeper);
+        void this.#missedStarts.report();
+      },
       onLost: () => this.#listeners.keeperLost(),
       onBack: () => this.#publications.keepAgain(),
     });
@@ -171,6 +178,13 @@ export class Supervisor {
       log: options.log,
       rewriteOptions: () => this.#rewriteOptions(),
       unguarded: () => this.#unguarded,
+    });
+    this.#missedStarts = new MissedStarts({
+      file: options.runtime.missedStarts,
+      journal: this.#journal,
+      log: options.log,
+      running: runningContainers,
+      isServed: (id) => this.#containers.has(id),
     });
     this.#answers = new Answers({
       addon: options.addon,
@@ -238,6 +252,7 @@ export class Supervisor {
     await this.#control?.close();
     await this.#nerdctlServer?.close();
     this.#watch?.close();
+    this.#missedWatch?.close();
     this.#metrics.close();
     this.#networks.close();
     this.#publications.close();
@@ -272,7 +287,8 @@ export class Supervisor {
     }
     await this.#metrics.serveSocket(runtime.metricsSocket);
     await this.#metrics.servePort(this.#config.metricsPort);
-    this.#watch = new ConfigWatch(this.#options.configuration.config, () => void this.reload());
+    this.#watch = new FileWatch(this.#options.configuration.config, () => void this.reload());
+    this.#missedWatch = new FileWatch(runtime.missedStarts, () => void this.#missedStarts.report());
     log.info(
       { pid: process.pid, version: version(), kernel: release(), ...this.#kernelInUse() },
       'sockswitch daemon is ready',

@@ -254,10 +254,15 @@ function containerId(spec: SpecView): string | undefined {
     ...(spec.mounts ?? []).map((mount) => mount.source),
   ];
   for (const place of places) {
-    const id = place?.match(/(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])/g)?.at(-1);
+    const id = idIn(place ?? '');
     if (id !== undefined) return id;
   }
   return spec.hostname ?? undefined;
+}
+
+/** The last container id that a text holds, such as a cgroup's path. */
+export function idIn(text: string): string | undefined {
+  return text.match(/(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])/g)?.at(-1);
 }
 
 function firstIssue(error: z.ZodError): string {

@@ -14,11 +14,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (const auto kind : {json::Kind::kObject, json::Kind::kString, json::Kind::kArray}) {
     json::member({kind, input}, "a");
     json::decode_string({kind, input});
+    json::elements({kind, input});
     json::is_empty({kind, input});
   }
   if (const auto root = json::parse(input)) {
     if (const auto found = json::member(*root, "a")) {
       if (!json::parse(found->text)) std::abort();  // a part of a good document is a good document
+      for (const json::Value& element : json::elements(*found)) {
+        if (!json::parse(element.text)) std::abort();
+      }
     }
   }
   std::string literal;

@@ -1,5 +1,6 @@
+import { existsSync, mkdirSync, readFileSync, statSync, truncateSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { type Ended, program, start, temporaryDirectory } from './native/programs.js';
 
@@ -201,6 +202,86 @@ describe('no usable answer', () => {
   test.each(['0', 'false', '', 'yes', 'TrUe', ' true'])('required=%j does not', async (value) => {
     const spec = REQUIRED.replace('"T"', JSON.stringify(value));
     expect((await hook(join(temporaryDirectory(), 'none.sock'), spec)).stdout).toBe(spec);
+  });
+});
+
+describe('the record of a start without the daemon', () => {
+  const CGROUP = `user.slice:libpod:${'a'.repeat(64)}`;
+  const spec = (annotations: object, more: object = { linux: { cgroupsPath: CGROUP } }) =>
+    JSON.stringify({ process: {}, annotations, ...more });
+  const socketIn = (directory: string) => join(directory, 'sockswitch', 'hook.sock');
+  const records = (socket: string) =>
+    readFileSync(join(dirname(socket), 'missed-starts'), 'utf8')
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line));
+
+  test('says when, which container and why, in a directory of its own', async () => {
+    const socket = socketIn(temporaryDirectory());
+    const before = Math.floor(Date.now() / 1000);
+    await hook(socket, spec({ 'sockswitch/enable': 'true' }));
+    await hook(
+      socket,
+      spec(
+        { 'nerdctl/bypass4netns': '1' },
+        {
+          mounts: [
+            { destination: '/etc/hosts', source: '/c/userdata/hosts' },
+            { destination: '/etc/hostname', source: '/c/userdata/hostname' },
+          ],
+          hostname: 'we"b',
+        },
+      ),
+    );
+    const [first, second] = records(socket);
+    expect(first).toEqual({
+      time: expect.any(Number),
+      container: [CGROUP],
+      reason: 'connect: ENOENT',
+    });
+    expect(first.time).toBeGreaterThanOrEqual(before);
+    expect(second.container).toEqual(['/c/userdata/hostname', 'we"b']);
+    expect(statSync(dirname(socket)).mode & 0o777).toBe(0o700);
+    expect(statSync(join(dirname(socket), 'missed-starts')).mode & 0o777).toBe(0o600);
+  });
+
+  test.each([
+    [{ 'sockswitch/enable': 'false', 'nerdctl/bypass4netns': 'true' }],
+    [{ 'sockswitch/ignore': '10.0.0.0/8' }],
+    [{ 'sockswitch/enable': 'true', 'sockswitch/required': 'true' }],
+  ])('%j leaves none', async (annotations) => {
+    const socket = socketIn(temporaryDirectory());
+    await hook(socket, spec(annotations));
+    expect(existsSync(dirname(socket))).toBe(false);
+  });
+
+  test('hooks that end at once leave a whole line each', async () => {
+    const socket = socketIn(temporaryDirectory());
+    await Promise.all(
+      Array.from({ length: 20 }, () => hook(socket, spec({ 'sockswitch/enable': 'true' }))),
+    );
+    expect(records(socket)).toHaveLength(20);
+  });
+
+  test('a name that is too long is left out, and a full file takes no more', async () => {
+    const socket = socketIn(temporaryDirectory());
+    const enable = { 'sockswitch/enable': 'true' };
+    await hook(socket, spec(enable, { hostname: 'x'.repeat(2000) }));
+    expect(records(socket)[0].container).toEqual([]);
+    const file = join(dirname(socket), 'missed-starts');
+    truncateSync(file, 70_000);
+    await hook(socket, spec(enable));
+    expect(statSync(file).size).toBe(70_000);
+  });
+
+  test('the container starts also where none can be written', async () => {
+    const directory = join(temporaryDirectory(), 'sockswitch');
+    mkdirSync(join(directory, 'missed-starts'), { recursive: true });
+    const text = spec({ 'sockswitch/enable': 'true' });
+    const { status, stdout, stderr } = await hook(join(directory, 'hook.sock'), text);
+    expect({ status, stdout }).toEqual({ status: 0, stdout: text });
+    expect(stderr).toContain('no record of it');
+    expect((await hook('/proc/none/hook.sock', text)).status).toBe(0);
   });
 });
 

@@ -104,7 +104,7 @@ export class Answers implements ControlApi {
 
   explain(request: ExplainRequest): Explanation {
     const { containers, engine, tunnels } = this.#options;
-    const container = containers.find(request.container);
+    const container = this.#find(request.container);
     const [listener] = container.listeners;
     if (listener === undefined)
       throw new ApiError('gone', `container ${container.id} has just ended`);
@@ -142,9 +142,26 @@ export class Answers implements ControlApi {
     this.#options.onStop();
   }
 
+  /** Throws ApiError; for a container that runs without acceleration it says why, where that is remembered. */
+  #find(idPrefix: string): Container {
+    const { containers, journal } = this.#options;
+    try {
+      return containers.find(idPrefix);
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.code !== 'not-found') throw error;
+      const incident = journal
+        .list()
+        .findLast(
+          ({ kind, container }) => kind === 'unaccelerated' && container?.startsWith(idPrefix),
+        );
+      if (incident === undefined) throw error;
+      throw new ApiError('not-found', `${error.message}: ${incident.message}`);
+    }
+  }
+
   /** Throws ApiError. */
   #oneOrAll(id: string | undefined): readonly Container[] {
     const { containers } = this.#options;
-    return id === undefined ? containers.all() : [containers.find(id)];
+    return id === undefined ? containers.all() : [this.#find(id)];
   }
 }

@@ -192,6 +192,29 @@ test('the configuration is read again as a whole or not at all', async () => {
   expect(lines.at(-1)?.msg).toMatch(/stays as it was: .*"log_lvel"/);
 });
 
+test('a start that nobody answered is reported, and explain says why', async () => {
+  mkdirSync(runtime.directory, { mode: 0o700 });
+  const time = Math.floor(Date.now() / 1000);
+  const record = { time, container: [`/libpod_parent/libpod-${ID}`], reason: 'connect: ENOENT' };
+  writeFileSync(runtime.missedStarts, `${JSON.stringify(record)}\n`);
+  await start();
+  keeper?.onReady();
+  const client = new ControlClient(runtime.controlSocket);
+  await expect
+    .poll(async () => (await client.containers()).incidents, { timeout: 5_000 })
+    .toMatchObject([
+      {
+        kind: 'unaccelerated',
+        container: ID,
+        message: expect.stringContaining('no daemon answered'),
+      },
+    ]);
+  const explained = client.explain({ container: 'ccc', address: '192.0.2.1', port: 80 });
+  await expect(explained).rejects.toThrow(/no accelerated container ccc.*no daemon answered/);
+  const unknown = client.explain({ container: 'ddd', address: '192.0.2.1', port: 80 });
+  await expect(unknown).rejects.toThrow(/ddd is running$/);
+});
+
 test('a second daemon is refused, and the first one goes on', async () => {
   await start();
   await expect(start()).rejects.toThrow(`already running (pid ${process.pid})`);

@@ -113,6 +113,20 @@ TEST(json_spans_point_into_the_document) {
   CHECK(!json::is_empty(*json::parse("0")));
 }
 
+TEST(json_finds_the_elements_of_an_array) {
+  const auto texts = [](std::string_view document) {
+    std::string text;
+    for (const json::Value& element : json::elements(json::parse(document).value_or(json::Value{})))
+      text += std::string(element.text) + ";";
+    return text;
+  };
+  CHECK_EQ(texts(R"([ 1 , {"a":[2]},"]", [] ])"), R"(1;{"a":[2]};"]";[];)");
+  CHECK_EQ(texts("[ ]"), "");
+  CHECK_EQ(texts(R"({"a":1})"), "");
+  CHECK_EQ(json::elements({json::Kind::kArray, "[1,2"}).size(), 2U);
+  CHECK_EQ(json::elements({json::Kind::kArray, "[1,,2]"}).size(), 1U);
+}
+
 TEST(json_decodes_strings) {
   CHECK_EQ(decode(R"("")"), "");
   CHECK_EQ(decode(R"("a\"\\\/\b\f\n\r\tz")"), "a\"\\/\b\f\n\r\tz");

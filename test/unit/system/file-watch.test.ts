@@ -3,18 +3,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { ConfigWatch } from '../../../src/policy/config-watch.js';
+import { FileWatch } from '../../../src/system/file-watch.js';
 
 let directory: string;
 let path: string;
 let changes: number;
-let watch: ConfigWatch;
+let watch: FileWatch;
 
 beforeEach(() => {
   directory = join(mkdtempSync(join(tmpdir(), 'sockswitch-')), 'later');
   path = join(directory, 'config.toml');
   changes = 0;
-  watch = new ConfigWatch(path, () => changes++, 20);
+  watch = new FileWatch(path, () => changes++, 20);
 });
 afterEach(() => watch.close());
 

@@ -1,6 +1,6 @@
 /**
- * Tells when the configuration is to be read again: the file changed, appeared or went, or somebody asked
- * (SIGHUP). Any number of reasons within a moment are one.
+ * Reports when a file is to be read again: the file changed, appeared or went, or somebody asked (for the
+ * configuration: SIGHUP). Any number of reasons within a moment are one.
  *
  * The file is looked at every two seconds rather than watched: editors replace it, its directory may come
  * later than the daemon, and a home can be on a network.
@@ -10,7 +10,7 @@ import { unwatchFile, watchFile } from 'node:fs';
 const LOOK_MS = 2_000;
 const SETTLE_MS = 100;
 
-export class ConfigWatch {
+export class FileWatch {
   readonly #path: string;
   readonly #onChange: () => void;
   #timer: NodeJS.Timeout | undefined;

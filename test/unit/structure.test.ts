@@ -1,4 +1,4 @@
-/** Imports point one way, as the READMEs' tables of folders say (import-order.ts has the grammar of these tables). */
+/** Imports point one way, as the READMEs' tables of folders say (structure.ts has the grammar of these tables). */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
@@ -11,11 +11,12 @@ import {
   readImports,
   readOrder,
   typescriptImports,
-} from './import-order.js';
+} from './structure.js';
 
 /** Folder, whose README.md has the order; endings of the files that are read; how. */
 const PARTS: readonly (readonly [string, readonly string[], Reader])[] = [
   ['src', ['.ts'], typescriptImports],
+  ['native', ['.h', '.cc'], cppIncludes],
 ];
 
 describe.each(PARTS)('%s', (folder, endings, reader) => {

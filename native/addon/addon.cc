@@ -210,6 +210,11 @@ Napi::Value create_engine(const Napi::CallbackInfo& info) {
       self.engine().release(static_cast<std::uint64_t>(get_integer(call, 0)));
       return call.Env().Undefined();
     });
+    method(object, "lostDatagrams", shared, [](const Napi::CallbackInfo& call, EngineObject& self) {
+      auto number = static_cast<std::uint64_t>(get_integer(call, 0));
+      return Napi::Number::New(call.Env(),
+                               static_cast<double>(self.engine().lost_datagrams(number)));
+    });
     method(object, "counters", shared, [](const Napi::CallbackInfo& call, EngineObject& self) {
       return to_js(call.Env(), self.engine().counters(listener_number(call)));
     });

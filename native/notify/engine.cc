@@ -231,6 +231,12 @@ void Engine::release(std::uint64_t reservation) {
   relay_.remove(reservation);
 }
 
+std::uint64_t Engine::lost_datagrams(std::uint64_t reservation) const {
+  std::lock_guard lock(mutex_);
+  auto known = publications_.find(reservation);
+  return known == publications_.end() ? 0 : known->second->lost.load();
+}
+
 std::vector<std::shared_ptr<Publication>> Engine::published(
     const std::vector<std::uint64_t>& reservations) const {
   std::lock_guard lock(mutex_);

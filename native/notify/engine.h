@@ -48,6 +48,8 @@ class Engine {
   // A reservation that an earlier daemon made.
   Reservation adopt(const Mapping& mapping, UniqueFd fd);
   void release(std::uint64_t reservation);
+  // Datagrams of a UDP reservation that were lost (Publication::lost); 0 for any other.
+  std::uint64_t lost_datagrams(std::uint64_t reservation) const;
   // Those of these numbers that exist, for a policy.
   std::vector<std::shared_ptr<Publication>> published(
       const std::vector<std::uint64_t>& reservations) const;

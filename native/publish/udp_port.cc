@@ -17,8 +17,14 @@
 //
 // A service that is not there refuses the session's datagrams (ICMP inside the container), which
 // clients do not learn; a later datagram of the same session reaches a later service.
+//
+// Lost are, in Publication::lost: datagrams without a session; those that the service refuses (at
+// least: the kernel reports several refusals as one); those that cannot be sent, either way; and
+// those that the kernel drops because the reservation's queue is full (SO_MEMINFO, Linux 4.12),
+// which are added once a tick.
 #include "publish/udp_port.h"
 
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -46,6 +52,14 @@ constexpr std::size_t kLargestDatagram = 65536;
 std::array<char, kLargestDatagram>& datagram_buffer() {
   thread_local std::array<char, kLargestDatagram> buffer;
   return buffer;
+}
+
+// Of all that arrived at a socket; 0 where the kernel does not say. Wraps.
+std::uint32_t dropped_by_kernel(int fd) {
+  std::array<std::uint32_t, SK_MEMINFO_VARS> info{};
+  socklen_t length = sizeof info;
+  if (::getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info.data(), &length) != 0) return 0;
+  return info[SK_MEMINFO_DROPS];
 }
 
 union Control {
@@ -88,7 +102,8 @@ struct UdpPort::Client {
     return got;
   }
 
-  void answer(int fd, char* bytes, std::size_t size) const {
+  // False: it was lost.
+  bool answer(int fd, char* bytes, std::size_t size) const {
     iovec part{bytes, size};
     Control control{};
     msghdr header{};
@@ -105,7 +120,7 @@ struct UdpPort::Client {
       item->cmsg_len = CMSG_LEN(sizeof local);
       std::memcpy(CMSG_DATA(item), &local, sizeof local);
     }
-    ::sendmsg(fd, &header, MSG_DONTWAIT);  // a datagram that is lost is one of many
+    return ::sendmsg(fd, &header, MSG_DONTWAIT) >= 0;
   }
 };
 
@@ -113,6 +128,7 @@ class UdpPort::Session : public Reactor::Watched {
  public:
   Session(UdpPort& port, const Client& client, UniqueFd fd)
       : reactor_(port.reactor_),
+        publication_(*port.publication_),
         reservation_(port.reservation_.get()),
         client_(client),
         fd_(std::move(fd)),
@@ -125,7 +141,11 @@ class UdpPort::Session : public Reactor::Watched {
 
   void send(const char* bytes, std::size_t size) {
     last_used_ = Clock::now();
-    ::send(fd_.get(), bytes, size, MSG_DONTWAIT);
+    if (::send(fd_.get(), bytes, size, MSG_DONTWAIT) >= 0) return;
+    ++publication_.lost;
+    // An earlier one was refused, and this one was not tried.
+    if (errno == ECONNREFUSED && ::send(fd_.get(), bytes, size, MSG_DONTWAIT) < 0)
+      ++publication_.lost;
   }
 
   // Datagrams of the service.
@@ -133,15 +153,20 @@ class UdpPort::Session : public Reactor::Watched {
     auto& buffer = datagram_buffer();
     for (int i = 0; i < kDatagramsAtOnce; ++i) {
       ssize_t got = ::recv(fd_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
-      if (got < 0 && errno == ECONNREFUSED) continue;
+      if (got < 0 && errno == ECONNREFUSED) {
+        ++publication_.lost;
+        continue;
+      }
       if (got < 0) return;
       last_used_ = Clock::now();
-      client_.answer(reservation_, buffer.data(), static_cast<std::size_t>(got));
+      if (!client_.answer(reservation_, buffer.data(), static_cast<std::size_t>(got)))
+        ++publication_.lost;
     }
   }
 
  private:
   Reactor& reactor_;
+  Publication& publication_;
   int reservation_;
   Client client_;
   UniqueFd fd_;
@@ -153,7 +178,8 @@ UdpPort::UdpPort(Reactor& reactor, std::shared_ptr<Publication> publication, Uni
     : reactor_(reactor),
       publication_(std::move(publication)),
       reservation_(std::move(reservation)),
-      new_sessions_(kNewAtOnce, kNewPerSecond) {
+      new_sessions_(kNewAtOnce, kNewPerSecond),
+      drops_(dropped_by_kernel(reservation_.get())) {  // an earlier daemon's, where it was adopted
   int on = 1;
   ::setsockopt(reservation_.get(), IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on);
 }
@@ -212,6 +238,9 @@ void UdpPort::make_room() {
 }
 
 void UdpPort::expire() {
+  const std::uint32_t drops = dropped_by_kernel(reservation_.get());
+  publication_->lost += static_cast<std::uint32_t>(drops - drops_);
+  drops_ = drops;
   auto limit = Clock::now() - kIdle;
   std::erase_if(sessions_, [&](const auto& entry) { return entry.second->last_used() < limit; });
 }

@@ -24,7 +24,7 @@ class UdpPort : public Reactor::Watched {
 
   // The container is there: datagrams flow from now on.
   void attach(const std::shared_ptr<NetworkView>& view);
-  // Ends the sessions that have been idle for long.
+  // Once a tick: ends the sessions that have been idle for long, counts what the kernel dropped.
   void expire();
   // Datagrams of clients.
   void ready() override;
@@ -48,6 +48,7 @@ class UdpPort : public Reactor::Watched {
   InsideAddresses addresses_;
   Allowance new_sessions_;
   std::uint64_t key_ = 0;
+  std::uint32_t drops_;  // of the kernel, counted so far
   std::map<Key, std::unique_ptr<Session>> sessions_;
 };
 

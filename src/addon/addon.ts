@@ -207,6 +207,8 @@ export interface Engine {
   /** What an earlier daemon reserved; ownership of `fd` passes to the data plane. */
   adopt(mapping: Mapping, fd: number): ReservedPort;
   release(reservation: number): void;
+  /** Datagrams of a UDP reservation that were lost, as far as the relay learns of it; 0 for any other. */
+  lostDatagrams(reservation: number): number;
   /** Looks for tunnel devices in the listener's network namespace from now on: `tunnel-found`. `pid`: a process in it. */
   watchTunnels(listener: number, pid: number): void;
   /** Carries the tunnels of a watched listener's namespace, or carries them by other options from now on. */

@@ -75,6 +75,11 @@ const containerSchema = z.object({
   ignore: z.array(z.string()),
   /** Its published ports, such as "8080:80/tcp". */
   publish: z.array(z.string()),
+  /**
+   * Datagrams from and to clients that its published UDP ports have lost, as far as the relay learns of it, since the
+   * port was reserved or, if later, the start of the daemon; absent: it publishes no UDP port.
+   */
+  lostDatagrams: z.int().optional(),
   /** Connections and other calls by kind, since the start of the container or, if later, of the daemon. */
   counts: z.record(kind, z.int()),
   /** Most frequent first; without `passed`. */

@@ -3,6 +3,7 @@
  * seen with their own address; everybody else reaches the service, too, over the relay.
  */
 import { beforeAll, describe, expect, test } from 'vitest';
+import { z } from 'zod';
 import { killDaemon, startDaemon, stopDaemon } from './support/daemon.js';
 import {
   describeOnLab,
@@ -44,6 +45,9 @@ async function answers(from: Host | Container, url: string): Promise<string> {
     return status === 0 ? stdout.trim() : undefined;
   });
 }
+const lostDatagrams = z.object({
+  containers: z.array(z.object({ id: z.string(), lostDatagrams: z.int().optional() })),
+});
 const hostPortIsFree = async (port: number) =>
   (await host1.sh(`! ss -Htlun 'sport = :${port}' | grep -q .`)).status === 0;
 
@@ -260,6 +264,27 @@ describeOnLab('published ports', () => {
     await eventually('the port to be free', async () =>
       (await hostPortIsFree(5353)) ? true : undefined,
     );
+  });
+
+  test('datagrams that no service takes are lost, and counted', async () => {
+    const container = await startContainer({ annotations: publish('5356:56/udp') });
+    const send = `import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for n in range(10): s.sendto(b'x', ('${HOST1.v4}', 5356))`;
+    const lost = async () => {
+      await host2.output(['python3', '-c', send]);
+      const text = await host1.output(['sockswitch', 'ps', '--json']);
+      return lostDatagrams.parse(JSON.parse(text)).containers.find(({ id }) => id === container.id)
+        ?.lostDatagrams;
+    };
+    expect(await lost()).toBeTypeOf('number');
+    await eventually('ten lost datagrams', async () => ((await lost()) ?? 0) >= 10 || undefined);
+    const metrics = await host1.sh(
+      'curl -sS --unix-socket "$XDG_RUNTIME_DIR/sockswitch/metrics.sock" http://daemon/metrics',
+    );
+    expect(metrics.stdout).toMatch(
+      new RegExp(`datagrams_lost_total\\{container="${container.id}"\\} [1-9]`),
+    );
+    await container.remove();
   });
 
   test.each([

@@ -42,6 +42,7 @@ export interface Container {
 export interface RowSources {
   ignore(container: Container): readonly string[];
   publish(container: Container): readonly string[];
+  lostDatagrams(container: Container): number | undefined;
   tunnels(container: Container): Pick<ContainerRow, 'tunnels'>;
 }
 
@@ -184,20 +185,24 @@ export class Containers {
 
   /** The table as the API shows it, in order of start. */
   rows(sources: RowSources): ContainerRow[] {
-    return [...this.#byKey.values()].map((container) => ({
-      id: container.id,
-      startedAt: container.started.date.toISOString(),
-      pid: container.pid,
-      listeners: container.listeners.size,
-      status: container.status,
-      annotations: { ...container.annotations },
-      ignore: [...sources.ignore(container)],
-      publish: [...sources.publish(container)],
-      counts: this.countsOf(container),
-      reasons: this.#reasonsOf(container),
-      ...this.#obstacleTo(container),
-      ...sources.tunnels(container),
-    }));
+    return [...this.#byKey.values()].map((container) => {
+      const lostDatagrams = sources.lostDatagrams(container);
+      return {
+        id: container.id,
+        startedAt: container.started.date.toISOString(),
+        pid: container.pid,
+        listeners: container.listeners.size,
+        status: container.status,
+        annotations: { ...container.annotations },
+        ignore: [...sources.ignore(container)],
+        publish: [...sources.publish(container)],
+        ...(lostDatagrams === undefined ? {} : { lostDatagrams }),
+        counts: this.countsOf(container),
+        reasons: this.#reasonsOf(container),
+        ...this.#obstacleTo(container),
+        ...sources.tunnels(container),
+      };
+    });
   }
 
   #obstacleTo({ listeners }: Container): Pick<ContainerRow, 'obstacle'> {

@@ -79,6 +79,7 @@ export class Answers implements ControlApi {
       containers: containers.rows({
         ignore: (container) => listeners.policyOf(container).ignore,
         publish: (container) => publications.textsOf(container.id),
+        lostDatagrams: (container) => publications.lostDatagramsOf(container.id),
         tunnels: (container) => tunnels.summary(container),
       }),
       incidents: [...journal.list()],

@@ -76,6 +76,14 @@ export async function scrape(source: MetricsSource): Promise<string> {
   for (const { id: container, reasons } of rows) {
     for (const { outcome, kind, count } of reasons) calls.inc({ container, kind, outcome }, count);
   }
+  const lost = counter(
+    'sockswitch_published_datagrams_lost_total',
+    'Datagrams from and to clients that the published UDP ports have lost.',
+    ['container'],
+  );
+  for (const { id: container, lostDatagrams } of rows) {
+    if (lostDatagrams !== undefined) lost.inc({ container }, lostDatagrams);
+  }
 
   const peers = gauge(
     'sockswitch_tunnel_peers',

@@ -25,7 +25,7 @@ import { mappingText, overlap } from '../../policy/publish.js';
 import { hostPortText, whyNotReserved } from './port-problem.js';
 
 export interface PublicationsOptions {
-  readonly engine: Pick<Engine, 'reserve' | 'adopt' | 'release'>;
+  readonly engine: Pick<Engine, 'reserve' | 'adopt' | 'release' | 'lostDatagrams'>;
   readonly portHolders: Addon['portHolders'];
   keeper(): Pick<KeeperLink, 'keep' | 'drop'> | undefined;
   /** Whether a container that has not begun is there (any more). */
@@ -155,6 +155,13 @@ export class Publications {
   /** "8080:80/tcp", for `ps`. */
   textsOf(container: string): string[] {
     return this.#of(container).map(({ mapping }) => mappingText(mapping));
+  }
+
+  /** Datagrams that its published UDP ports have lost; undefined: it has none. */
+  lostDatagramsOf(container: string): number | undefined {
+    const udp = this.#of(container).filter(({ mapping }) => mapping.protocol === 'udp');
+    if (udp.length === 0) return undefined;
+    return udp.reduce((sum, { number }) => sum + this.#options.engine.lostDatagrams(number), 0);
   }
 
   /** A keeper that is new holds nothing. */

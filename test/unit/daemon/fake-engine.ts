@@ -78,6 +78,11 @@ export class FakeEngine implements Engine {
     this.ports.delete(reservation);
   }
 
+  /** Ten times its number. */
+  lostDatagrams(reservation: number): number {
+    return reservation * 10;
+  }
+
   watchTunnels(): void {}
   openTunnels(): void {}
   closeTunnels(): void {}

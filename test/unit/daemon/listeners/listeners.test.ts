@@ -69,7 +69,13 @@ function state(status: string, more: object = {}, stateMore: object = {}): strin
     ...more,
   });
 }
-const rows = () => containers.rows({ ignore: () => [], publish: () => [], tunnels: () => ({}) });
+const rows = () =>
+  containers.rows({
+    ignore: () => [],
+    publish: () => [],
+    lostDatagrams: () => undefined,
+    tunnels: () => ({}),
+  });
 const accept = (text: string) => listeners.accept({ id: ++ids, fd: 9, record: 10, state: text });
 const close = (listener: number) =>
   listeners.onEvents([{ type: 'listener-closed', listener, detail: '' }]);

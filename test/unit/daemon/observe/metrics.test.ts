@@ -25,6 +25,7 @@ const STATUS: Status = {
 };
 const CONTAINER = containerRow({
   id: 'abc',
+  lostDatagrams: 4,
   counts: { switched: 5, fallback: 2, refused: 0, passed: 9 },
   reasons: [
     { outcome: 'switched', kind: 'switched', text: '', count: 5 },
@@ -65,6 +66,7 @@ test('counters, gauges and a cumulative histogram', async () => {
     'sockswitch_keeper_connected 1',
     'sockswitch_calls_total{container="abc",kind="switched",outcome="switched"} 5',
     'sockswitch_calls_total{container="abc",kind="fallback",outcome="ignored"} 2',
+    'sockswitch_published_datagrams_lost_total{container="abc"} 4',
     'sockswitch_open_sockets{container="abc"} 2',
     'sockswitch_open_sockets_bytes{container="abc",direction="sent"} 30',
     'sockswitch_connect_duration_seconds_bucket{container="abc",le="0.00002"} 3',

@@ -47,6 +47,14 @@ test('reserved, kept, listed, and released at the end', () => {
   expect([engine.ports.size, kept.size]).toEqual([0, 0]);
 });
 
+test('lost datagrams are summed over the UDP ports', () => {
+  ports.reserve('a', list('8080:80 53:53/udp 54:54/udp'));
+  ports.reserve('b', list('8081:80'));
+  const numbers = ports.numbersOf('a').slice(1);
+  expect(ports.lostDatagramsOf('a')).toBe(10 * numbers.reduce((sum, number) => sum + number, 0));
+  expect(ports.lostDatagramsOf('b')).toBeUndefined();
+});
+
 test('a start that fails leaves nothing behind', () => {
   ports.reserve('other', list('8081:80'));
   expect(() => ports.reserve('a', list('8080:80 8081:81'))).toThrow(

@@ -14,9 +14,9 @@ export type Outcome = string;
 
 export interface OutcomeInfo {
   readonly name: Outcome;
-  /** `switched`: accelerated; `fallback`: goes on over the fallback network; `refused`: denied;
+  /** `switched`: accelerated; `fallback`: goes on over the fallback network;
    *  `passed`: not a matter for switching (AF_UNIX, the container's loopback, ...), never logged. */
-  readonly kind: 'switched' | 'fallback' | 'refused' | 'passed';
+  readonly kind: 'switched' | 'fallback' | 'passed';
   /** One sentence for `explain`, `ps` and the log. */
   readonly text: string;
 }

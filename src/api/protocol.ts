@@ -22,7 +22,7 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 
-const kind = z.enum(['switched', 'fallback', 'refused', 'passed']);
+const kind = z.enum(['switched', 'fallback', 'passed']);
 
 export const statusSchema = z.object({
   pid: z.int(),
@@ -203,7 +203,7 @@ export const eventSchema = z.object({
   time: z.string(),
   /**
    * `container-started`, `container-taken-over` (by a new daemon), `container-stopped`; `rejected`,
-   * `unaccelerated`, `listener`: as for incidents; `first-fallback`, `first-refusal`: of one outcome in one
+   * `unaccelerated`, `listener`: as for incidents; `first-fallback`: of one outcome in one
    * container; `keeper-lost`, `keeper-back`; `configuration-read`, `configuration-refused`;
    * `unguarded`; `tunnel-found`, `tunnel-up`, `tunnel-down`, `tunnel-failed`.
    */

@@ -13,7 +13,6 @@ import { print, printJson } from './output.js';
 const SENTENCE: Readonly<Record<Explanation['kind'], string>> = {
   switched: 'would be switched to the host',
   fallback: "would go over the container's fallback network",
-  refused: 'would be refused',
   passed: 'is not a matter for switching',
 };
 

@@ -66,7 +66,6 @@ export const psDescription = `Lists the accelerated containers that are running,
 
   SWITCHED  connections that were made in the host's network
   FALLBACK  connections that went over the container's own network, by reason
-  REFUSED   calls that were denied because they would have weakened the container's isolation
 
 PORTS are those of the annotation sockswitch/publish. TUNNELS are the peers of
 the kernel's tunnels that are up, and those on the fallback network, with the
@@ -137,7 +136,7 @@ Examples:
 export const eventsDescription = `Prints what happened lately, oldest first: containers that started, were taken
 over by a new daemon, or stopped; starts that were refused or went without
 acceleration; the first time that a container's call was left to its own
-network, or refused, for a reason; tunnels found, their peers up or on the
+network, for a reason; tunnels found, their peers up or on the
 fallback network, and why; the keeper lost and back; the configuration read
 again. At most 500 are kept, and none from before the daemon's start.`;
 
@@ -152,8 +151,8 @@ Examples:
   sockswitch events --follow --json
 `;
 
-export const topDescription = `Shows for each accelerated container what it does at the moment: connections and
-refused calls a second, switched sockets that are open, and what these and the
+export const topDescription = `Shows for each accelerated container what it does at the moment: connections a
+second, switched sockets that are open, and what these and the
 container's tunnels carry. Refreshed until you end it with Ctrl-C.
 
 Bytes of connections that close between two looks are not counted.`;

@@ -31,7 +31,7 @@ export async function ps(options: PsOptions): Promise<void> {
   const shorten = (id: string) => (options.trunc ? id.slice(0, SHORT_ID) : id);
   printTable(
     [
-      ...['CONTAINER ID', 'NAME', 'STARTED', 'STATUS', 'SWITCHED', 'FALLBACK', 'REFUSED'],
+      ...['CONTAINER ID', 'NAME', 'STARTED', 'STATUS', 'SWITCHED', 'FALLBACK'],
       ...['PORTS', 'TUNNELS', 'REASONS'],
     ],
     list.containers.map((row) => [
@@ -41,7 +41,6 @@ export async function ps(options: PsOptions): Promise<void> {
       row.status,
       String(row.counts.switched),
       String(row.counts.fallback),
-      String(row.counts.refused),
       ports(row, options.trunc),
       tunnels(row),
       reasons(row, options.trunc),

@@ -38,7 +38,7 @@ export async function top(options: TopOptions): Promise<void> {
     const now = await sample(client);
     if (process.stdout.isTTY && options.once !== true) process.stdout.write(CLEAR);
     printTable(
-      ['CONTAINER', 'SWITCHED/S', 'FALLBACK/S', 'REFUSED/S', 'SOCKETS', 'SENT/S', 'RECEIVED/S'],
+      ['CONTAINER', 'SWITCHED/S', 'FALLBACK/S', 'SOCKETS', 'SENT/S', 'RECEIVED/S'],
       rows(before, now, names),
     );
     if (options.once === true) return;
@@ -57,14 +57,14 @@ export function rows(before: Sample, now: Sample, names: ReadonlyMap<string, str
   const perSecond = (amount: number) => Math.max(0, amount) / seconds;
   return now.containers.map(({ id, counts, tunnels }) => {
     const old = before.containers.find((row) => row.id === id);
-    const rate = (kind: 'switched' | 'fallback' | 'refused') =>
+    const rate = (kind: 'switched' | 'fallback') =>
       perSecond(counts[kind] - (old?.counts[kind] ?? 0)).toFixed(1);
     const open = now.sockets.filter(({ container }) => container === id);
     const amount = (what: 'sentBytes' | 'receivedBytes', ofSockets: number) =>
       bytes(perSecond(ofSockets) + perSecond((tunnels?.[what] ?? 0) - (old?.tunnels?.[what] ?? 0)));
     return [
       names.get(id) ?? id.slice(0, SHORT_ID),
-      ...[rate('switched'), rate('fallback'), rate('refused')],
+      ...[rate('switched'), rate('fallback')],
       String(open.length),
       amount('sentBytes', carried(open, before.sockets, 'bytesSent')),
       amount('receivedBytes', carried(open, before.sockets, 'bytesReceived')),

@@ -31,7 +31,7 @@ async function expectAccelerated(
   expect((await container.logs()).stdout).toBe(PAGE);
   const page = await container.exec(FETCH[image]);
   expect(page).toMatchObject({ status: 0, stdout: PAGE });
-  expect(await countersOf(container)).toMatchObject({ switched: 2, refused: 0 });
+  expect(await countersOf(container)).toMatchObject({ switched: 2 });
 }
 
 describeOnLab('podman run', () => {
@@ -67,7 +67,7 @@ describeOnLab('podman run', () => {
         const page = await container.exec(FETCH['localhost/lab'], { args });
         expect(page.status, page.stderr).toBe(0);
       }
-      expect(await countersOf(container)).toMatchObject({ switched: 4, refused: 0 });
+      expect(await countersOf(container)).toMatchObject({ switched: 4 });
       await container.remove();
     });
 
@@ -108,14 +108,14 @@ describeOnLab('podman run', () => {
       for (const container of [accelerated, plain]) {
         expect((await container.exec(FETCH['localhost/lab'])).stdout).toBe(PAGE);
       }
-      expect(await countersOf(accelerated)).toMatchObject({ switched: 1, refused: 0 });
+      expect(await countersOf(accelerated)).toMatchObject({ switched: 1 });
       expect(await plain.counters()).toBeUndefined();
 
       // They share a loopback, accelerated or not.
       await plain.serve('cd /srv && exec python3 -m http.server 8000', 'curl -s 127.0.0.1:8000');
       const page = await accelerated.exec(['curl', '-s', 'http://127.0.0.1:8000/']);
       expect(page.status).toBe(0);
-      expect(await countersOf(accelerated)).toMatchObject({ switched: 1, refused: 0 });
+      expect(await countersOf(accelerated)).toMatchObject({ switched: 1 });
     });
   });
 });

@@ -57,9 +57,9 @@ async function connect(count: number): Promise<void> {
     );
     switched = (await container.counters())?.switched ?? 0;
   }
-  const { fallback, refused } = (await container.counters()) ?? {};
-  console.log({ switched, fallback, refused });
-  expect({ fallback, refused }).toEqual({ fallback: 0, refused: 0 });
+  const { fallback } = (await container.counters()) ?? {};
+  console.log({ switched, fallback });
+  expect(fallback).toBe(0);
   await container.remove();
 }
 

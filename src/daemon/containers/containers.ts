@@ -176,7 +176,7 @@ export class Containers {
 
   /** Counts by kind since the container's first listener. */
   countsOf(container: Container): Record<Kind, number> {
-    const counts: Record<Kind, number> = { switched: 0, fallback: 0, refused: 0, passed: 0 };
+    const counts: Record<Kind, number> = { switched: 0, fallback: 0, passed: 0 };
     for (const [outcome, count] of this.#outcomesOf(container)) {
       counts[this.info(outcome).kind] += count;
     }

@@ -209,13 +209,13 @@ export class Listeners {
       const outcome = containers.info(event.outcome ?? '');
       if (container?.told.has(outcome.name)) return;
       container?.told.add(outcome.name);
-      log[outcome.kind === 'refused' ? 'warn' : 'info'](
+      log.info(
         { container: container?.id, outcome: outcome.name, detail: event.detail },
         `${outcome.kind}: ${outcome.text}`,
       );
       const detail = event.detail === '' ? '' : ` (${event.detail})`;
       this.#options.journal.event({
-        type: outcome.kind === 'refused' ? 'first-refusal' : 'first-fallback',
+        type: 'first-fallback',
         ...(container === undefined ? {} : { container: container.id }),
         message: `${outcome.name}: ${outcome.text}${detail}`,
       });
@@ -249,16 +249,13 @@ export class Listeners {
       : undefined;
     if (counts === undefined) return;
     this.#options.onEnded(container);
-    const { switched, fallback, refused } = counts;
+    const { switched, fallback } = counts;
     const seconds = Math.round(secondsSince(container.started));
-    log.info(
-      { container: container.id, seconds, switched, fallback, refused },
-      'container stopped',
-    );
+    log.info({ container: container.id, seconds, switched, fallback }, 'container stopped');
     this.#options.journal.event({
       type: 'container-stopped',
       container: container.id,
-      message: `after ${seconds} s: ${switched} switched, ${fallback} on the fallback network, ${refused} refused`,
+      message: `after ${seconds} s: ${switched} switched, ${fallback} on the fallback network`,
     });
   }
 

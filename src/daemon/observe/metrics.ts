@@ -70,7 +70,7 @@ export async function scrape(source: MetricsSource): Promise<string> {
   }
   const calls = counter(
     'sockswitch_calls_total',
-    'Trapped calls by how they ended; kind is switched, fallback or refused.',
+    'Trapped calls by how they ended; kind is switched or fallback.',
     ['container', 'kind', 'outcome'],
   );
   for (const { id: container, reasons } of rows) {

@@ -146,7 +146,6 @@ export class Container {
 export interface Counters {
   readonly switched: number;
   readonly fallback: number;
-  readonly refused: number;
   readonly passed: number;
   /** By outcome (native/base/outcome.cc), without those that are `passed`. */
   readonly reasons: Readonly<Record<string, number>>;
@@ -160,7 +159,6 @@ const listSchema = z.object({
       counts: z.object({
         switched: z.int(),
         fallback: z.int(),
-        refused: z.int(),
         passed: z.int(),
       }),
       reasons: z.array(z.object({ outcome: z.string(), count: z.int() })),
@@ -196,7 +194,6 @@ export function difference(before: Counters, after: Counters): Counters {
   return {
     switched: after.switched - before.switched,
     fallback: after.fallback - before.fallback,
-    refused: after.refused - before.refused,
     passed: after.passed - before.passed,
     reasons,
   };

@@ -13,7 +13,7 @@ export function containerRow(more: Partial<ContainerRow> = {}): ContainerRow {
     annotations: {},
     ignore: [],
     publish: [],
-    counts: { switched: 0, fallback: 0, refused: 0, passed: 0 },
+    counts: { switched: 0, fallback: 0, passed: 0 },
     reasons: [],
     ...more,
   };

@@ -154,6 +154,5 @@ export const FEATURES: KernelFeatures = {
 export const OUTCOMES = [
   { name: 'switched', kind: 'switched', text: 'Connected in the host network.' },
   { name: 'ignored', kind: 'fallback', text: 'On the ignore list.' },
-  { name: 'reconnect', kind: 'refused', text: 'Refused.' },
   { name: 'not-inet', kind: 'passed', text: 'Not a network socket.' },
 ] as const;

@@ -87,24 +87,23 @@ test('a container comes, is counted, and goes', () => {
     pid: 42,
     policy: { ignore: ['10.0.0.0/8', '::1/128'], podmanNetworks: ['10.88.0.0/16'] },
   });
-  engine.counts.set(1, { switched: 5, ignored: 2, 'not-inet': 100, reconnect: 1 });
+  engine.counts.set(1, { switched: 5, ignored: 2, 'not-inet': 100 });
   const [row] = rows();
   expect(row).toMatchObject({
     id: ID,
     pid: 42,
     listeners: 1,
-    counts: { switched: 5, fallback: 2, refused: 1, passed: 100 },
+    counts: { switched: 5, fallback: 2, passed: 100 },
   });
   expect(row?.reasons.map(({ outcome, count }) => [outcome, count])).toEqual([
     ['switched', 5],
     ['ignored', 2],
-    ['reconnect', 1],
   ]);
   close(1);
   expect(containers.size).toBe(0);
   expect(engine.forgotten).toEqual([1]);
   expect(lines.map(({ msg }) => msg)).toEqual(['container started', 'container stopped']);
-  expect(lines[1]).toMatchObject({ container: ID, switched: 5, fallback: 2, refused: 1 });
+  expect(lines[1]).toMatchObject({ container: ID, switched: 5, fallback: 2 });
 });
 
 test('what the keeper held is taken over, not started', () => {

@@ -26,7 +26,7 @@ const STATUS: Status = {
 const CONTAINER = containerRow({
   id: 'abc',
   lostDatagrams: 4,
-  counts: { switched: 5, fallback: 2, refused: 0, passed: 9 },
+  counts: { switched: 5, fallback: 2, passed: 9 },
   reasons: [
     { outcome: 'switched', kind: 'switched', text: '', count: 5 },
     { outcome: 'ignored', kind: 'fallback', text: '', count: 2 },

@@ -92,17 +92,22 @@ void Engine::set_policy(std::uint64_t number, Policy policy) {
 
 tunnel::Surroundings Engine::surroundings(const std::shared_ptr<NetworkView>& view,
                                           const std::shared_ptr<TunnelPolicy>& policy) {
-  auto permission = [view, policy](const Destination& to) {
+  auto permission = [view, policy](const Destination& to, bool with_reason) {
     std::shared_ptr<const Policy> now;
     {
       std::lock_guard lock(policy->mutex);
       now = policy->policy;
     }
+    RouteDecision decision = judge(to, *now, *view, -1, nullptr);
     std::string detail;
-    const RouteDecision decision = judge(to, *now, *view, -1, &detail);
+    // Answers are remembered, reasons are not.
+    if (with_reason && decision.outcome != Outcome::kSwitched) {
+      decision = judge(to, *now, *view, -1, &detail);
+    }
     tunnel::Permission answer;
     answer.allowed = decision.outcome == Outcome::kSwitched;
     answer.device = decision.device;
+    answer.source = decision.source;
     if (!answer.allowed) {
       answer.reason =
           std::string(info(decision.outcome).name) + (detail.empty() ? "" : ": " + detail);

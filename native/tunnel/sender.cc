@@ -41,6 +41,14 @@ std::string endpoint_text(const Remote& remote) {
   return Destination{remote.address, remote.port, 0}.text();
 }
 
+// The kernel keeps a connection whose address was taken away, and it waits for answers in vain.
+bool is_address_here(const Address& address) {
+  const int domain = address.is_v4() ? AF_INET : AF_INET6;
+  const UniqueFd fd(::socket(domain, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  const SocketName name = SocketName::of(domain, address, 0);
+  return !fd || ::bind(fd.get(), name.get(), name.length) == 0 || errno != EADDRNOTAVAIL;
+}
+
 std::string connect_problem(const Remote& peer, int error) {
   const std::string where = "TCP " + endpoint_text(peer) + ": ";
   if (error == ECONNREFUSED) return where + "no sockswitch with tunnels listens there";
@@ -89,14 +97,22 @@ void Sender::enter(State state) {
 }
 
 void Sender::start() {
-  const Permission permission = ways_.permission(peer_);
-  if (!permission.allowed) return fail(permission.reason);
+  const Permission permission = ways_.permission(peer_, true);
+  denied_ = !permission.allowed;
+  if (denied_) return fail(permission.reason);
   const int domain = peer_.address.is_v4() ? AF_INET : AF_INET6;
   UniqueFd fd(::socket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd) return fail(std::string("socket: ") + ::strerror(errno));
   if (::setsockopt(fd.get(), SOL_SOCKET, sockswitch::abi::kSoBindToIfindex, &permission.device,
                    sizeof permission.device) != 0) {
     return fail(std::string("SO_BINDTOIFINDEX: ") + ::strerror(errno));
+  }
+  if (permission.source) {
+    const SocketName own = SocketName::of(domain, *permission.source, 0);
+    set(fd.get(), IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+    if (::bind(fd.get(), own.get(), own.length) != 0) {
+      return fail("bind to " + permission.source->text() + ": " + ::strerror(errno));
+    }
   }
   set(fd.get(), IPPROTO_TCP, TCP_NODELAY, 1);
   set(fd.get(), IPPROTO_TCP, TCP_USER_TIMEOUT, kUserTimeoutMs);
@@ -213,9 +229,12 @@ void Sender::tick() {
 
 void Sender::advance() {
   const auto now = Clock::now();
+  if (state_ != State::kIdle) {
+    if (const std::string reason = why_not_still(); !reason.empty()) return fail(reason);
+  }
   switch (state_) {
     case State::kIdle:
-      if (now >= retry_) start();
+      if (now >= retry_ || (denied_ && ways_.permission(peer_, false).allowed)) start();
       break;
     case State::kProving:
       if (now < deadline_) return prove();  // the first may have been lost
@@ -234,7 +253,6 @@ void Sender::advance() {
       }
       if (outstanding_) return prove();
       if (now < next_proof_) return;
-      if (const std::string reason = why_not_still(); !reason.empty()) return fail(reason);
       nonce_ = fresh_nonce();
       outstanding_ = true;
       ways_.outbound().send(outbound_, nonce_message(MessageType::kProbe, nonce_));
@@ -245,10 +263,16 @@ void Sender::advance() {
 
 // Policy, routes and packet filters may have changed since the connection was made.
 std::string Sender::why_not_still() const {
-  const Permission permission = ways_.permission(peer_);
+  const Permission permission = ways_.permission(peer_, true);
   if (!permission.allowed) return permission.reason;
-  if (permission.device == device_) return {};
-  return "the host's route to " + endpoint_text(peer_) + " leads by another device now";
+  if (permission.device != device_) {
+    return "the host's route to " + endpoint_text(peer_) + " leads by another device now";
+  }
+  const auto own = own_endpoint(socket_->get());
+  if (own && !is_address_here(own->first)) {
+    return "the host has no address " + own->first.text() + " any more";
+  }
+  return {};
 }
 
 void Sender::hurry() {

@@ -6,10 +6,12 @@
 //   proving     the datagram with the nonce is on its way over the fallback network
 //   up          proved arrived: payloads flow, and the route is there
 //
-// Every step has until the same deadline. In `up`, the permission is asked for again and a new
-// nonce is proved every few seconds; a way that is not permitted any more, or leads by another
-// device of the host, or has not been proved for a while, is down. Whatever ends a connection takes
-// the route away first, so that packets use the fallback network at once, and leads to `idle`.
+// Every step has until the same deadline. In `up`, a new nonce is proved every few seconds. Each
+// second the permission is asked for again: a way that is not permitted any more, or leads by
+// another device of the host, or whose own address has gone from the host, is down, as is one that
+// has not been proved for a while; one that was not permitted is tried as soon as it is. Whatever
+// ends a connection takes the route away first, so that packets use the fallback network at once,
+// and leads to `idle`.
 #pragma once
 
 #include <chrono>
@@ -30,7 +32,8 @@ namespace sockswitch::tunnel {
 // Whether the daemon may connect to a destination for a container, and by which device.
 struct Permission {
   bool allowed = false;
-  int device = 0;  // of the host; pins the socket
+  int device = 0;                 // of the host; pins the socket
+  std::optional<Address> source;  // that the fallback network would have; no value: the kernel's
   std::string reason;
 };
 
@@ -44,7 +47,8 @@ class Ways {
 
   virtual Reactor& reactor() = 0;
   virtual Outbound& outbound() = 0;
-  virtual Permission permission(const Remote& peer) = 0;
+  // Cheap, except where the reason is asked for and it is not allowed.
+  virtual Permission permission(const Remote& peer, bool with_reason) = 0;
   // Sends the datagram; returns why it cannot.
   virtual std::string probe(const Remote& peer, const Nonce& nonce) = 0;
   // A proved peer's route is to come, or to go. `came` throws ErrnoError.
@@ -107,6 +111,7 @@ class Sender : public Reactor::Watched {
   bool outstanding_ = false;  // the nonce has not been proved yet
   int failures_ = 0;          // in a row
   int device_ = 0;            // of the host, that the connection is pinned to
+  bool denied_ = false;       // by the permission, when it was last tried
   bool was_up_ = false;
   bool takes_segments_ = false;
   std::shared_ptr<UniqueFd> socket_;

@@ -66,8 +66,8 @@ class Underlay::Control : public Ways, public Place {
   Outbound& outbound() override { return *outbound_; }
   Inbound& inbound() override { return *inbound_; }
 
-  Permission permission(const Remote& peer) override {
-    return surroundings_.permission({peer.address, peer.port, 0});
+  Permission permission(const Remote& peer, bool with_reason) override {
+    return surroundings_.permission({peer.address, peer.port, 0}, with_reason);
   }
 
   std::string probe(const Remote& peer, const Nonce& nonce) override {

@@ -63,8 +63,9 @@ inline constexpr std::size_t kMaxPeers = 256;
 struct Surroundings {
   // A maker of sockets in the container's network namespace. Throws ErrnoError.
   std::function<std::unique_ptr<SocketSource>()> start_source;
-  // Whether a connect of the container to there would be switched. From any thread.
-  std::function<Permission(const Destination&)> permission;
+  // Whether a connect of the container to there would be switched; why not, if that is asked for.
+  // From any thread.
+  std::function<Permission(const Destination&, bool with_reason)> permission;
 };
 
 struct Options {

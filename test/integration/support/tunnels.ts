@@ -136,3 +136,50 @@ export function fallenBack(node: Node): Promise<string> {
 export async function removeNodes(nodes: readonly Node[] | undefined): Promise<void> {
   for (const { container } of nodes ?? []) await container.remove();
 }
+
+const PULSE_SERVER = `
+import socket
+with socket.create_server(('', 7777)) as server:
+    connection, _ = server.accept()
+    while data := connection.recv(4096):
+        connection.sendall(data)`;
+
+const PULSE_CLIENT = `
+import socket, sys, time
+connection = socket.create_connection((sys.argv[1], 7777))
+for beat in range(1, 1 << 30):
+    connection.sendall(b'.')
+    if connection.recv(1) != b'.': break
+    with open('/tmp/pulse', 'w') as file: file.write(str(beat))
+    time.sleep(0.02)`;
+
+/** One TCP connection inside of the tunnel that is never made anew: it beats as long as it lives. */
+export class Pulse {
+  readonly #near: Node;
+
+  private constructor(near: Node) {
+    this.#near = near;
+  }
+
+  static async start(near: Node, far: Node): Promise<Pulse> {
+    const inPod = 'exec nsenter -t $(cat /tmp/pod) -n';
+    const listens = `[ -n "$(nsenter -t $(cat /tmp/pod) -n ss -Hltn 'sport = :7777')" ]`;
+    await far.container.output(['tee', '/tmp/pulse.py'], { stdin: PULSE_SERVER });
+    await near.container.output(['tee', '/tmp/pulse.py'], { stdin: PULSE_CLIENT });
+    await far.container.serve(`${inPod} python3 /tmp/pulse.py`, listens);
+    await near.container.serve(`${inPod} python3 /tmp/pulse.py ${far.pod}`, '[ -s /tmp/pulse ]');
+    return new Pulse(near);
+  }
+
+  async #beats(): Promise<number> {
+    return Number(await this.#near.container.output(['cat', '/tmp/pulse']));
+  }
+
+  /** Waits until the connection passes data again. */
+  async beats(): Promise<void> {
+    const before = await this.#beats();
+    await eventually('the connection inside of the tunnel lives on', async () =>
+      (await this.#beats()) > before ? true : undefined,
+    );
+  }
+}

@@ -15,6 +15,8 @@ export interface Driver {
   readonly switches: boolean;
   /** The program without which this driver cannot run. */
   readonly program?: string;
+  /** Runs only those workloads that name it as their reference. */
+  readonly reference?: true;
   /** Runs only where `--drivers` names it. */
   readonly onRequest?: true;
   /** Needs root: its containers are those of root's Podman, or it changes the machine's settings. */

@@ -1,5 +1,6 @@
 /** All drivers, in the order in which tables show them. */
 import { bypass4netns } from './bypass4netns.js';
+import { directTunnel } from './direct-tunnel.js';
 import type { Driver } from './driver.js';
 import { floor } from './floor.js';
 import { pastaTuned } from './pasta-tuned.js';
@@ -62,6 +63,7 @@ export const DRIVERS: readonly Driver[] = [
     program: 'slirp4netns',
   },
   rootfulBridge,
+  directTunnel,
   floor,
 ];
 

@@ -32,13 +32,17 @@ export function planTrials(
   return planned;
 }
 
-/** Without those that it does not suit, and those that are neither compared nor compared with. */
+/** Without those that it does not suit, and those that are neither compared nor compared with, nor its reference. */
 function suitable(workload: Workload, drivers: readonly Driver[]): readonly Driver[] {
-  const suited = drivers.filter((driver) => workload.suits?.(driver) ?? true);
+  const suited = drivers.filter((driver) => {
+    if (driver.reference === true) return driver.name === workload.reference;
+    return workload.suits?.(driver) ?? true;
+  });
   if (workload.baseline === 'host') return suited;
   const baselines = new Set(suited.map(({ unaccelerated }) => unaccelerated));
   return suited.filter(
-    ({ name, unaccelerated }) => unaccelerated !== undefined || baselines.has(name),
+    ({ name, unaccelerated, reference }) =>
+      unaccelerated !== undefined || baselines.has(name) || reference === true,
   );
 }
 

@@ -131,7 +131,7 @@ async function runScript(
   const options = ['--rm', '-i', `--name=${nextName()}`];
   log.command = [
     ...podmanRun(place, driver, [...options, ...extraArgs]),
-    ...scriptArgs(workload.script(place, settings)),
+    ...scriptArgs(workload.script(place, settings, driver)),
   ];
   const { output, switched } = await runSession(place, log.command);
   const metrics = workload.parse(output);

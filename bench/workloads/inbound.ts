@@ -4,12 +4,11 @@
  */
 import { notTuned } from '../drivers/pasta-tuned.js';
 import { parseWrk, WRK, wrk } from './connections.js';
+import { outputs, steps } from './steps.js';
 import { iperf3, readTcpReport } from './throughput.js';
 import type { InboundTarget, InboundWorkload, Metrics, Settings } from './workload.js';
 
 const WARM_UP_SECONDS = 1;
-/** Stands between the outputs of a client's programs. */
-const NEXT = '-- next --';
 
 const COMMON = {
   kind: 'inbound',
@@ -59,14 +58,6 @@ function bulk(
   options = '',
 ): string {
   return iperf3(`-c ${server} -p ${port} -t ${seconds} -O ${WARM_UP_SECONDS}${options}`);
-}
-
-function steps(...scripts: readonly string[]): string {
-  return scripts.join(`\necho '${NEXT}'\n`);
-}
-
-function outputs(output: string): string[] {
-  return output.split(`${NEXT}\n`);
 }
 
 export const inboundRemote: InboundWorkload = {

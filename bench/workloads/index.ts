@@ -13,7 +13,7 @@ import { fairness } from './fairness.js';
 import { inboundHost, inboundRemote } from './inbound.js';
 import { calls, loopbackRate, unixRate } from './overhead.js';
 import { tcpDown, tcpDown4, tcpUp, tcpUp4, udp } from './throughput.js';
-import { vxlan } from './vxlan.js';
+import { vxlan, vxlanLarge, vxlanPackets } from './vxlan.js';
 import type { Metric, Workload } from './workload.js';
 
 /** One metric of a workload, as a table shows it. */
@@ -107,7 +107,14 @@ export const SUITES: readonly Suite[] = [
   {
     name: 'tunnel',
     title: 'Tunnels',
-    tables: [{ title: 'VXLAN between two hosts', columns: columns([vxlan]) }],
+    tables: [
+      { title: 'TCP between pods, through VXLAN', columns: columns([vxlan]) },
+      {
+        title: 'TCP between pods, through VXLAN of the largest MTU',
+        columns: columns([vxlanLarge]),
+      },
+      { title: 'Requests and UDP between pods, through VXLAN', columns: columns([vxlanPackets]) },
+    ],
   },
   {
     name: 'applications',

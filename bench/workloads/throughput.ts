@@ -1,7 +1,7 @@
 /** Bulk transfers with iperf3. TCP's first second (slow start) is not counted. */
 import { z } from 'zod';
 import { splitCpu, withCpu } from './cpu.js';
-import type { Metrics, ScriptWorkload } from './workload.js';
+import type { ScriptWorkload } from './workload.js';
 
 const WARM_UP_SECONDS = 1;
 const GIGA = 1e9;
@@ -59,7 +59,7 @@ function tcp(direction: 'up' | 'down', streams: number): ScriptWorkload {
 }
 
 /** CPU time is that of all bytes, the first second's included. */
-function parseTcp(output: string): Metrics {
+export function parseTcp(output: string): { readonly gbits: number; readonly cpu_per_gib: number } {
   const { text, busySeconds } = splitCpu(output);
   const { gbits, bytes } = readTcpReport(text);
   return { gbits, cpu_per_gib: busySeconds / (bytes / GIB) };
@@ -106,7 +106,10 @@ export const udp: ScriptWorkload = {
   switchedAtLeast: () => 1, // the control connection
 };
 
-function parseUdp(output: string): Metrics {
+export function parseUdp(output: string): {
+  readonly gbits: number;
+  readonly lost_percent: number;
+} {
   const { sum, sum_received: received } = udpReport.parse(JSON.parse(output)).end;
   const arrived = received?.bits_per_second ?? sum.bits_per_second * (1 - sum.lost_percent / 100);
   return { gbits: arrived / GIGA, lost_percent: sum.lost_percent };

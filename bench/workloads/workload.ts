@@ -47,6 +47,8 @@ interface Common {
   /** How many rounds unless the user says otherwise, for what takes long; else DEFAULT_ROUNDS. */
   readonly rounds?: number;
   readonly needs?: Needs;
+  /** A driver that shows what could be had at best: no ratio is to it or of it. */
+  readonly reference?: string;
   /** On which drivers it makes sense; all, where this is left out. */
   suits?(driver: Driver): boolean;
 }
@@ -61,7 +63,7 @@ export interface ScriptWorkload extends Common {
   /** A shell script for a container of the same driver on the second host, which runs meanwhile; the first half of a pair. */
   far?(place: Place): string;
   /** A shell script for the container. Its warm-up is not part of what it prints. */
-  script(place: Place, settings: Settings): string;
+  script(place: Place, settings: Settings, driver: Driver): string;
   /** Reads what the script printed. Throws with the reason when that is not a result. */
   parse(output: string): Metrics;
   /** The fewest connections that a container which switches must have switched. */

@@ -43,9 +43,16 @@ describe('planTrials', () => {
     const of = (name: string) => planned.filter(({ workload }) => workload.name === name);
     expect(new Set(of('memory').map(({ round }) => round))).toEqual(new Set([1, 2]));
     expect(of('memory').some(({ driver }) => driver.name === 'pasta-tuned')).toBe(false);
-    expect(of('tcp-up')).toHaveLength(3 * USUAL_DRIVERS.length);
+    const usual = USUAL_DRIVERS.filter(({ reference }) => reference === undefined);
+    expect(of('tcp-up')).toHaveLength(3 * usual.length);
     expect(planTrials([memory], three, 2)).toHaveLength(2 * three.length);
     expect(planTrials([vxlan], three, 1).map(({ driver }) => driver.name)).not.toContain('host');
+  });
+
+  test('a reference runs where it is one, and nowhere else', () => {
+    const planned = planTrials([vxlan, tcpUp], USUAL_DRIVERS, 1);
+    const of = planned.filter(({ driver }) => driver.name === 'direct-tunnel');
+    expect(of.map(({ workload }) => workload.name)).toEqual(['vxlan']);
   });
 
   test('rotation of nothing', () => {

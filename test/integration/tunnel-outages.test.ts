@@ -9,9 +9,10 @@ import { describeOnLab, HOST1, HOST2, host1, remote } from './support/lab.js';
 import {
   carried,
   fallenBack,
+  Inner,
+  killDaemons,
   type Node,
   PORT,
-  Pulse,
   removeNodes,
   startNodes,
 } from './support/tunnels.js';
@@ -44,12 +45,12 @@ exit 0`;
 
 describeOnLab('the way to a peer of a tunnel', () => {
   let nodes: readonly [Node, Node];
-  let pulse: Pulse;
+  let inner: Inner;
   beforeAll(async () => {
     nodes = await startNodes();
     await carried(nodes[0]);
     await carried(nodes[1]);
-    pulse = await Pulse.start(...nodes);
+    inner = await Inner.start(...nodes);
   });
   afterEach(async () => {
     await setCable('up');
@@ -60,7 +61,7 @@ describeOnLab('the way to a peer of a tunnel', () => {
   const lives = async () => {
     await carried(nodes[0]);
     await carried(nodes[1]);
-    await pulse.beats();
+    await inner.live();
   };
 
   test.each([
@@ -120,11 +121,14 @@ describeOnLab('the way to a peer of a tunnel', () => {
       await carried(near);
       const tunnel = await carried(far);
       expect(tunnel.peers[0]).toMatchObject({ address: now, port: PORT });
-      await pulse.beats();
+      await inner.live();
     };
     await peer(HOST1.v4, OTHER);
     const events = await host1.output(['sockswitch', 'events']);
     expect(events).toContain(`${HOST2.v4}:${PORT}: the host has no address ${HOST1.v4} any more`);
     await peer(OTHER, HOST1.v4);
   });
+
+  // test/security/tunnels.test.ts does it twenty times.
+  test('daemons that are killed under load lose no connection', () => killDaemons(nodes, 3));
 });

@@ -2,6 +2,7 @@
  * Two containers, on host1 and host2, with a VXLAN between them as flannel makes it, and a pod behind a bridge in each: what
  * tests of tunnels start from.
  */
+import { killDaemon, startDaemon } from './daemon.js';
 import { eventually, HOST1, HOST2, type Host, host1, host2 } from './lab.js';
 import { type Container, type ContainerOptions, ENABLED, startContainer } from './podman.js';
 
@@ -137,49 +138,90 @@ export async function removeNodes(nodes: readonly Node[] | undefined): Promise<v
   for (const { container } of nodes ?? []) await container.remove();
 }
 
-const PULSE_SERVER = `
-import socket
-with socket.create_server(('', 7777)) as server:
-    connection, _ = server.accept()
-    while data := connection.recv(4096):
-        connection.sendall(data)`;
+const FAR_END = `
+import socket, threading
+def serve(port, answer):
+    with socket.create_server(('', port)) as server:
+        connection, _ = server.accept()
+        while data := connection.recv(1 << 16):
+            if answer: connection.sendall(data)
+threading.Thread(target=serve, args=(7778, False)).start()
+serve(7777, True)`;
 
-const PULSE_CLIENT = `
-import socket, sys, time
-connection = socket.create_connection((sys.argv[1], 7777))
-for beat in range(1, 1 << 30):
-    connection.sendall(b'.')
-    if connection.recv(1) != b'.': break
-    with open('/tmp/pulse', 'w') as file: file.write(str(beat))
-    time.sleep(0.02)`;
+const NEAR_END = `
+import os, socket, sys, threading, time
+def drive(port, data, pause, name):
+    connection = socket.create_connection((sys.argv[1], port))
+    for count in range(1, 1 << 30):
+        connection.sendall(data)
+        if pause and connection.recv(1) != data: break
+        with open('/tmp/new-' + name, 'w') as file: file.write(str(count))
+        os.replace('/tmp/new-' + name, '/tmp/' + name)
+        time.sleep(pause)
+threading.Thread(target=drive, args=(7778, bytes(1 << 18), 0, 'load')).start()
+drive(7777, b'.', 0.02, 'pulse')`;
 
-/** One TCP connection inside of the tunnel that is never made anew: it beats as long as it lives. */
-export class Pulse {
-  readonly #near: Node;
+/** TCP connections inside of the tunnel that are never made anew: one that asks and waits for the answer, and load, if asked for. */
+export class Inner {
+  readonly #near: Container;
+  readonly #names: readonly string[];
 
-  private constructor(near: Node) {
+  private constructor(near: Container, names: readonly string[]) {
     this.#near = near;
+    this.#names = names;
   }
 
-  static async start(near: Node, far: Node): Promise<Pulse> {
-    const inPod = 'exec nsenter -t $(cat /tmp/pod) -n';
-    const listens = `[ -n "$(nsenter -t $(cat /tmp/pod) -n ss -Hltn 'sport = :7777')" ]`;
-    await far.container.output(['tee', '/tmp/pulse.py'], { stdin: PULSE_SERVER });
-    await near.container.output(['tee', '/tmp/pulse.py'], { stdin: PULSE_CLIENT });
-    await far.container.serve(`${inPod} python3 /tmp/pulse.py`, listens);
-    await near.container.serve(`${inPod} python3 /tmp/pulse.py ${far.pod}`, '[ -s /tmp/pulse ]');
-    return new Pulse(near);
-  }
-
-  async #beats(): Promise<number> {
-    return Number(await this.#near.container.output(['cat', '/tmp/pulse']));
-  }
-
-  /** Waits until the connection passes data again. */
-  async beats(): Promise<void> {
-    const before = await this.#beats();
-    await eventually('the connection inside of the tunnel lives on', async () =>
-      (await this.#beats()) > before ? true : undefined,
+  static async start(near: Node, far: Node, { load = false } = {}): Promise<Inner> {
+    const inPod = 'echo $$ >/tmp/inner; exec nsenter -t $(cat /tmp/pod) -n python3 /tmp/inner.py';
+    const listens = `nsenter -t $(cat /tmp/pod) -n ss -Hltn | awk '/:777[78] / { n++ } END { exit n != 2 }'`;
+    const nearEnd = load ? NEAR_END : NEAR_END.replace(/^threading.*\n/m, '');
+    const names = load ? ['pulse', 'load'] : ['pulse'];
+    // One pair of programs at a time.
+    const end = 'kill $(cat /tmp/inner); rm -f /tmp/pulse /tmp/load; true';
+    for (const { container } of [near, far]) await container.output(['sh', '-c', end]);
+    await far.container.output(['tee', '/tmp/inner.py'], { stdin: FAR_END });
+    await near.container.output(['tee', '/tmp/inner.py'], { stdin: nearEnd });
+    await far.container.serve(inPod, listens);
+    await near.container.serve(
+      `${inPod} ${far.pod}`,
+      names.map((name) => `[ -s /tmp/${name} ]`).join(' && '),
     );
+    return new Inner(near.container, names);
   }
+
+  async #counts(): Promise<readonly number[]> {
+    const files = this.#names.map((name) => `/tmp/${name}`);
+    const text = await this.#near.output([
+      'sh',
+      '-c',
+      'for f; do cat $f; echo; done',
+      'sh',
+      ...files,
+    ]);
+    return text.trim().split('\n').map(Number);
+  }
+
+  /** Waits until each of the connections passes data. */
+  async live(): Promise<void> {
+    const before = await this.#counts();
+    await eventually('the connections inside of the tunnel live on', async () => {
+      const now = await this.#counts();
+      return now.every((count, i) => count > (before[i] ?? 0)) ? true : undefined;
+    });
+  }
+}
+
+/** Kills daemons under load, in turn this end's and the other's, and lets them come back; connections inside live on. */
+export async function killDaemons(nodes: readonly [Node, Node], times: number): Promise<void> {
+  const inner = await Inner.start(...nodes, { load: true });
+  for (let time = 0; time < times; time++) {
+    const { host } = nodes[time % 2 === 0 ? 0 : 1];
+    await inner.live();
+    await killDaemon(host);
+    await inner.live(); // over the fallback network
+    await startDaemon(host);
+    await carried(nodes[0]);
+    await carried(nodes[1]);
+  }
+  await inner.live();
 }

@@ -26,6 +26,7 @@ constexpr std::size_t kVisitorsOfOne = 4;  // of one address
 constexpr std::size_t kMaxProved = 256;
 constexpr std::size_t kProvedOfOne = 8;
 constexpr seconds kPatience{6};
+constexpr seconds kTakenPause{3};  // to the next attempt to listen on a port that was taken
 constexpr seconds kProofLife{15};  // longer than the sender's, which goes first
 constexpr int kUserTimeoutMs = 5000;
 constexpr int kKeepAliveSeconds = 10;
@@ -168,6 +169,7 @@ void Receiver::listen_on(const std::vector<PublishedPort>& ports) {
     return std::ranges::find(ports, door->port()) == ports.end();
   });
   refused_.clear();
+  retry_ = Clock::now() + kTakenPause;
   for (const PublishedPort& port : ports) {
     if (std::ranges::any_of(doors_, [&](const auto& door) { return door->port() == port; })) {
       continue;
@@ -241,7 +243,8 @@ void Receiver::admit(Visitor& visitor, const SeenProbe& probe) {
 void Receiver::seen(const SeenProbe& probe) {
   for (const auto& visitor : visitors_) {
     if (visitor->nonce() != probe.nonce || visitor->port() != probe.destination_port) continue;
-    if (!place_.may_stand_for(probe.source, probe.destination, visitor->peer())) return;
+    // Somebody else may have heard the nonce, and have said it first.
+    if (!place_.may_stand_for(probe.source, probe.destination, visitor->peer())) continue;
     return admit(*visitor, probe);
   }
   for (Proved& proved : proved_) {
@@ -250,7 +253,7 @@ void Receiver::seen(const SeenProbe& probe) {
         flow.destination != probe.destination) {
       continue;
     }
-    if (!place_.may_stand_for(probe.source, probe.destination, flow.source)) return;
+    if (!place_.may_stand_for(probe.source, probe.destination, flow.source)) continue;
     proved.announced.reset();
     proved.last = Clock::now();
     send_all(proved.connection->socket->get(), nonce_message(MessageType::kProved, probe.nonce));
@@ -275,6 +278,11 @@ void Receiver::tick() {
   const auto now = Clock::now();
   while (!visitors_.empty() && now - visitors_.front()->since() > kPatience) {
     drop(*visitors_.front());
+  }
+  if (!refused_.empty() && now >= retry_) {
+    std::vector<PublishedPort> all;
+    for (const Listening& one : listening()) all.push_back(one.port);
+    listen_on(all);
   }
   std::erase_if(proved_, [&](const Proved& proved) {
     if (now - proved.last <= kProofLife) return false;

@@ -61,7 +61,7 @@ class Receiver {
   Receiver(const Receiver&) = delete;
   Receiver& operator=(const Receiver&) = delete;
 
-  // Listens on these and no others.
+  // Listens on these and no others; what is taken is tried again from time to time.
   void listen_on(const std::vector<PublishedPort>& ports);
   void tick();
   void seen(const SeenProbe& probe);
@@ -99,6 +99,7 @@ class Receiver {
   Place& place_;
   std::vector<std::unique_ptr<Door>> doors_;
   std::vector<Listening> refused_;
+  Clock::time_point retry_;  // of those
   std::list<std::unique_ptr<Visitor>> visitors_;
   std::vector<Proved> proved_;
 };

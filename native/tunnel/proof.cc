@@ -20,6 +20,7 @@ namespace sockswitch::tunnel {
 namespace {
 
 constexpr int kDatagramsAtOnce = 64;
+constexpr std::chrono::seconds kPortLife{10};  // at least
 constexpr std::size_t kUdp = 8;
 constexpr std::size_t kIpv4 = 20;
 constexpr std::size_t kMaxPacket = 256;  // a proof is far smaller
@@ -80,7 +81,21 @@ ProbeSender::ProbeSender(SocketSource& source)
       v4_(open_if_possible(source, AF_INET, SOCK_DGRAM, IPPROTO_UDP)),
       v6_(open_if_possible(source, AF_INET6, SOCK_DGRAM, IPPROTO_UDP)) {}
 
-std::string ProbeSender::send(const Remote& to, const Nonce& nonce) {
+// A port that the kernel has chosen is given up by disconnecting (__udp_disconnect(), Linux 6.18).
+void ProbeSender::change_ports() {
+  const auto now = std::chrono::steady_clock::now();
+  if (now - changed_ < kPortLife) return;
+  changed_ = now;
+  const sockaddr none{.sa_family = AF_UNSPEC, .sa_data = {}};
+  for (const UniqueFd* fd : {&v4_, &v6_}) {
+    if (!*fd) continue;
+    // On an error the port stays as it was.
+    [[maybe_unused]] const int done = ::connect(fd->get(), &none, sizeof none);
+  }
+}
+
+std::string ProbeSender::send(const Remote& to, const Nonce& nonce, bool first) {
+  if (first) change_ports();
   const auto route = route_of(routes_, {.destination = to.address});
   if (!route || route->type != RTN_UNICAST || route->device == 0) {
     return "the container has no route to " + to.address.text();

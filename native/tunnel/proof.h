@@ -8,6 +8,7 @@
 // by the tap. So nobody who can send by the tap only proves anything.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -29,10 +30,18 @@ class ProbeSender {
  public:
   // Throws ErrnoError.
   explicit ProbeSender(SocketSource& source);
-  // Returns why it cannot be sent; empty if it is on its way.
-  std::string send(const Remote& to, const Nonce& nonce);
+  // Returns why it cannot be sent; empty if it is on its way. `first`: of a connection.
+  //
+  // The fallback network remembers a sender by its port, with the host's address and route as they
+  // were then (pasta: until nothing came for 180 s). So a new connection is proved from another
+  // port, where the last change is some time ago: each change costs the fallback network a flow for
+  // each peer.
+  std::string send(const Remote& to, const Nonce& nonce, bool first);
 
  private:
+  void change_ports();
+
+  std::chrono::steady_clock::time_point changed_;
   NetlinkSocket routes_;
   UniqueFd v4_;
   UniqueFd v6_;

@@ -180,7 +180,7 @@ void Sender::take(const MessageHeader& header, Bytes body) {
     takes_segments_ = (ready->features & kTakesSegments) != 0;
     enter(State::kProving);
     outstanding_ = true;
-    return prove();
+    return prove(true);
   }
   if (header.type == MessageType::kProved && (state_ == State::kProving || state_ == State::kUp)) {
     return proved(*read_nonce(body));
@@ -188,8 +188,8 @@ void Sender::take(const MessageHeader& header, Bytes body) {
   fail("what listens there does not keep to the wire format");
 }
 
-void Sender::prove() {
-  const std::string problem = ways_.probe(peer_, nonce_);
+void Sender::prove(bool first) {
+  const std::string problem = ways_.probe(peer_, nonce_, first);
   if (problem.empty() || state_ != State::kProving) return;
   fail(problem);
 }

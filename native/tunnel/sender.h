@@ -50,7 +50,7 @@ class Ways {
   // Cheap, except where the reason is asked for and it is not allowed.
   virtual Permission permission(const Remote& peer, bool with_reason) = 0;
   // Sends the datagram; returns why it cannot.
-  virtual std::string probe(const Remote& peer, const Nonce& nonce) = 0;
+  virtual std::string probe(const Remote& peer, const Nonce& nonce, bool first) = 0;
   // A proved peer's route is to come, or to go. `came` throws ErrnoError.
   virtual void came(const Remote& peer) = 0;
   virtual void went(const Remote& peer) = 0;
@@ -92,7 +92,7 @@ class Sender : public Reactor::Watched {
   void read_answers();
   void take(const MessageHeader& header, Bytes body);
   void proved(const Nonce& nonce);
-  void prove();
+  void prove(bool first = false);
   std::string why_not_still() const;
   void lead();
   void fail(const std::string& reason);

@@ -70,8 +70,8 @@ class Underlay::Control : public Ways, public Place {
     return surroundings_.permission({peer.address, peer.port, 0}, with_reason);
   }
 
-  std::string probe(const Remote& peer, const Nonce& nonce) override {
-    return probe_sender_->send(peer, nonce);
+  std::string probe(const Remote& peer, const Nonce& nonce, bool first) override {
+    return probe_sender_->send(peer, nonce, first);
   }
 
   void came(const Remote& peer) override {

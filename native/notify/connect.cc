@@ -60,16 +60,6 @@ void set_blocking(int fd, bool blocking) {
   ::fcntl(fd, F_SETFL, blocking ? O_RDWR : O_RDWR | O_NONBLOCK);
 }
 
-// Answers with a result (0 or an errno) that a restarted call will ask for again if this one is
-// gone.
-Outcome answer_or_keep(Context& context, const Target& target, int host_socket, int result) {
-  const Outcome outcome = answer(context, target.id, result);
-  if (outcome == Outcome::kCallerGone) {
-    context.interrupted.keep_result(socket_cookie(host_socket), result);
-  }
-  return outcome;
-}
-
 // Reports to the caller, who has the host socket by now, how its connect stands.
 Outcome answer_connect(Context& context, const Target& target, int host_socket, bool blocking,
                        int state) {

@@ -6,9 +6,10 @@
 // Containers cannot slow each other down beyond what the scheduler allows: each listener has a
 // thread of its own.
 //
-//   running   ->  ended     RECV says that nobody is left (6.11), or hang_up() (older kernels:
-//   POLLHUP) running   ->  stopping  the destructor; pending notifications stay pending, for the
-//   keeper's duplicate
+//   running -> ended      RECV says that nobody is left (Linux 6.11), or hang_up() (before, by
+//                         POLLHUP)
+//   running -> stopping   the destructor: pending notifications stay pending, for the keeper's
+//                         duplicate
 //
 // A daemon that is killed in the middle of a call leaves that call in the listener's record
 // (notify/live_record.h), and the next one's listener thread begins with it.

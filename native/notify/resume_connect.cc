@@ -30,17 +30,15 @@ std::optional<Outcome> resume_connect(Context& context, const abi::SeccompNotif&
   if (!still_waits(context, notification)) return Outcome::kCallerGone;
   auto flags = target->caller.flags(target->number);
   if (!flags) return {};
-  bool answered = false;
-  if (flags->non_blocking) {
-    answered = context.notify.fail(target->id, EINPROGRESS);
-  } else if (is_established(target->socket.get())) {
-    // The kernel's own bookkeeping of a connect that nobody has waited for yet ends with this.
-    probe_connect(target->socket.get(), target->identity.domain);
-    answered = context.notify.answer(target->id, 0);
-  } else {
-    answered = context.notify.let_continue(target->id);
+  const int fd = target->socket.get();
+  if (!flags->non_blocking && !is_established(fd)) {
+    return continue_call(context, target->id, Outcome::kSwitched);
   }
-  return answered ? Outcome::kSwitched : Outcome::kCallerGone;
+  // The kernel's own bookkeeping of a connect that nobody has waited for yet ends with this.
+  if (!flags->non_blocking) probe_connect(fd, target->identity.domain);
+  const int result = flags->non_blocking ? EINPROGRESS : 0;
+  const Outcome outcome = answer_or_keep(context, *target, fd, result);
+  return outcome == Outcome::kHousekeeping ? Outcome::kSwitched : outcome;
 }
 
 }  // namespace sockswitch

@@ -51,6 +51,14 @@ std::optional<Target> find_target(Context& context, const abi::SeccompNotif& not
   return as_target(notification, number, std::move(fetched));
 }
 
+Outcome answer_or_keep(Context& context, const Target& target, int host_socket, int result) {
+  const Outcome outcome = answer(context, target.id, result);
+  if (outcome == Outcome::kCallerGone) {
+    context.interrupted.keep_result(socket_cookie(host_socket), result);
+  }
+  return outcome;
+}
+
 bool switch_back(Context& context, Target& target) {
   if (!context.container.view) {
     context.detail = "the container's network is not known";

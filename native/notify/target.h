@@ -51,6 +51,9 @@ bool is_handed_in(int host_socket);
 std::optional<Target> find_target(Context& context, const abi::SeccompNotif& notification,
                                   int number);
 
+// Answers with a result (0 or an errno), which is kept for the restarted call if this one is gone.
+Outcome answer_or_keep(Context& context, const Target& target, int host_socket, int result);
+
 // Puts a fresh container socket, with the same options, in the place of a host socket, which
 // thereby leaves the container: `target` is the new socket then. False, with the reason in
 // `context.detail`, if that was not possible.

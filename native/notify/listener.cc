@@ -2,9 +2,10 @@
 //
 // The thread blocks in SECCOMP_IOCTL_NOTIF_RECV; with synchronous wake-up (Linux 6.6) caller and
 // thread hand one CPU to each other, which is what makes a connection cheap. A notification is
-// handled start to end before the next one is received; no handler ever waits for the network.
-// Containers cannot slow each other down beyond what the scheduler allows: each listener has a
-// thread of its own.
+// handled start to end before the next one is received. No handler waits for the network, except
+// for the first proof of a neighbour's way: 20 ms at most (publish/neighbours.cc). Containers
+// cannot slow each other down beyond what the scheduler allows: each listener has a thread of its
+// own.
 //
 //   running -> ended      RECV says that nobody is left (Linux 6.11), or hang_up() (before, by
 //                         POLLHUP)

@@ -125,6 +125,9 @@ constexpr Option kV6[] = {
     {IPPROTO_IPV6, kIpv6UnicastIf, Carry::kRefuse, kInt, "IPV6_UNICAST_IF"},
 };
 
+constexpr auto kFits = [](const Option& option) { return option.size <= kMaxOptionSize; };
+static_assert(std::ranges::all_of(kCommon, kFits) && std::ranges::all_of(kV6, kFits));
+
 std::size_t option_count(int domain) {
   return std::size(kCommon) + (domain == AF_INET6 ? std::size(kV6) : 0);
 }

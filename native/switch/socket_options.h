@@ -27,8 +27,10 @@
 
 namespace sockswitch {
 
+inline constexpr std::size_t kMaxOptionSize = 24;
+
 struct OptionValue {
-  std::array<std::uint8_t, 24> bytes{};
+  std::array<std::uint8_t, kMaxOptionSize> bytes{};
   std::uint8_t length = 0;  // 0: the kernel does not have this option for this socket
   bool operator==(const OptionValue&) const = default;
 };

@@ -20,10 +20,11 @@
 // what this program writes to stderr: a line of JSON in the file `missed-starts` beside the
 // daemon's socket, which the daemon reports (src/daemon/admission/missed-starts.ts):
 //
-//   {"time":SECONDS,"container":"TEXT","reason":"TEXT"}
+//   {"time":SECONDS,"container":["TEXT",...],"reason":"TEXT"}
 //
-// `time` is Unix time; `container` is the spec's cgroupsPath, which has the container's id in it,
-// or its hostname. A file of more than 64 KiB takes no more records.
+// `time` is Unix time; `container` has the texts of the spec in which the container's id stands
+// (cgroupsPath, sources of Podman's own mounts), and its hostname last. A file of more than 64 KiB
+// takes no more records.
 //
 // How a refusal reaches the user: crun and runc each name an unknown resource limit in the error
 // that Podman prints, and look at the limits before anything of the container exists. So the

@@ -3,30 +3,17 @@ import type { Policy } from '../addon/addon.js';
 import type { Config } from './config.js';
 import type { Prefix } from './prefix.js';
 
-export interface PolicySources {
+export interface PolicySources extends Omit<Policy, 'ignore'> {
   readonly config: Pick<Config, 'ignore'>;
   /** `ignore` of the container's annotations. */
   readonly ignore: readonly Prefix[];
-  readonly podmanNetworks: readonly Prefix[];
-  /** The data plane's numbers of the ports that are reserved for the container. */
-  readonly publish: readonly number[];
-  readonly listenUnseen: boolean;
-  readonly networkAdmin: boolean;
-  readonly ignoreFirewall: boolean;
-  readonly optionsUnseen: boolean;
-  readonly socketLabel: string;
 }
 
-export function compilePolicy(sources: PolicySources): Policy {
+export function compilePolicy({ config, ignore, podmanNetworks, ...rest }: PolicySources): Policy {
   return {
-    ignore: [...new Set([...sources.ignore, ...sources.config.ignore])],
-    podmanNetworks: [...new Set(sources.podmanNetworks)],
-    publish: [...sources.publish],
-    listenUnseen: sources.listenUnseen,
-    networkAdmin: sources.networkAdmin,
-    ignoreFirewall: sources.ignoreFirewall,
-    optionsUnseen: sources.optionsUnseen,
-    socketLabel: sources.socketLabel,
+    ...rest,
+    ignore: [...new Set([...ignore, ...config.ignore])],
+    podmanNetworks: [...new Set(podmanNetworks)],
   };
 }
 

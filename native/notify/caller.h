@@ -45,6 +45,11 @@ class Caller {
   explicit Caller(pid_t tid, PidfdUse use = PidfdUse::kThread);
 
   pid_t tid() const { return tid_; }
+  // Whether a notification of this thread was valid after the thread was looked at, so that what is
+  // open here is its own, and not of one that had the same id before. What succeeds here succeeds
+  // while that thread lives.
+  bool is_known() const { return known_; }
+  void set_known() { known_ = true; }
   // A duplicate of the thread's descriptor `fd`; empty with errno (EBADF: it has none; ESRCH: the
   // thread is gone).
   UniqueFd fetch(int fd) const;
@@ -76,6 +81,7 @@ class Caller {
   std::size_t next_info_ = 0;
   std::vector<int> epolls_;
   std::uint64_t epoll_generation_ = 0;
+  bool known_ = false;
   std::uint64_t last_use_ = 0;
 };
 

@@ -26,7 +26,6 @@
 // host socket has the number already (switch/socket_options.h).
 #include <fcntl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -60,9 +59,9 @@ void set_blocking(int fd, bool blocking) {
   ::fcntl(fd, F_SETFL, blocking ? O_RDWR : O_RDWR | O_NONBLOCK);
 }
 
-// Reports to the caller, who has the host socket by now, how its connect stands.
-Outcome answer_connect(Context& context, const Target& target, int host_socket, bool blocking,
-                       int state) {
+// Reports to the caller, who has the host socket (of that cookie) by now, how its connect stands.
+Outcome answer_connect(Context& context, const Target& target, std::uint64_t host_socket,
+                       bool blocking, int state) {
   if (blocking && state == EINPROGRESS) {
     // Also when the connection is there by now: the kernel finds that out and says 0. So a signal
     // may interrupt the caller at any moment, even after our answer (which the kernel then drops
@@ -90,7 +89,7 @@ UniqueFd connect_to_neighbour(Context& context, const Target& target, OptionCopy
       .device = shortcut.outlet.device,
       .family = family_of(target, shortcut.outlet.address.is_v4(), shortcut.one_family),
       .neighbours_port = shortcut.door->publication->mapping.host_port};
-  MadeSocket made = make_host_socket(context, options, rare, use, target.socket.get());
+  MadeSocket made = make_host_socket(context, options, rare, use);
   if (!made.fd) {
     context.detail = made.detail;
     return {};
@@ -125,14 +124,16 @@ bool may_have_rare_options(Context& context, const Target& target) {
   return target.of_host(context) || context.policy.options_unseen || context.options.is_set();
 }
 
-// Closes both, in one call where their numbers allow it.
-void close_both(UniqueFd& one, UniqueFd& other) {
-  if (!one || !other) return;
-  const auto [low, high] = std::minmax(one.get(), other.get());
-  if (high - low != 1) return;
-  if (::syscall(SYS_close_range, low, high, 0) != 0) return;
-  one.release();
-  other.release();
+// Carries over what another thread has set on the container socket since it was read. Nobody waits
+// for this any more, and the host socket (of that cookie) is the caller's alone.
+void carry_over_again(Context& context, const Target& target, OptionCopy& options,
+                      std::uint64_t host_socket) {
+  const bool rare = context.option_calls.any();
+  if (!rare && !options.changed()) return;
+  const UniqueFd fetched = target.caller.fetch(target.number);
+  if (!fetched || socket_cookie(fetched.get()) != host_socket) return;
+  options.again(fetched.get());
+  if (rare) options.rare(fetched.get());
 }
 
 Outcome switch_socket(Context& context, Target& target, const SocketAddress& address,
@@ -158,6 +159,7 @@ Outcome switch_socket(Context& context, Target& target, const SocketAddress& add
 
   int state = EINPROGRESS;
   UniqueFd host_socket;
+  std::uint64_t cookie = 0;
   if (context.interrupted.has_sockets()) {
     auto kept = context.interrupted.take_socket(socket_cookie(target.socket.get()), to);
     host_socket = std::move(kept.fd);
@@ -171,12 +173,13 @@ Outcome switch_socket(Context& context, Target& target, const SocketAddress& add
     const ClientUse use{.domain = target.identity.domain,
                         .device = way.device,
                         .family = family_of(target, to.address.is_v4(), way.one_family)};
-    MadeSocket made = make_host_socket(context, options, rare, use, target.socket.get());
+    MadeSocket made = make_host_socket(context, options, rare, use);
     if (!made.fd) {
       context.detail = made.detail;
       return fall_back(context, target, made.outcome, ENETUNREACH);
     }
     host_socket = std::move(made.fd);
+    cookie = made.cookie;
     if (way.source && !bind_source(host_socket.get(), target.identity.domain, *way.source)) {
       context.detail = "bind to " + way.source->text() + ": " + ::strerror(errno);
       return fall_back(context, target, Outcome::kHostError, ENETUNREACH);
@@ -199,11 +202,11 @@ Outcome switch_socket(Context& context, Target& target, const SocketAddress& add
                               flags->close_on_exec, complete},
                              registrations)) {
     case Replaced::kYes: {
-      Outcome outcome = answer_connect(context, target, host_socket.get(), blocking, state);
-      // What another thread has set since it was read: nobody waits for this any more.
-      options.again(host_socket.get());
-      if (context.option_calls.any()) options.rare(host_socket.get());
-      close_both(target.socket, host_socket);
+      if (cookie == 0) cookie = socket_cookie(host_socket.get());
+      // Not ours any more: the caller, who may close it at once, is to be the last who does.
+      host_socket.reset();
+      const Outcome outcome = answer_connect(context, target, cookie, blocking, state);
+      carry_over_again(context, target, options, cookie);
       return outcome;
     }
     case Replaced::kNotAdded:
@@ -227,8 +230,9 @@ Outcome switch_socket(Context& context, Target& target, const SocketAddress& add
 Outcome reconnect(Context& context, const abi::SeccompNotif& notification, Target& target,
                   const SocketAddress& address, const std::optional<Destination>& to) {
   if (context.interrupted.has_results()) {
-    if (auto result = context.interrupted.take_result(socket_cookie(target.socket.get()))) {
-      return answer_or_keep(context, target, target.socket.get(), *result);
+    const std::uint64_t cookie = socket_cookie(target.socket.get());
+    if (auto result = context.interrupted.take_result(cookie)) {
+      return answer_or_keep(context, target, cookie, *result);
     }
   }
   if (!to) {
@@ -316,7 +320,12 @@ Outcome handle_connect(Context& context, const abi::SeccompNotif& notification,
   if (to && address.raw.ss_family != target->identity.domain) {
     return continue_call(context, id, Outcome::kOtherFamily);
   }
-  if (!still_waits(context, notification)) return Outcome::kCallerGone;
+  // Of a thread that is known the memory was read if its flags can be read afterwards, which
+  // switch_socket() begins with. Where the call itself was interrupted meanwhile, what follows is
+  // kept for its repetition.
+  if ((of_host || !to || !target->caller.is_known()) && !still_waits(context, notification)) {
+    return Outcome::kCallerGone;
+  }
   if (of_host) return reconnect(context, notification, *target, address, to);
   if (!to) {
     // It may be connected, so that setting an option on it was not noticed (set_option.cc).

@@ -9,14 +9,14 @@ namespace sockswitch {
 namespace {
 
 MadeSocket failed(Outcome outcome, std::string detail) {
-  return {UniqueFd(), outcome, std::move(detail)};
+  return {.outcome = outcome, .detail = std::move(detail)};
 }
 
 }  // namespace
 
 MadeSocket make_host_socket(const Context& context, OptionCopy& options, bool rare,
-                            const ClientUse& use, int beside) {
-  MadeSocket made = context.pool.take(use, context.container.fresh, beside);
+                            const ClientUse& use) {
+  MadeSocket made = context.pool.take(use, context.container.fresh);
   if (!made.fd) return made;
   std::string option = options.first(made.fd.get());
   if (option.empty() && rare) option = options.rare(made.fd.get());
@@ -50,7 +50,7 @@ MadeSocket make_container_socket(const Context& context, int model,
         identity.domain, SOCK_STREAM, identity.protocol, context.policy.socket_label);
     std::string option = OptionCopy(model, *baseline, true).all(fd.get());
     if (!option.empty()) return failed(Outcome::kSocketOption, option);
-    return {std::move(fd), Outcome::kSwitched, {}};
+    return {.fd = std::move(fd), .detail = {}};
   } catch (const ErrnoError& error) {
     return failed(Outcome::kInternal, error.what());
   }

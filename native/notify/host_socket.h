@@ -16,9 +16,9 @@ namespace sockswitch {
 // address on that device), which a holder without CAP_NET_RAW in the host's namespace cannot undo
 // (socket(7), SO_BINDTODEVICE; Linux 5.7). Where there are the means, a guard keeps it to its job
 // (switch/socket_guard.h): to connect elsewhere, or to a neighbour's published port.
-// `rare`: with the rarely set options, too. `beside`: see SocketPool::take().
+// `rare`: with the rarely set options, too.
 MadeSocket make_host_socket(const Context& context, OptionCopy& options, bool rare,
-                            const ClientUse& use, int beside);
+                            const ClientUse& use);
 
 // Binds a host socket to a source address, the port being chosen when it connects. False: errno.
 bool bind_source(int fd, int domain, const Address& source);

@@ -48,6 +48,9 @@ constexpr std::chrono::seconds kLookupPause{1};
 // An OCI runtime's work between handing over the listener and the end of the container's start.
 constexpr int kStartMs = 50;
 
+// After a call that came while another one was handled.
+constexpr int kBusyCalls = 8;
+
 // More than Interrupted remembers anything for.
 constexpr int kRestartMs = 1100;
 
@@ -211,11 +214,21 @@ void Listener::serve(Session& session) {
   }
 }
 
-// Sockets for the next connects, if nobody waits for an answer.
+// Sockets for the next connects, if nobody waits for an answer. Where somebody does, somebody is
+// likely to wait next time, too.
 void Listener::make_ahead(Session& session) {
+  if (session.busy > 0) {
+    --session.busy;
+    return;
+  }
   struct pollfd next{.fd = session.notify.get(), .events = POLLIN};
   const auto* container = container_->network();
-  if (container && ::poll(&next, 1, 0) == 0) session.pool.refill(container->fresh);
+  if (!container) return;
+  if (::poll(&next, 1, 0) == 0) {
+    session.pool.refill(container->fresh);
+  } else {
+    session.busy = kBusyCalls;
+  }
 }
 
 // A daemon that was killed may have left one call half-way: received, so that the kernel gives it

@@ -82,6 +82,7 @@ class Listener {
     std::chrono::steady_clock::time_point next_lookup;
     std::string lookup_problem;  // why the last one failed
     bool relay_knows = false;    // the network of the container, for its published ports
+    int busy = 0;                // so many calls are not asked whether others wait
   };
   void remember_netns(const std::optional<NetnsIdentity>& netns);
   void run();

@@ -37,7 +37,7 @@ std::optional<Outcome> resume_connect(Context& context, const abi::SeccompNotif&
   // The kernel's own bookkeeping of a connect that nobody has waited for yet ends with this.
   if (!flags->non_blocking) probe_connect(fd, target->identity.domain);
   const int result = flags->non_blocking ? EINPROGRESS : 0;
-  const Outcome outcome = answer_or_keep(context, *target, fd, result);
+  const Outcome outcome = answer_or_keep(context, *target, socket_cookie(fd), result);
   return outcome == Outcome::kHousekeeping ? Outcome::kSwitched : outcome;
 }
 

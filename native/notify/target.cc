@@ -27,9 +27,13 @@ Fetched fetch(Context& context, const abi::SeccompNotif& notification, int numbe
 }
 
 bool still_waits(Context& context, const abi::SeccompNotif& notification) {
-  if (context.notify.valid(notification.id)) return true;
+  const auto tid = static_cast<pid_t>(notification.pid);
+  if (context.notify.valid(notification.id)) {
+    context.callers.find(tid).set_known();
+    return true;
+  }
   // It may have ended while it was looked at for the first time.
-  context.callers.forget(static_cast<pid_t>(notification.pid));
+  context.callers.forget(tid);
   return false;
 }
 
@@ -51,10 +55,11 @@ std::optional<Target> find_target(Context& context, const abi::SeccompNotif& not
   return as_target(notification, number, std::move(fetched));
 }
 
-Outcome answer_or_keep(Context& context, const Target& target, int host_socket, int result) {
+Outcome answer_or_keep(Context& context, const Target& target, std::uint64_t host_socket,
+                       int result) {
   const Outcome outcome = answer(context, target.id, result);
   if (outcome == Outcome::kCallerGone) {
-    context.interrupted.keep_result(socket_cookie(host_socket), result);
+    context.interrupted.keep_result(host_socket, result);
   }
   return outcome;
 }

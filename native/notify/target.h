@@ -32,7 +32,8 @@ struct Fetched {
 Fetched fetch(Context& context, const abi::SeccompNotif& notification, int number);
 
 // Whether the caller has been waiting all the time: only then was its memory read, and its
-// descriptor fetched. To be asked after that, and before anything is done with them.
+// descriptor fetched. To be asked after that, and before anything is done with them. The thread is
+// known then (Caller::is_known()).
 bool still_waits(Context& context, const abi::SeccompNotif& notification);
 
 // No value if it is not an IPv4 or IPv6 socket.
@@ -52,7 +53,9 @@ std::optional<Target> find_target(Context& context, const abi::SeccompNotif& not
                                   int number);
 
 // Answers with a result (0 or an errno), which is kept for the restarted call if this one is gone.
-Outcome answer_or_keep(Context& context, const Target& target, int host_socket, int result);
+// `host_socket`: the cookie of what the caller has.
+Outcome answer_or_keep(Context& context, const Target& target, std::uint64_t host_socket,
+                       int result);
 
 // Puts a fresh container socket, with the same options, in the place of a host socket, which
 // thereby leaves the container: `target` is the new socket then. False, with the reason in

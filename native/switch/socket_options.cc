@@ -172,6 +172,11 @@ bool means_default(const Option& option, const OptionValue& value) {
          std::ranges::all_of(value.bytes, [](std::uint8_t byte) { return byte == 0; });
 }
 
+// Not to be set on a socket that has a port; and nobody sets it twice.
+bool is_fixed_by_port(const Option& option) {
+  return option.level == IPPROTO_IPV6 && option.name == IPV6_V6ONLY;
+}
+
 // SO_SNDBUF and SO_RCVBUF: carried over only where the program set them (SO_BUF_LOCK, Linux 5.14),
 // not where the kernel has tuned them. The kernel doubles what is set (socket(7)).
 bool copy_buffer_size(int from, int to, int option, int lock_bit, std::uint32_t size) {
@@ -218,23 +223,23 @@ bool is_rare_option(int level, int name) {
   return true;
 }
 
+const OptionValue& OptionCopy::carried(std::size_t index) const {
+  auto found = std::ranges::find(carried_, index, &std::pair<std::size_t, OptionValue>::first);
+  return found == carried_.end() ? baseline_.value(index) : found->second;
+}
+
 std::string OptionCopy::copy(int to, std::size_t index) {
   if (baseline_.value(index).length == 0) return {};
   const Option& option = option_at(index);
   OptionValue value = read_option(from_, option);
   if (value.length == 0) return {};  // MPTCP knows fewer of them
-  auto known = std::ranges::find(carried_, index, &std::pair<std::size_t, OptionValue>::first);
   if (means_default(option, value)) return {};
-  const OptionValue& has = known == carried_.end() ? baseline_.value(index) : known->second;
-  if (value == has) return {};
+  if (value == carried(index)) return {};
   if (option.carry == Carry::kPinned && pinned_) return {};
   if (option.carry == Carry::kRefuse || option.carry == Carry::kPinned) return option.text;
   if (!set_option(to, option, value)) return option.text;
-  if (known == carried_.end()) {
-    carried_.emplace_back(index, value);
-  } else {
-    known->second = value;
-  }
+  std::erase_if(carried_, [&](const auto& known) { return known.first == index; });
+  carried_.emplace_back(index, value);
   return {};
 }
 
@@ -276,10 +281,22 @@ std::string OptionCopy::late(int to) {
   return {};
 }
 
+bool OptionCopy::changed() const {
+  const Memory memory(from_);
+  if (memory.receive_buffer() != receive_buffer_ || memory.send_buffer() != send_buffer_ ||
+      (memory.has_attachments() && !pinned_)) {
+    return true;
+  }
+  return std::ranges::any_of(options_of(When::kFirst, baseline_.domain()), [&](std::size_t index) {
+    if (is_fixed_by_port(option_at(index)) || baseline_.value(index).length == 0) return false;
+    const OptionValue value = read_option(from_, option_at(index));
+    return value.length != 0 && value != carried(index);
+  });
+}
+
 std::string OptionCopy::again(int to) {
   for (std::size_t index : options_of(When::kFirst, baseline_.domain())) {
-    // Not to be set on a socket that has a port (IPV6_V6ONLY), and nobody sets it twice.
-    if (option_at(index).name == IPV6_V6ONLY && option_at(index).level == IPPROTO_IPV6) continue;
+    if (is_fixed_by_port(option_at(index))) continue;
     if (std::string name = copy(to, index); !name.empty()) return name;
   }
   return copy_buffers(to);

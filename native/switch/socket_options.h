@@ -84,12 +84,16 @@ class OptionCopy {
   std::string rare(int to);
   // After it.
   std::string late(int to);
-  // Once more what has been read before the connect, but for the rare ones.
+  // Whether what has been read before the connect, but for the rare ones, is another value by now;
+  // and carrying it over once more.
+  bool changed() const;
   std::string again(int to);
   // All of it, where there is no connect to wait for.
   std::string all(int to);
 
  private:
+  // What `to` has at the index.
+  const OptionValue& carried(std::size_t index) const;
   std::string copy(int to, std::size_t index);
   std::string copy_buffers(int to);
 

@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 
 #include "kernel/linux_abi.h"
+#include "switch/tcp_socket.h"
 
 namespace sockswitch {
 namespace {
@@ -19,7 +19,7 @@ constexpr std::size_t kFull = 8;
 constexpr std::size_t kMaxShelves = 4;
 
 MadeSocket failed(Outcome outcome, std::string detail) {
-  return {UniqueFd(), outcome, std::move(detail)};
+  return {.outcome = outcome, .detail = std::move(detail)};
 }
 
 MadeSocket failed(const char* syscall) {
@@ -45,7 +45,8 @@ MadeSocket SocketPool::make(const ClientUse& use, const OptionBaselines& contain
   const OptionBaseline* inside = container.of(domain);
   const OptionBaseline* outside = host_.of(domain);
   if (inside && outside) apply_namespace_defaults(fd.get(), *inside, *outside);
-  return {std::move(fd), Outcome::kSwitched, {}};
+  const std::uint64_t cookie = socket_cookie(fd.get());
+  return {.fd = std::move(fd), .cookie = cookie, .detail = {}};
 }
 
 SocketPool::Shelf& SocketPool::shelf(const ClientUse& use) {
@@ -62,19 +63,14 @@ SocketPool::Shelf& SocketPool::shelf(const ClientUse& use) {
   return shelves_.back();
 }
 
-MadeSocket SocketPool::take(const ClientUse& use, const OptionBaselines& container, int beside) {
+MadeSocket SocketPool::take(const ClientUse& use, const OptionBaselines& container) {
   if (use.neighbours_port != 0) return make(use, container);
   Shelf& from = shelf(use);
   if (from.ready.size() <= kFew) wants_more_ = true;
   if (from.ready.empty()) return make(use, container);
-  auto chosen = std::ranges::find_if(
-      from.ready, [&](const UniqueFd& fd) { return std::abs(fd.get() - beside) == 1; });
-  if (chosen == from.ready.end()) {
-    chosen = std::ranges::max_element(from.ready, {}, [](const UniqueFd& fd) { return fd.get(); });
-  }
-  UniqueFd fd = std::move(*chosen);
-  from.ready.erase(chosen);
-  return {std::move(fd), Outcome::kSwitched, {}};
+  MadeSocket made = std::move(from.ready.back());
+  from.ready.pop_back();
+  return made;
 }
 
 void SocketPool::refill(const OptionBaselines& container) {
@@ -84,7 +80,7 @@ void SocketPool::refill(const OptionBaselines& container) {
     while (one.ready.size() < kFull) {
       MadeSocket made = make(one.use, container);
       if (!made.fd) break;  // whoever needs one is told why
-      one.ready.push_back(std::move(made.fd));
+      one.ready.push_back(std::move(made));
     }
   }
 }

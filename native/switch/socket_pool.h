@@ -34,6 +34,7 @@ struct ClientUse {
 
 struct MadeSocket {
   UniqueFd fd;
+  std::uint64_t cookie = 0;              // SO_COOKIE of what comes from the pool
   Outcome outcome = Outcome::kSwitched;  // why there is no socket, if `fd` is empty
   std::string detail;
 };
@@ -44,8 +45,7 @@ class SocketPool {
       : guard_(guard), network_(network), host_(host) {}
 
   // A non-blocking TCP socket, pinned and guarded. `container`: the defaults that it shall have.
-  // `beside`: a descriptor; one with a number next to it is preferred.
-  MadeSocket take(const ClientUse& use, const OptionBaselines& container, int beside);
+  MadeSocket take(const ClientUse& use, const OptionBaselines& container);
   // Whether some should be made when there is time.
   bool wants_more() const { return wants_more_; }
   // Makes them.
@@ -54,7 +54,7 @@ class SocketPool {
  private:
   struct Shelf {
     ClientUse use;
-    std::vector<UniqueFd> ready;
+    std::vector<MadeSocket> ready;
   };
   Shelf& shelf(const ClientUse& use);
   MadeSocket make(const ClientUse& use, const OptionBaselines& container);

@@ -15,7 +15,7 @@ const PROBE = readFileSync(new URL('./probes/connects.py', import.meta.url), 'ut
 const TRACE = '/tmp/sockswitch-connect-cost.trace';
 const COUNT = 20;
 /** What follows the answer: options that another thread can have set meanwhile, closing, and whether there is time to make sockets ahead. */
-const AFTER = 6;
+const AFTER = 5;
 
 /** Highest allowed numbers, by case of probes/connects.py. */
 const LIMITS: readonly (readonly [string, string, number])[] = [

@@ -32,7 +32,6 @@ constexpr const char* kAgain =
     "ip link add host index 77 type veth peer name wire && "
     "ip link set host up && ip link set wire up && ip address add 192.0.2.1/24 dev host";
 constexpr int kDevice = 77;
-constexpr int kNowhere = -100;  // no descriptor that one could lie beside
 
 int connect_to(const char* address, std::uint16_t port, const UniqueFd& socket) {
   sockaddr_in to{};
@@ -88,9 +87,7 @@ TEST(a_pool_survives_its_device) {
     SocketGuard guard(source, control, network);
     const OptionBaselines defaults;
     SocketPool pool(guard, network, defaults);
-    const auto take = [&] {
-      return pool.take({.domain = AF_INET, .device = kDevice}, defaults, kNowhere);
-    };
+    const auto take = [&] { return pool.take({.domain = AF_INET, .device = kDevice}, defaults); };
 
     CHECK_EQ(connect_to("192.0.2.9", 80, take().fd), EINPROGRESS);
     CHECK(pool.wants_more());

@@ -58,6 +58,8 @@ const std::array<OutcomeInfo, kOutcomeCount>& outcome_table() {
       {Outcome::kSocketOption, kFallback, "socket-option",
        "has a socket option that cannot be carried over"},
       {Outcome::kEpoll, kFallback, "epoll", "its epoll registration could not be carried over"},
+      {Outcome::kLargeEpoll, kFallback, "large-epoll",
+       "registered before in a large epoll set, which is read for a tenth of the time at most"},
       {Outcome::kNotAdded, kFallback, "not-added",
        "the program's descriptor table did not take the host's socket"},
       {Outcome::kUnguarded, kFallback, "unguarded",

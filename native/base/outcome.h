@@ -51,6 +51,7 @@ enum class Outcome : std::uint8_t {
   kBound,
   kSocketOption,
   kEpoll,
+  kLargeEpoll,
   kNotAdded,
   kUnguarded,
   kLandlock,

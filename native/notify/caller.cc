@@ -102,47 +102,59 @@ UniqueFd Caller::fetch(int fd) const {
   return fetched;
 }
 
-int Caller::open_info(int fd) {
-  for (const Info& info : infos_) {
-    if (info.number == fd) return info.file.get();
-  }
+UniqueFd Caller::open_info(int fd) const {
   std::array<char, 16> name{};
   std::to_chars(name.data(), name.data() + name.size() - 1, fd);
-  UniqueFd file(::openat(fdinfo_.get(), name.data(), O_RDONLY | O_CLOEXEC));
-  if (!file) return -1;
-  Info& place = infos_.at(next_info_++ % kInfos);
-  place = {fd, std::move(file)};
-  return place.file.get();
+  return UniqueFd(::openat(fdinfo_.get(), name.data(), O_RDONLY | O_CLOEXEC));
 }
 
 std::optional<DescriptorFlags> Caller::flags(int fd) {
-  int info = open_info(fd);
-  if (info < 0) return {};
+  auto info = std::ranges::find(infos_, fd, &Info::number);
+  if (info == infos_.end()) {
+    UniqueFd file = open_info(fd);
+    if (!file) return {};
+    info = infos_.begin() + static_cast<std::ptrdiff_t>(next_info_++ % kInfos);
+    *info = {.number = fd, .file = std::move(file)};
+  }
   std::array<char, 256> text{};
-  ssize_t size = ::pread(info, text.data(), text.size(), 0);
+  ssize_t size = ::pread(info->file.get(), text.data(), text.size(), 0);
   if (size <= 0) return {};
   return parse_descriptor_flags(text.data(), static_cast<std::size_t>(size));
 }
 
-const std::vector<int>& Caller::epolls(std::uint64_t generation, int socket, bool refresh) {
+std::vector<Caller::Info>& Caller::epolls(std::uint64_t generation, int socket, bool refresh) {
   if (refresh || epoll_generation_ != generation) {
-    epolls_ = find_epoll_descriptors(tid_, fdinfo_.get(), socket);
+    std::vector<Info> found;
+    for (int number : find_epoll_descriptors(tid_, fdinfo_.get(), socket)) {
+      auto known = std::ranges::find(epolls_, number, &Info::number);
+      found.push_back(known == epolls_.end() ? Info{.number = number} : std::move(*known));
+    }
+    epolls_ = std::move(found);
     epoll_generation_ = generation;
   }
   return epolls_;
 }
 
-std::string_view Caller::fdinfo(int fd, std::vector<char>& buffer) {
-  int info = open_info(fd);
-  if (info < 0) return {};
+std::string_view Caller::text_of(Info& epoll, std::vector<char>& buffer) {
+  if (!epoll.file) {
+    const auto open =
+        std::ranges::count_if(epolls_, [](const Info& one) { return static_cast<bool>(one.file); });
+    if (open >= static_cast<std::ptrdiff_t>(kOpenEpolls)) {
+      for (Info& one : epolls_) one.file.reset();
+    }
+    epoll.file = open_info(epoll.number);
+  }
+  if (!epoll.file) return {};
   constexpr std::size_t kFirst = 16384;
   if (buffer.size() < kFirst) buffer.resize(kFirst);
   std::size_t filled = 0;
   for (;;) {
     const std::size_t room = buffer.size() - filled;
-    ssize_t size = ::pread(info, buffer.data() + filled, room, static_cast<off_t>(filled));
+    ssize_t size =
+        ::pread(epoll.file.get(), buffer.data() + filled, room, static_cast<off_t>(filled));
     if (size < 0) return {};
     filled += static_cast<std::size_t>(size);
+    epoll.size = filled;
     if (static_cast<std::size_t>(size) < room) return {buffer.data(), filled};  // the end
     if (filled > kMaxFdinfo) return {};
     buffer.resize(2 * buffer.size());

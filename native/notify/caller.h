@@ -54,24 +54,27 @@ class Caller {
   // thread is gone).
   UniqueFd fetch(int fd) const;
   std::optional<DescriptorFlags> flags(int fd);
-  // The epoll descriptors of its table, as known in `generation`; `refresh` looks again. `socket`
-  // is any socket of ours.
-  const std::vector<int>& epolls(std::uint64_t generation, int socket, bool refresh);
-  // The text of /proc/TID/fdinfo/FD, in `buffer`, which grows; empty if it cannot be read.
-  std::string_view fdinfo(int fd, std::vector<char>& buffer);
 
- private:
-  friend class CallerCache;
-  // A file of the directory fdinfo; -1 with errno.
-  int open_info(int fd);
-
+  // /proc/TID/fdinfo/NUMBER.
   struct Info {
     int number = -1;
     UniqueFd file;
+    std::size_t size = 0;  // of an epoll set's text, when it was last read
   };
-  // Each holds a page or more of the kernel's memory. A program that connects in turn uses one
-  // number; an epoll set has one, too.
-  static constexpr std::size_t kInfos = 4;
+  // The epoll descriptors of its table, as known in `generation`; `refresh` looks again. `socket`
+  // is any socket of ours.
+  std::vector<Info>& epolls(std::uint64_t generation, int socket, bool refresh);
+  // The text of one, in `buffer`, which grows; empty if it cannot be read.
+  std::string_view text_of(Info& epoll, std::vector<char>& buffer);
+
+ private:
+  friend class CallerCache;
+  UniqueFd open_info(int fd) const;
+
+  // An open file holds a page or more of the kernel's memory. A program that connects in turn uses
+  // one number.
+  static constexpr std::size_t kInfos = 2;
+  static constexpr std::size_t kOpenEpolls = 2;
 
   pid_t tid_;
   UniqueFd pidfd_;
@@ -79,7 +82,7 @@ class Caller {
   UniqueFd fdinfo_;  // the directory /proc/TID/fdinfo
   std::array<Info, kInfos> infos_;
   std::size_t next_info_ = 0;
-  std::vector<int> epolls_;
+  std::vector<Info> epolls_;
   std::uint64_t epoll_generation_ = 0;
   bool known_ = false;
   std::uint64_t last_use_ = 0;

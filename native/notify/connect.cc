@@ -141,13 +141,13 @@ Outcome switch_socket(Context& context, Target& target, const SocketAddress& add
   auto flags = target.caller.flags(target.number);
   if (!flags) return fall_back(context, target, Outcome::kNotASocket, EBADF);
   bool blocking = !flags->non_blocking;
-  Registrations registrations =
-      find_registrations(context, target.caller, target.socket.get(), target.number, flags->inode);
-  if (!registrations.complete) {
-    context.detail = to.text();
-    return fall_back(context, target, Outcome::kEpoll, ENETUNREACH);
-  }
   const bool of_host = target.of_host(context);
+  Registrations registrations = find_registrations(context, target.caller, target.socket.get(),
+                                                   target.number, flags->inode, !of_host);
+  if (!registrations.complete()) {
+    context.detail = to.text();
+    return fall_back(context, target, registrations.obstacle, ENETUNREACH);
+  }
   const OptionBaselines& baselines = of_host ? context.host.fresh : context.container.fresh;
   const OptionBaseline* baseline = baselines.of(target.identity.domain);
   if (!baseline) {

@@ -10,6 +10,7 @@
 #include "notify/bound_inside.h"
 #include "notify/caller.h"
 #include "notify/container_network.h"
+#include "notify/epoll_reading.h"
 #include "notify/in_flight.h"
 #include "notify/interrupted.h"
 #include "notify/landlock.h"
@@ -44,6 +45,7 @@ struct Context {
   PortPrivilege& ports;
   SocketGuard& guard;
   SocketPool& pool;
+  EpollReading& epoll_reading;
   InFlight& epoll_calls;
   InFlight& option_calls;
   OptionMark& options;

@@ -311,6 +311,7 @@ void Listener::handle(Session& session, const abi::SeccompNotif& notification, b
                   session.ports,
                   session.guard,
                   session.pool,
+                  session.epoll_reading,
                   session.epoll_calls,
                   session.option_calls,
                   session.options,

@@ -77,6 +77,7 @@ class Listener {
     SocketGuard& guard;
     SocketPool pool;
     OptionMark options;
+    EpollReading epoll_reading;
     InFlight epoll_calls;
     InFlight option_calls;
     std::chrono::steady_clock::time_point next_lookup;

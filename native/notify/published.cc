@@ -133,7 +133,7 @@ std::optional<Outcome> bind_published(Context& context, Target& target, const De
   if (!flags) return answer(context, target.id, EBADF);
   Registrations registrations =
       find_registrations(context, target.caller, model, target.number, flags->inode);
-  if (!registrations.complete) {
+  if (!registrations.complete()) {
     context.detail = "its epoll registration could not be carried over";
     return {};
   }

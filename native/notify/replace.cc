@@ -18,7 +18,7 @@ std::optional<std::uint64_t> inode_of(int fd) {
 }  // namespace
 
 Registrations find_registrations(Context& context, Caller& caller, int socket, int number,
-                                 std::optional<std::uint64_t> inode) {
+                                 std::optional<std::uint64_t> inode, bool bounded) {
   Registrations found;
   // While another thread is making a set, what is known of this table is not enough.
   bool refreshed = context.epoll_calls.any();
@@ -27,17 +27,20 @@ Registrations find_registrations(Context& context, Caller& caller, int socket, i
   for (;;) {
     bool stale = false;
     found = {};
-    for (int epoll : caller.epolls(generation, socket, refresh)) {
-      Membership member = epoll_membership(caller.tid(), epoll, socket, number);
+    for (Caller::Info& epoll : caller.epolls(generation, socket, refresh)) {
+      Membership member = epoll_membership(caller.tid(), epoll.number, socket, number);
       if (member == Membership::kNoEpoll) stale = true;
       if (member != Membership::kPresent) continue;
+      if (bounded && !context.epoll_reading.take(epoll.size)) {
+        found.obstacle = Outcome::kLargeEpoll;
+        return found;
+      }
       if (!inode) inode = inode_of(socket);
-      if (!inode) found.complete = false;
-      auto text = caller.fdinfo(epoll, context.callers.buffer());
-      auto entry = find_epoll_entry(text, number, inode.value_or(0));
-      UniqueFd set = caller.fetch(epoll);
+      auto text = caller.text_of(epoll, context.callers.buffer());
+      auto entry = inode ? find_epoll_entry(text, number, *inode) : std::nullopt;
+      UniqueFd set = caller.fetch(epoll.number);
       if (!entry || !set) {
-        found.complete = false;
+        found.obstacle = Outcome::kEpoll;
         continue;
       }
       found.entries.push_back({std::move(set), *entry});

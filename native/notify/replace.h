@@ -15,13 +15,16 @@ namespace sockswitch {
 // The caller's epoll sets that hold a socket, and what they know of it.
 struct Registrations {
   std::vector<EpollRegistration> entries;
-  bool complete = true;  // false: there is a registration that could not be read
+  // Why there is a registration that was not read; kSwitched: there is none.
+  Outcome obstacle = Outcome::kSwitched;
+  bool complete() const { return obstacle == Outcome::kSwitched; }
 };
 
 // Looks through the epoll sets in the caller's table. `socket` is our duplicate of its `number`;
-// `inode` its inode, where it is known.
+// `inode` its inode, where it is known. `bounded`: large sets are read only as often as
+// notify/epoll_reading.h allows.
 Registrations find_registrations(Context& context, Caller& caller, int socket, int number,
-                                 std::optional<std::uint64_t> inode);
+                                 std::optional<std::uint64_t> inode, bool bounded = false);
 
 enum class Replaced : std::uint8_t {
   kYes,

@@ -73,7 +73,7 @@ bool switch_back(Context& context, Target& target) {
   if (!flags) return false;
   Registrations registrations =
       find_registrations(context, target.caller, target.socket.get(), target.number, flags->inode);
-  if (!registrations.complete) return false;
+  if (!registrations.complete()) return false;
   MadeSocket made = make_container_socket(context, target.socket.get(), target.identity);
   if (!made.fd) {
     context.detail = made.detail;

@@ -128,6 +128,19 @@ describeOnLab('the cost of a connect, in system calls', () => {
     expect(await traced('unix')).toEqual([]);
   });
 
+  test('a large epoll set is not read for each connect', async () => {
+    const before = await countersOf(container);
+    await ask(container, 'large-set', 1);
+    const counts = difference(before, await countersOf(container));
+    expect(counts.switched).toBeGreaterThan(10);
+    expect(counts.reasons['large-epoll']).toBeGreaterThan(10);
+    expect(counts.switched + counts.fallback).toBe(200);
+    // Small ones are read as ever.
+    const then = await countersOf(container);
+    await ask(container, 'before', 1);
+    expect(difference(then, await countersOf(container))).toMatchObject({ switched: 1 });
+  });
+
   // Last: the probe stays there.
   test('a socket of a nested network namespace', async () => {
     await ask(container, 'enter-nested');

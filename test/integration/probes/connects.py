@@ -4,6 +4,7 @@ Reads lines "CASE COUNT" from /tmp/ask and answers each with a line on /tmp/told
 """
 import ctypes
 import os
+import resource
 import select
 import socket
 import time
@@ -45,6 +46,20 @@ def kept_set(register):
             kept.register(s, select.EPOLLIN | select.EPOLLOUT)
         assert s.fileno() in [fd for fd, _ in kept.poll(5)], "no event"
         kept.unregister(s)
+
+
+def large_set(connects):
+    """As an event loop with thousands of connections does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    members = [os.eventfd(0) for _ in range(3000)]
+    for member in members:
+        kept.register(member, select.EPOLLIN)
+    for _ in range(connects):
+        kept_set("before")
+    for member in members:
+        os.close(member)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def unix(_):
@@ -90,6 +105,7 @@ CASES = {
     "ipv6": lambda _: blocking(socket.AF_INET6, FAR6),
     "before": lambda _: kept_set("before"),
     "after": lambda _: kept_set("after"),
+    "large-set": lambda _: large_set(200),
     "new-set": lambda _: non_blocking("before"),
     "unix": unix,
     "loopback": loopback,

@@ -11,7 +11,7 @@ import {
 import { memory, start } from './containers.js';
 import { fairness } from './fairness.js';
 import { inboundHost, inboundRemote } from './inbound.js';
-import { calls, loopbackRate, unixRate } from './overhead.js';
+import { calls, loopbackRate, nestedRate, unixRate } from './overhead.js';
 import { tcpDown, tcpDown4, tcpUp, tcpUp4, udp } from './throughput.js';
 import { vxlan, vxlanLarge, vxlanPackets } from './vxlan.js';
 import type { Metric, Workload } from './workload.js';
@@ -66,7 +66,10 @@ export const SUITES: readonly Suite[] = [
         ],
       },
       { title: 'Requests at a fixed rate', columns: columns([requestLatency]) },
-      { title: 'Connections within the container', columns: columns([loopbackRate, unixRate]) },
+      {
+        title: 'Connections within the container',
+        columns: columns([loopbackRate, nestedRate, unixRate]),
+      },
       { title: 'Calls that are not reported', columns: columns([calls]) },
       { title: 'Fairness', columns: columns([fairness]) },
       { title: 'Pinning', columns: columns([pin]) },

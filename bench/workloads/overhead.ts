@@ -9,7 +9,7 @@ const COMMON = {
   switchedAtLeast: () => 0,
 } as const;
 
-function localRate(name: string, title: string, family: 'tcp' | 'unix'): ScriptWorkload {
+function localRate(name: string, title: string, family: 'tcp' | 'unix' | 'nested'): ScriptWorkload {
   return {
     ...COMMON,
     name,
@@ -24,6 +24,11 @@ function localRate(name: string, title: string, family: 'tcp' | 'unix'): ScriptW
 
 /** Connections that are trapped, judged and left to the container. */
 export const loopbackRate = localRate('loopback-rate', 'to own loopback', 'tcp');
+/** As a pod's in a node container, which pays for its node's acceleration. */
+export const nestedRate: ScriptWorkload = {
+  ...localRate('nested-rate', 'to own loopback, nested netns', 'nested'),
+  podmanArgs: ['--cap-add=SYS_ADMIN,NET_ADMIN'],
+};
 export const unixRate = localRate('unix-rate', 'over AF_UNIX', 'unix');
 
 const CALLS = {

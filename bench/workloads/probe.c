@@ -5,7 +5,7 @@
 //   probe rate ADDRESS PORT SECONDS PARALLEL     HTTP requests, a new connection each ("Connection: close")
 //   probe requests ADDRESS PORT SECONDS RATE     HTTP requests on one connection, on a fixed schedule
 //   probe pin ADDRESS PORT SECONDS               HTTP requests with and without a bound device, in turns of 50 ms
-//   probe local tcp|unix SECONDS                 connections to a server in the same container
+//   probe local tcp|unix|nested SECONDS                 connections to a server in the same container
 //   probe calls                                  cost of calls that have nothing to do with connecting
 //   probe cpu [SINCE]                            seconds that the machine's CPUs were busy, less SINCE
 //   probe floor COMMAND...                       runs the command under the least possible switching: see floor.c
@@ -307,9 +307,11 @@ static void measure_requests(char **arguments) {
   free(times);
 }
 
-// The client closes first. Over TCP each connection goes to another address of 127.0.0.0/8, so that ports never run out.
+// The client closes first. `nested`: TCP in a network namespace within the container's, as a pod has it. Over TCP each connection goes to another address of 127.0.0.0/8, so that ports never run out.
 static void measure_local(char **arguments) {
-  const int tcp = strcmp(arguments[0], "tcp") == 0;
+  const int nested = strcmp(arguments[0], "nested") == 0;
+  const int tcp = nested || strcmp(arguments[0], "tcp") == 0;
+  if (nested) enter_new_network();
   struct sockaddr_in in = {.sin_family = AF_INET};
   struct sockaddr_un un = {.sun_family = AF_UNIX, .sun_path = "\0sockswitch-probe"};
   struct address address = {0};
@@ -440,7 +442,7 @@ int main(int count, char **arguments) {
     print_cpu(count == 3 ? arguments[2] : NULL);
   } else {
     fprintf(stderr, "usage: probe connect ADDRESS PORT COUNT | epoll ADDRESS PORT COUNT SIZE | rate ADDRESS PORT SECONDS PARALLEL | "
-                    "requests ADDRESS PORT SECONDS RATE | pin ADDRESS PORT SECONDS | local tcp|unix SECONDS | calls | cpu [SINCE] | floor COMMAND...\n");
+                    "requests ADDRESS PORT SECONDS RATE | pin ADDRESS PORT SECONDS | local tcp|unix|nested SECONDS | calls | cpu [SINCE] | floor COMMAND...\n");
     return 2;
   }
   return 0;

@@ -27,11 +27,11 @@ const portBindings = z.record(
   z.array(z.object({ HostIp: z.string(), HostPort: z.string() })).nullable(),
 );
 
-/** What Podman publishes for a container (`-p`), or for the pod that it is in. Rejects where Podman does not say. */
+/** What Podman publishes for a container (`-p`), for the pod that it is in, or for the container whose network it shares. Rejects where Podman does not say. */
 export async function publishedByPodman(id: string): Promise<Mapping[]> {
   const { stdout } = await execa(
     'podman',
-    ['container', 'inspect', '--format', '{{json .HostConfig.PortBindings}}', id],
+    ['container', 'inspect', '--format', '{{json .NetworkSettings.Ports}}', id],
     { stdin: 'ignore', timeout: PODMAN_TIMEOUT_MS },
   );
   return parsePortBindings(stdout);

@@ -3,7 +3,7 @@ import { loadAddon } from '../addon/addon.js';
 import { messageOf } from '../base/errors.js';
 import { programs, runtimePaths } from '../base/paths.js';
 import { escapeControl } from '../base/text.js';
-import { checkDaemon } from '../doctor/check-daemon.js';
+import { checkDaemon, checkTunnelPorts } from '../doctor/check-daemon.js';
 import {
   checkFiles,
   checkPrecedence,
@@ -82,6 +82,7 @@ async function examine(): Promise<Finding[]> {
   );
   await check('runtime-directory', () => checkRuntimeDirectory(runtime));
   await check('daemon', () => checkDaemon(runtime));
+  await check('tunnels.ports', () => checkTunnelPorts(loadAddon(), runtime));
   await check('hook.dry-run', () => dryRun(paths, runtime));
   return findings;
 }

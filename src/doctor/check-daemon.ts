@@ -1,4 +1,5 @@
 /** The daemon that runs, if one does. */
+import type { Addon } from '../addon/addon.js';
 import { ControlClient, NoDaemonError } from '../api/client.js';
 import { messageOf } from '../base/errors.js';
 import type { RuntimePaths } from '../base/paths.js';
@@ -61,5 +62,45 @@ export async function checkDaemon(runtime: RuntimePaths): Promise<Finding[]> {
         ? 'start it with "systemctl --user start sockswitch" or "sockswitch daemon"'
         : 'restart it, and see its log';
     return [problem('daemon', messageOf(error).split(':')[0] ?? 'no daemon', remedy)];
+  }
+}
+
+/** Where tunnels usually are: flannel's and the kernel's own VXLAN, Calico's, Geneve. */
+const TUNNEL_PORTS = [8472, 4789, 6081];
+
+/** Whether the daemon may listen for tunnels' peers, also before a container runs that publishes such a port. */
+export async function checkTunnelPorts(
+  addon: Pick<Addon, 'portHolders'>,
+  runtime: RuntimePaths,
+): Promise<Finding> {
+  return judgeTunnelPorts(addon, await servedPorts(runtime));
+}
+
+/** `served`: by the daemon itself. */
+export function judgeTunnelPorts(
+  { portHolders }: Pick<Addon, 'portHolders'>,
+  served: ReadonlySet<number>,
+): Finding {
+  const id = 'tunnels.ports';
+  const taken = TUNNEL_PORTS.filter(
+    (port) => !served.has(port) && portHolders('tcp', port).length > 0,
+  );
+  return taken.length === 0
+    ? ok(id, `TCP ports ${TUNNEL_PORTS.join(', ')} are free for tunnels`)
+    : note(
+        id,
+        `TCP port ${taken.join(', ')} is taken, by another program or by another user's daemon: a container that publishes a tunnel there carries what it sends, and receives over the fallback network`,
+      );
+}
+
+async function servedPorts(runtime: RuntimePaths): Promise<ReadonlySet<number>> {
+  try {
+    const { tunnels } = await new ControlClient(runtime.controlSocket).tunnels();
+    const listening = tunnels.flatMap((tunnel) => tunnel.listening);
+    return new Set(
+      listening.filter(({ problem }) => problem === '').map(({ hostPort }) => hostPort),
+    );
+  } catch {
+    return new Set(); // no daemon: `checkDaemon` says so
   }
 }

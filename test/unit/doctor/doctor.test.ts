@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
 import { type ConfigPaths, configPaths } from '../../../src/base/paths.js';
+import { judgeTunnelPorts } from '../../../src/doctor/check-daemon.js';
 import { checkFiles, checkPrecedence } from '../../../src/doctor/check-installation.js';
 import {
   checkGuard,
@@ -134,6 +135,16 @@ test('surroundings', () => {
     surroundings(nothing, () => {}),
     'unreadable',
   ).toEqual(free);
+});
+
+test("tunnels' ports", () => {
+  const holders = [{ inode: 1, uid: 1000 }];
+  const addon = { portHolders: (_: string, port: number) => (port === 8472 ? holders : []) };
+  expect(judgeTunnelPorts({ portHolders: () => [] }, new Set()).severity).toBe('ok');
+  const taken = judgeTunnelPorts(addon, new Set());
+  expect(taken.severity).toBe('note');
+  expect(taken.message).toContain('TCP port 8472 is taken');
+  expect(judgeTunnelPorts(addon, new Set([8472])).severity, 'by the daemon').toBe('ok');
 });
 
 test('tunnels', () => {

@@ -257,6 +257,69 @@ TEST(tunnel_devices) {
   CHECK(!parse_device(message_in(bridge)));
 }
 
+// As Linux's wg_get_device_dump() and wireguard's and geneve's fill_info() write them (uapi
+// of 6.18), written down by hand, byte for byte, since no kernel at hand has these devices.
+std::vector<std::uint8_t> recorded(std::string_view hex) {
+  std::vector<std::uint8_t> bytes;
+  const auto digit = [](char c) { return c <= '9' ? c - '0' : c - 'a' + 10; };
+  for (std::size_t i = 0; i + 1 < hex.size(); ++i) {
+    if (hex[i] == ' ') continue;
+    bytes.push_back(static_cast<std::uint8_t>(digit(hex[i]) << 4 | digit(hex[i + 1])));
+    ++i;
+  }
+  return bytes;
+}
+
+TEST(tunnel_recorded_geneve) {
+  const auto bytes = recorded(
+      "68000000 10000000 00000000 00000000"            // nlmsghdr: 104 bytes, RTM_NEWLINK
+      "0000 0100 09000000 43000100 ffffffff"           // ifinfomsg: index 9, IFF_UP
+      "0900 0300 67656e30 00000000"                    // IFLA_IFNAME "gen0"
+      "3c00 1200"                                      // IFLA_LINKINFO
+      "0b00 0100 67656e65 76650000"                    // IFLA_INFO_KIND "geneve", padded
+      "2c00 0200"                                      // IFLA_INFO_DATA
+      "0800 0100 2a000000"                             // IFLA_GENEVE_ID 42
+      "1400 0700 20010db8 00000000 00000000 00000009"  // IFLA_GENEVE_REMOTE6
+      "0600 0500 17c1 0000"                            // IFLA_GENEVE_PORT 6081
+      "0400 0600");                                    // IFLA_GENEVE_COLLECT_METADATA
+  const auto device = parse_device(message_in(bytes));
+  CHECK(device && device->kind == Kind::kGeneve && device->port == 6081 && device->up);
+  CHECK(device && device->index == 9 && device->name == "gen0");
+  CHECK(device && device->remote == address("2001:db8::9"));
+}
+
+TEST(tunnel_recorded_wireguard) {
+  const auto link = recorded(
+      "3c000000 10000000 00000000 00000000"   // nlmsghdr: 60 bytes, RTM_NEWLINK
+      "0000 feff 05000000 d1000100 ffffffff"  // ifinfomsg: ARPHRD_NONE, index 5, IFF_UP
+      "0800 0300 77673000"                    // IFLA_IFNAME "wg0"
+      "1400 1200"                             // IFLA_LINKINFO, which has no data
+      "0e00 0100 77697265 67756172 64000000");
+  const auto device = parse_device(message_in(link));
+  CHECK(device && device->kind == Kind::kWireguard && device->name == "wg0" && device->up);
+  CHECK(device && device->port == 0 && !device->remote);
+
+  const auto peers = recorded(
+      "98000000 1d000200 01000000 00000000"           // nlmsghdr: 152 bytes, the family's number
+      "00010000"                                      // genlmsghdr: WG_CMD_GET_DEVICE, version 1
+      "0600 0600 6cca 0000"                           // WGDEVICE_A_LISTEN_PORT 51820
+      "0800 0200 77673000"                            // WGDEVICE_A_IFNAME "wg0"
+      "7400 0880"                                     // WGDEVICE_A_PEERS, nested
+      "3400 0080"                                     // the first
+      "1400 0400 0200ca6c c0000201 0000000000000000"  // WGPEER_A_ENDPOINT: 192.0.2.1:51820
+      "0600 0500 1900 0000"                           // WGPEER_A_PERSISTENT_KEEPALIVE_INTERVAL
+      "1400 0980"                                     // WGPEER_A_ALLOWEDIPS: no endpoint in it
+      "1000 0080 0600 0100 0200 0000 0400 0300"       //
+      "0c00 0080"                                     // one without an endpoint
+      "0800 0a00 01000000"                            // WGPEER_A_PROTOCOL_VERSION
+      "3000 0080"                                     // IPv6
+      "2000 0400 0a00 ca6c 00000000 20010db8 00000000 00000000 00000009 00000000"
+      "0600 0500 0000 0000"
+      "0400 0980");
+  const std::vector<Remote> wanted{{address("192.0.2.1"), 51820}, {address("2001:db8::9"), 51820}};
+  CHECK(parse_wireguard_peers(message_in(peers)) == wanted);
+}
+
 TEST(tunnel_forwarding_entries) {
   ndmsg header{};
   header.ndm_family = AF_BRIDGE;

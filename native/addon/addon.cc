@@ -283,6 +283,13 @@ Napi::Value tun_support(const Napi::CallbackInfo& info) {
   return object;
 }
 
+Napi::Value remove_tunnel_rules(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    tunnel::remove_leftovers(static_cast<pid_t>(get_integer(info, 0)), get_string(info, 1));
+    return info.Env().Undefined();
+  });
+}
+
 Napi::Value obstacle_to_guarding(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     return Napi::String::New(info.Env(),
@@ -322,6 +329,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("kernelFeatures", Napi::Function::New(env, kernel_features));
   exports.Set("socketLabelObstacle", Napi::Function::New(env, obstacle_to_labelling));
   exports.Set("tunSupport", Napi::Function::New(env, tun_support));
+  exports.Set("removeTunnelRules", Napi::Function::New(env, remove_tunnel_rules));
   exports.Set("guardObstacle", Napi::Function::New(env, obstacle_to_guarding));
   exports.Set("createEngine", Napi::Function::New(env, create_engine));
   exports.Set("connectKeeper", Napi::Function::New(env, connect_keeper));

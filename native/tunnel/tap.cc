@@ -215,6 +215,24 @@ void Tap::gather_segments(bool on) const {
   }
 }
 
+void Tap::restore_mtu(NetlinkSocket& netlink) const {
+  ifinfomsg message{};
+  message.ifi_index = index_;
+  NetlinkRequest by_index(RTM_GETLINK);
+  by_index.header(message);
+  const NetlinkAnswer answer = netlink.ask(by_index);
+  const auto first = answer.first();
+  const auto link = first ? first->header<ifinfomsg>() : std::nullopt;
+  // One that is down, or gone, leads nobody here.
+  if (!link || (link->ifi_flags & IFF_UP) == 0) return;
+  std::optional<std::uint32_t> mtu;
+  const bool fine =
+      walk_attributes(first->attributes(sizeof *link), [&](const NetlinkAttribute& attribute) {
+        if (attribute.type == IFLA_MTU) mtu = attribute.number<std::uint32_t>();
+      });
+  if (fine && mtu && *mtu != kMtu) bring_up(netlink, index_);
+}
+
 void add_rule(NetlinkSocket& netlink, std::uint16_t port) {
   for (int family : {AF_INET, AF_INET6}) {
     NetlinkRequest request = rule_request(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, family, port);

@@ -6,7 +6,7 @@
 // The kernel takes the tap away when its last descriptor is closed, and with the tap all routes, so
 // when the daemon dies the fallback network is used at once. What stays is a rule that leads to an
 // empty table. Rules and routes carry a protocol number of their own (`ip rule`, `ip route` show
-// it), by which the next daemon finds and removes them.
+// it), by which the next daemon, or `sockswitch uninstall`, finds and removes them.
 //
 // Everything goes over a netlink socket that was made in the namespace: its owner may use it from
 // outside (netlink_net_capable() in the kernel asks for the sender's right in that namespace).
@@ -46,6 +46,9 @@ class Tap {
   // Whether the kernel may hand over one packet in the place of many; false from the beginning
   // where it cannot. What is on its way already is not changed.
   void gather_segments(bool on) const;
+  // Gives the interface its MTU again, where the container has taken it: with a smaller one the
+  // tunnel's packets would come in fragments, which nobody carries. Throws ErrnoError.
+  void restore_mtu(NetlinkSocket& netlink) const;
 
  private:
   UniqueFd fd_;

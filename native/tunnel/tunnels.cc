@@ -30,8 +30,9 @@ struct Tunnels::Space {
   UniqueFd monitor;
   std::uint64_t watch = 0;
 
-  std::mutex opening;  // one underlay at a time is made
-  std::mutex mutex;    // of what follows
+  std::mutex opening;  // one underlay at a time is made, after sweep()
+  std::unique_ptr<NetlinkSocket> asking;
+  std::mutex mutex;  // of what follows
   std::set<std::uint16_t> told;
   std::shared_ptr<Underlay> underlay;
   std::optional<Options> wanted;  // no value: closed
@@ -61,7 +62,10 @@ void Tunnels::watch(std::uint64_t owner, std::uint64_t netns, Surroundings surro
   space->surroundings = std::move(surroundings);
   const auto source = space->surroundings.start_source();
   space->monitor = open_monitor(*source, {RTNLGRP_LINK});
-  NetlinkSocket asking(source->open(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE));
+  space->asking =
+      std::make_unique<NetlinkSocket>(source->open(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE));
+  // Those that are there already: a daemon that was started anew.
+  const Found now = discover(*space->asking, 1);
   space->owners.insert(owner);
   {
     std::lock_guard lock(mutex_);
@@ -69,9 +73,18 @@ void Tunnels::watch(std::uint64_t owner, std::uint64_t netns, Surroundings surro
     owners_[owner] = space;
   }
   space->watch = watcher_.add(space->monitor.get(), EPOLLIN, [this, space] { return hear(space); });
-  // Those that are there already: a daemon that was started anew.
-  const Found now = discover(asking, 1);
   for (const TunnelDevice& device : now.devices) found(*space, device);
+  work_.run([space] {
+    std::lock_guard opening(space->opening);
+    sweep(*space);
+  });
+}
+
+// Removes the rules that a daemon which was killed has left, before there is one of this daemon's.
+void Tunnels::sweep(Space& space) {
+  if (!space.asking) return;
+  remove_rules(*space.asking);
+  space.asking.reset();
 }
 
 // On the watcher's thread, for all containers: little at a time.
@@ -128,6 +141,7 @@ void Tunnels::open(std::uint64_t owner, Options options) {
 
 void Tunnels::make(std::uint64_t owner, Space& space) {
   std::lock_guard opening(space.opening);
+  sweep(space);
   Options options;
   {
     std::lock_guard lock(space.mutex);
@@ -190,6 +204,12 @@ void Tunnels::forget(std::uint64_t owner) {
   }
   watcher_.remove(space->watch);
   close(*space);
+}
+
+void remove_leftovers(pid_t pid, const std::string& helper) {
+  const Netns netns = Netns::of_process(pid);
+  NetlinkSocket asking(netns.open_socket(helper, AF_NETLINK, SOCK_RAW, NETLINK_ROUTE));
+  remove_rules(asking);
 }
 
 }  // namespace sockswitch::tunnel

@@ -6,6 +6,8 @@
 // until it has gone.
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -63,6 +65,7 @@ class Tunnels {
   std::shared_ptr<Space> of(std::uint64_t owner) const;
   void make(std::uint64_t owner, Space& space);
   void close(Space& space);
+  static void sweep(Space& space);
   bool hear(const std::shared_ptr<Space>& space);
   void found(Space& space, const TunnelDevice& device);
 
@@ -73,5 +76,9 @@ class Tunnels {
   std::map<std::uint64_t, std::shared_ptr<Space>> owners_;
   Background work_;  // underlays that open, or end
 };
+
+// Removes the rules that a daemon which was killed has left in the network namespace of a process:
+// for when no daemon comes any more. `helper`: the program sockswitch-netns. Throws ErrnoError.
+void remove_leftovers(pid_t pid, const std::string& helper);
 
 }  // namespace sockswitch::tunnel

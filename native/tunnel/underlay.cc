@@ -22,7 +22,13 @@ constexpr std::chrono::seconds kTapPause{5};
 // Looking at large tables takes at most this part of the time.
 constexpr int kRest = 10;
 
-UniqueFd open_tun(SocketSource& source) { return source.open(kTunDevice, 0, 0); }
+UniqueFd open_tun(SocketSource& source) {
+  try {
+    return source.open(kTunDevice, 0, 0);
+  } catch (const ErrnoError& error) {
+    throw ErrnoError(error.error(), "open", "/dev/net/tun");
+  }
+}
 
 }  // namespace
 
@@ -145,7 +151,6 @@ class Underlay::Control : public Ways, public Place {
     const auto source = surroundings_.start_source();
     netlink_ = std::make_unique<NetlinkSocket>(source->open(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE));
     routes_ = std::make_unique<NetlinkSocket>(source->open(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE));
-    remove_rules(*netlink_);  // of a daemon that was killed
     monitor_ =
         std::make_unique<Monitor>(*this, open_monitor(*source, {RTNLGRP_LINK, RTNLGRP_NEIGH}));
     probe_sender_ = std::make_unique<ProbeSender>(*source);
@@ -250,6 +255,7 @@ class Underlay::Control : public Ways, public Place {
     if (!tap_) return;
     changed_ = false;
     const auto start = Clock::now();
+    restore_mtu();
     Found found = discover(*netlink_, kMaxPeers);
     next_look_ = start + kRest * (Clock::now() - start);
     if (found.problem.empty()) {
@@ -272,6 +278,14 @@ class Underlay::Control : public Ways, public Place {
                 "fallback network";
     }
     publish();
+  }
+
+  void restore_mtu() {
+    try {
+      tap_->restore_mtu(*netlink_);
+    } catch (const ErrnoError& error) {
+      problem_ = error.what();
+    }
   }
 
   // A peer whose kernel cannot segment tunnels is to get single packets.

@@ -27,11 +27,12 @@
 //
 // Falling back is removing a route. No connection, no proof, no daemon: no route, and the packets
 // take the fallback network. When the daemon dies the kernel takes tap and routes away by itself;
-// the rule stays, leads nowhere, and is removed by the next daemon.
+// the rule stays, leads nowhere, and is removed by the next daemon, or by `sockswitch uninstall`.
 //
 // Threads: one controls (this file; all of sender.h, receiver.h, proof.h runs on it), two carry
-// data. Whatever the container does to tap, rule or routes ends at its own tunnel: a route that is
-// gone is set again with the next proof; a tap that is gone is made anew a few times, then no more.
+// data. Whatever the container does to tap, rule or routes ends at its own tunnel: a route or rule
+// that is gone is set again with the next proof, and so is the tap's MTU when it is changed; a tap
+// that is gone is made anew a few times, then no more.
 //
 // Limits of one container: kMaxPeers remotes; 1 MiB queued for each peer, 64 KiB kept for each that
 // sends, 1 MiB for both data threads. What is beyond stays on the fallback network.

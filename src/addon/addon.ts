@@ -313,6 +313,11 @@ export interface Addon {
   /** Tries it in a child process, with namespaces of its own; never throws. */
   tunSupport(): TunSupport;
   /**
+   * Removes the rules of tunnels that a killed daemon has left in the network namespace of a process. `netnsProgram`: as for an engine.
+   * Throws where the namespace cannot be entered.
+   */
+  removeTunnelRules(pid: number, netnsProgram: string): void;
+  /**
    * Why host sockets cannot be guarded here (native/switch/socket_guard.h); "" where they can. An errno's name:
    * `EPROTONOSUPPORT` another version, `ENOBUFS` the limit of compiled filters, anything else the capability.
    */

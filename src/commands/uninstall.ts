@@ -1,9 +1,12 @@
 /** `sockswitch uninstall`. */
 import { existsSync } from 'node:fs';
+import { loadAddon } from '../addon/addon.js';
 import { ControlClient, NoDaemonError } from '../api/client.js';
-import { UserError } from '../base/errors.js';
-import { runtimePaths } from '../base/paths.js';
+import { messageOf, UserError } from '../base/errors.js';
+import { programs, runtimePaths } from '../base/paths.js';
 import { uninstallAll } from '../install/put-in-place.js';
+import { runningProcesses } from '../podman/running.js';
+import { namespaceAt } from '../system/namespace.js';
 import { systemctl, systemdRuns } from '../system/systemd.js';
 import { plannedFiles } from './install.js';
 import { print } from './output.js';
@@ -18,6 +21,7 @@ export async function uninstall(options: { readonly dryRun?: boolean }): Promise
     if (!dryRun) await systemctl('disable', '--now', 'sockswitch.service');
     print('disabled  sockswitch.service (systemd user unit)');
   }
+  if (!dryRun) await clearNamespaces();
   const steps = dryRun ? planned : uninstallAll(files, paths.installRecord, false);
   for (const { path, action } of steps) print(`${action.padEnd(9)} ${path}`);
   if (!dryRun && (await systemdRuns())) await systemctl('daemon-reload');
@@ -41,5 +45,22 @@ async function endDaemon(dryRun: boolean): Promise<void> {
     print('stopped   the daemon');
   } catch (error) {
     if (!(error instanceof NoDaemonError)) throw error;
+  }
+}
+
+/**
+ * Removes the rules of tunnels that a daemon which was killed has left in network namespaces that live on, as a pod's does when
+ * its accelerated container has ended.
+ */
+async function clearNamespaces(): Promise<void> {
+  for (const pid of await runningProcesses()) {
+    try {
+      const there = namespaceAt(`/proc/${pid}/ns/net`);
+      if (there !== namespaceAt('/proc/self/ns/net'))
+        loadAddon().removeTunnelRules(pid, programs().netns);
+    } catch (error) {
+      if (!existsSync(`/proc/${pid}`)) continue; // it has ended
+      print(`unseen    the network namespace of process ${pid}: ${messageOf(error)}`);
+    }
   }
 }

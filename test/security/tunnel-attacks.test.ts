@@ -16,12 +16,14 @@ import {
   REMOTE,
   remote,
 } from '../integration/support/lab.js';
+import { ENABLED, startContainer } from '../integration/support/podman.js';
 import {
   carried,
   type Node,
   PORT,
   removeNodes,
   startNodes,
+  tunnelsOf,
 } from '../integration/support/tunnels.js';
 
 /** Speaks the wire format (native/tunnel/wire.h) as far as is needed to prove a way. */
@@ -135,6 +137,39 @@ time.sleep(16) # longer than a proof holds
 prove(nonce) # again
 print('replay', 'ended' if ended(first) else 'STAYS')`;
 
+/** The proof comes to another container of the same host. */
+const ASTRAY = `${PEER}
+nonce = os.urandom(16)
+s = greet(nonce)
+assert s.recv(1000)[0] == 2
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+u.bind(('${REMOTE.v4}', 0))
+s.settimeout(0.5)
+answer = b''
+for _ in range(8):
+    u.sendto(bytes(8) + magic + nonce, ('${HOST2.v4}', int(sys.argv[1])))
+    try:
+        answer = s.recv(1000)
+        break
+    except TimeoutError: pass
+print('proved' if answer[:1] == b'\\x04' else 'not proved')`;
+
+/** The proof comes from another container, which has heard the nonce. */
+const HEARD = 'bytes(range(16, 32))';
+const WAITS = `${PEER}
+s = greet(${HEARD})
+assert s.recv(1000)[0] == 2
+s.settimeout(5)
+try: answer = s.recv(1000)
+except TimeoutError: answer = b''
+print('proved' if answer[:1] == b'\\x04' else 'not proved')`;
+const HEARS = `
+import socket, time
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for _ in range(40):
+    u.sendto(bytes(8) + b'sockswitch\\0\\0' + ${HEARD}, ('${HOST2.v4}', ${PORT}))
+    time.sleep(0.2)`;
+
 /** In the peer's container: what comes by the tap from others than host1, as lines "protocol source port". */
 const WATCH = `
 import socket, sys
@@ -197,6 +232,92 @@ describeOnLab('ill-meaning', () => {
 
   test('a nonce that somebody else has heard, or that is said again', async () => {
     expect(await runPeer(STOLEN)).toBe('[0, 4]\nreplay ended\n');
+  });
+
+  test('a proof that comes to another container, or from one', async () => {
+    const port = 4_790;
+    const other = await startContainer({
+      annotations: ENABLED,
+      args: ['--cap-add=NET_ADMIN', `--publish=${port}:${port}/udp`],
+      host: host2,
+    });
+    const device = `ip link add vx0 type vxlan id 5 dstport ${port} remote ${REMOTE.v4} nolearning; ip link set vx0 up`;
+    await other.output(['sh', '-c', device]);
+    await eventually('its tunnel is looked after', async () =>
+      (await host2.sh(listens(port))).status === 0 ? true : undefined,
+    );
+    const astray = await remote.run(['python3', '-', String(port)], { stdin: ASTRAY });
+    expect(astray, astray.stderr).toMatchObject({ status: 0, stdout: 'not proved\n' });
+    await other.remove();
+
+    const stranger = await startContainer({ host: host1 });
+    const [waits] = await Promise.all([
+      runPeer(WAITS),
+      stranger.output(['python3', '-'], { stdin: HEARS }),
+    ]);
+    expect(waits).toBe('not proved\n');
+    await stranger.remove();
+  });
+
+  test('a container that takes rule and route', async () => {
+    const [{ container, inPod }, far] = nodes;
+    const show = 'ip rule; ip route show table all';
+    const take = 'ip route flush table all proto 115; ip rule delete priority 30000';
+    const taken = await container.output(['sh', '-c', `${take}; ${show}`]);
+    expect(taken).not.toMatch(/proto 115|dport/);
+    const ping = await inPod(`ping -q -c 1 -w 20 ${far.pod}`);
+    expect(ping.status, 'over the fallback network').toBe(0);
+    await eventually('they are there again', async () => {
+      const text = await container.output(['sh', '-c', show]);
+      return text.includes(`dport ${PORT}`) && text.includes('proto 115') ? true : undefined;
+    });
+  });
+
+  test('a container that makes MTUs small', async () => {
+    const [{ container, inPod }, far] = nodes;
+    const ping = `ping -q -c 1 -w 20 -M do -s 1372 ${far.pod}`;
+    await container.output(['ip', 'link', 'set', 'ssw0', 'mtu', '1280']);
+    await eventually('the tap has its own again', async () =>
+      (await container.output(['ip', 'link', 'show', 'dev', 'ssw0'])).includes('mtu 65521')
+        ? true
+        : undefined,
+    );
+    expect((await inPod(ping)).status).toBe(0);
+    const [, mtu = ''] =
+      / mtu (\d+) /.exec(await container.output(['ip', 'link', 'show', 'dev', 'eth0'])) ?? [];
+    await container.output(['ip', 'link', 'set', 'eth0', 'mtu', '1280']);
+    expect((await inPod(ping)).status, 'past the fallback network').toBe(0);
+    await container.output(['ip', 'link', 'set', 'eth0', 'mtu', mtu]);
+  });
+
+  test('no /dev/net/tun on the host: told, and tried again', async () => {
+    const { host, container } = nodes[1];
+    const config = '"$HOME/.config/sockswitch/config.toml"';
+    await host.output(['bash', '-c', `echo 'tunnels = false' >${config}`]);
+    await eventually('nothing is carried', async () =>
+      (await nodes[1].tunnels())?.reason.includes('turned off') ? true : undefined,
+    );
+    const hide = 'install -m 000 /dev/null /tmp/no-tun; mount --bind /tmp/no-tun /dev/net/tun';
+    await host.output(['sh', '-c', hide], { root: true });
+    try {
+      await host.output(['bash', '-c', `rm ${config}`]);
+      const reason = 'open /dev/net/tun: Permission denied';
+      await eventually('the reason is told', async () =>
+        (await nodes[1].tunnels())?.reason.includes(reason) ? true : undefined,
+      );
+      expect((await tunnelsOf(container))?.reasons).toEqual([expect.stringContaining(reason)]);
+      const doctor = await host.run(['sockswitch', 'doctor']);
+      expect(doctor.stdout).toMatch(/PROBLEM \/dev\/net\/tun cannot be opened \(EACCES\)/);
+      expect(doctor.stdout).toContain(reason);
+      const ping = await nodes[0].inPod(`ping -q -c 1 -w 20 ${nodes[1].pod}`);
+      expect(ping.status, 'over the fallback network').toBe(0);
+    } finally {
+      await host.output(['umount', '/dev/net/tun'], { root: true });
+    }
+    // No other event than the time that goes by.
+    await eventually('it is tried again', async () =>
+      (await nodes[1].tunnels())?.reason === '' ? true : undefined,
+    );
   });
 
   test('a container with 10,000 remotes', async () => {

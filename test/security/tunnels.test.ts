@@ -3,15 +3,18 @@
  * the short form.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { killDaemon, startDaemon, stopDaemon } from '../integration/support/daemon.js';
+import { FreshUser } from '../integration/support/fresh-user.js';
 import {
   describeOnLab,
   eventually,
   HOST1,
   HOST2,
+  type Host,
   host1,
   host2,
 } from '../integration/support/lab.js';
-import { type Container, ENABLED, startContainer } from '../integration/support/podman.js';
+import { Container, ENABLED, startContainer } from '../integration/support/podman.js';
 import {
   carried,
   killDaemons,
@@ -23,8 +26,10 @@ import {
 
 const KILLS = 20;
 
+type Inside = Pick<Container, 'output'>;
+
 /** A plain VXLAN of a network of its own, by one UDP port. */
-async function addTunnel(near: Container, far: Container, port: number): Promise<string> {
+async function addTunnel(near: Inside, far: Inside, port: number): Promise<string> {
   const net = port % 256;
   const ends = [
     { container: near, own: 1, peer: HOST2.v4 },
@@ -40,11 +45,14 @@ ip link set vx${port} mtu 1400 up`;
   return `192.168.${net}.2`;
 }
 
-async function startPair(ports: readonly number[]): Promise<readonly [Container, Container]> {
+function startPublished(host: Host, ports: readonly number[]): Promise<Container> {
   const publish = ports.map((port) => `--publish=${port}:${port}/udp`);
-  const options = { annotations: ENABLED, args: ['--cap-add=NET_ADMIN', ...publish] };
-  const near = await startContainer({ ...options, host: host1 });
-  return [near, await startContainer({ ...options, host: host2 })];
+  const args = ['--cap-add=NET_ADMIN', ...publish];
+  return startContainer({ annotations: ENABLED, args, host });
+}
+
+async function startPair(ports: readonly number[]): Promise<readonly [Container, Container]> {
+  return [await startPublished(host1, ports), await startPublished(host2, ports)];
 }
 
 describeOnLab('several tunnels', () => {
@@ -87,6 +95,170 @@ describeOnLab('several tunnels', () => {
       }
     }
     for (const { pair } of pairs) for (const container of pair) await container.remove();
+  });
+});
+
+/** The first has a peer that is carried, and its packets come from `source`. */
+async function expectCarried(near: Container, far: Container, source: string = HOST1.v4) {
+  await eventually('the peer is carried', async () =>
+    (await tunnelsOf(near))?.up === 1 ? true : undefined,
+  );
+  const row = async () => {
+    const list = JSON.parse(await far.host.output(['sockswitch', 'tunnels', '--json'])) as {
+      tunnels: { container: string; sources: { address: string }[] }[];
+    };
+    return list.tunnels.find(({ container }) => container === far.id)?.sources;
+  };
+  expect((await row())?.map(({ address }) => address)).toEqual([source]);
+}
+
+describeOnLab('published tunnels', () => {
+  const NET_ADMIN = ['--cap-add=NET_ADMIN'];
+
+  test('by sockswitch/publish', async () => {
+    const port = 4791;
+    const annotations = { ...ENABLED, 'sockswitch/publish': `${port}:${port}/udp` };
+    const near = await startContainer({ annotations, args: NET_ADMIN, host: host1 });
+    const far = await startContainer({ annotations, args: NET_ADMIN, host: host2 });
+    await addTunnel(near, far, port);
+    await expectCarried(near, far);
+    await expectCarried(far, near, HOST2.v4);
+    for (const container of [near, far]) await container.remove();
+  });
+
+  test('by kube play', async () => {
+    const port = 4792;
+    const pod = {
+      ...{ apiVersion: 'v1', kind: 'Pod', metadata: { name: 'tunnel', annotations: ENABLED } },
+      spec: {
+        containers: [
+          {
+            ...{ name: 'one', image: 'localhost/lab', command: ['sleep', 'infinity'] },
+            imagePullPolicy: 'Never',
+            ports: [{ containerPort: port, hostPort: port, protocol: 'UDP' }],
+            securityContext: { capabilities: { add: ['NET_ADMIN'] } },
+          },
+        ],
+      },
+    };
+    const play = async (host: Host) => {
+      const words = ['podman', 'kube', 'play', '--network', 'pasta', '-'];
+      await host.output(words, { stdin: JSON.stringify(pod) });
+      const inspect = ['podman', 'inspect', '--format', '{{.Id}}', 'tunnel-one'];
+      return new Container(host, (await host.output(inspect)).trim(), 'tunnel-one');
+    };
+    try {
+      const [near, far] = [await play(host1), await play(host2)];
+      await addTunnel(near, far, port);
+      await expectCarried(near, far);
+      await expectCarried(far, near, HOST2.v4);
+    } finally {
+      for (const host of [host1, host2]) {
+        await host.run(['podman', 'pod', 'rm', '--force', '--ignore', '--time', '0', 'tunnel']);
+      }
+    }
+  });
+
+  test.each(['pasta:--outbound,10.77.0.111', 'slirp4netns:outbound_addr=10.77.0.111'])(
+    '%s: peers see that address',
+    async (network) => {
+      const [port, second] = [4793, '10.77.0.111'];
+      const address = (verb: string) =>
+        host1.output(['ip', 'address', verb, `${second}/24`, 'dev', 'eth0'], { root: true });
+      const args = [...NET_ADMIN, `--publish=${port}:${port}/udp`];
+      await address('add');
+      try {
+        const near = await startContainer({ annotations: ENABLED, args, network, host: host1 });
+        const far = await startContainer({ annotations: ENABLED, args, host: host2 });
+        await addTunnel(near, far, port);
+        await expectCarried(near, far, second);
+        for (const container of [near, far]) await container.remove();
+      } finally {
+        await address('del');
+      }
+    },
+  );
+});
+
+/** In the network namespace of a container, from outside: a call inside may wait for a daemon. */
+async function rules(podman: Podman, container: string): Promise<string> {
+  const format = ['--format', '{{.State.Pid}}', container];
+  const pid = (await podman.output(['podman', 'inspect', ...format])).trim();
+  return podman.output([
+    ...['podman', 'unshare', 'nsenter', '--net', '--target', pid],
+    ...['sh', '-c', 'ip rule; ip -6 rule; ip route show table all; ip -br link'],
+  ]);
+}
+type Podman = Pick<Host, 'output'>;
+const OURS = /ssw|proto 115|dport/;
+
+describeOnLab('what a killed daemon leaves in the namespace', () => {
+  test('is a rule that leads nowhere, and the next daemon removes it, also where it carries none', async () => {
+    const port = 4794;
+    const [near, far] = await startPair([port]);
+    await addTunnel(near, far, port);
+    await expectCarried(near, far);
+    expect(await rules(host1, near.id)).toMatch(/ssw0/);
+    await killDaemon(host1);
+    const left = await rules(host1, near.id);
+    expect(left.match(/dport/g)).toHaveLength(2); // one of each family
+    expect(left).not.toMatch(/ssw|dev .* proto 115/);
+    const config = '"$HOME/.config/sockswitch/config.toml"';
+    await host1.output(['bash', '-c', `echo 'tunnels = false' >${config}`]);
+    try {
+      await startDaemon(host1);
+      await eventually('it is gone', async () =>
+        OURS.test(await rules(host1, near.id)) ? undefined : true,
+      );
+    } finally {
+      await host1.output(['bash', '-c', `rm ${config}`]);
+    }
+    await expectCarried(near, far);
+    await stopDaemon(host1);
+    expect(await rules(host1, near.id), 'after a daemon that was stopped').not.toMatch(OURS);
+    await startDaemon(host1);
+    for (const container of [near, far]) await container.remove();
+  });
+
+  test('of another user of the host goes with uninstall', async () => {
+    const [port, others] = [4795, 4796];
+    const user = new FreshUser(host1, 'tunnels');
+    await user.create();
+    try {
+      await user.output(['sockswitch', 'install']);
+      const daemon = await user.daemon();
+      const run = ['podman', 'run', '--detach', '--cap-add=NET_ADMIN'];
+      const sleep = ['localhost/lab', 'sleep', 'infinity'];
+      const publish = ['--network=pasta', `--publish=${port}:${port}/udp`];
+      await user.output([...run, '--name=stays', ...publish, ...sleep]);
+      const joins = ['--network=container:stays', '--annotation=sockswitch/enable=true'];
+      const name = ['--name=goes', '--annotation=sockswitch/tunnels=true'];
+      await user.output([...run, ...name, ...joins, ...sleep]);
+      const goes = {
+        output: (words: readonly string[]) =>
+          user.output(['podman', 'exec', '-i', 'goes', ...words]),
+      };
+      // Both users at once.
+      const own = await startPublished(host1, [others]);
+      const far = await startPublished(host2, [port, others]);
+      await addTunnel(own, far, others);
+      await addTunnel(goes, far, port);
+      await eventually('both are carried', async () =>
+        (await tunnelsOf(own))?.up === 1 && OURS.test(await rules(user, 'stays'))
+          ? true
+          : undefined,
+      );
+      await user.output(['sh', '-c', 'kill -KILL $(sockswitch status --json | jq .pid)']);
+      await daemon.stop();
+      await user.output(['podman', 'rm', '--force', '--time=0', 'goes']);
+      expect(await rules(user, 'stays')).toMatch(/dport/);
+      await user.output(['sockswitch', 'uninstall']);
+      expect(await rules(user, 'stays')).not.toMatch(OURS);
+      expect((await tunnelsOf(own))?.up, "the other user's").toBe(1);
+      for (const container of [own, far]) await container.remove();
+    } finally {
+      await user.remove();
+    }
   });
 });
 

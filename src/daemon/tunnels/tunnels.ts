@@ -6,6 +6,8 @@
  * asked which UDP ports the container publishes, once; what annotation and configuration allow is carried (`open`).
  * Peers come and go (`tunnel-up`, `tunnel-down`). All of it ends with the listener.
  *
+ * What cannot be carried at all (no /dev/net/tun, say) is tried again every half minute, and reported when the reason changes.
+ *
  * Podman is asked only then, because most containers have no tunnels, and asking takes a tenth of a second.
  */
 
@@ -17,6 +19,8 @@ import type { Container } from '../containers/containers.js';
 import type { Journal } from '../observe/journal.js';
 import type { Logger } from '../observe/log.js';
 import { tunnelOptions } from './tunnel-options.js';
+
+const RETRY_MS = 30_000;
 
 export interface TunnelsOptions {
   readonly engine: Pick<Engine, 'watchTunnels' | 'openTunnels' | 'closeTunnels' | 'tunnels'>;
@@ -38,6 +42,7 @@ interface Carried {
   reason: string | undefined;
   /** Why they could not be carried, when that was tried last. */
   failure: string | undefined;
+  retry: NodeJS.Timeout | undefined;
 }
 
 export class Tunnels {
@@ -58,6 +63,7 @@ export class Tunnels {
       published: undefined,
       reason: undefined,
       failure: undefined,
+      retry: undefined,
     });
     if (container.request.tunnels !== 'none' && container.pid !== 0) {
       this.#options.engine.watchTunnels(listener, container.pid);
@@ -65,6 +71,7 @@ export class Tunnels {
   }
 
   end(container: Container): void {
+    clearTimeout(this.#carried.get(container.key)?.retry);
     this.#carried.delete(container.key);
   }
 
@@ -86,7 +93,7 @@ export class Tunnels {
         note('tunnel-down', event.detail);
         break;
       default:
-        this.#failed(container, event.detail);
+        if (!this.#failed(container, event.detail)) break;
         log.warn({ container: id, detail: event.detail }, 'tunnels cannot be carried');
         note('tunnel-failed', event.detail);
     }
@@ -141,9 +148,15 @@ export class Tunnels {
     };
   }
 
-  #failed(container: Container, reason: string): void {
+  /** Whether that is news. */
+  #failed(container: Container, reason: string): boolean {
     const carried = this.#carried.get(container.key);
-    if (carried !== undefined) carried.failure = reason;
+    if (carried === undefined) return false;
+    const news = carried.failure !== reason;
+    carried.failure = reason;
+    clearTimeout(carried.retry);
+    carried.retry = setTimeout(() => this.#decide(carried), RETRY_MS).unref();
+    return news;
   }
 
   async #found(container: Container, event: DataPlaneEvent): Promise<void> {
@@ -174,8 +187,12 @@ export class Tunnels {
       ? tunnelOptions(carried.container.request, carried.ports, carried.published ?? [])
       : 'tunnels are turned off in the configuration';
     carried.reason = typeof options === 'string' ? options : undefined;
+    clearTimeout(carried.retry);
+    if (typeof options !== 'string') {
+      engine.openTunnels(carried.listener, options);
+      return;
+    }
     carried.failure = undefined;
-    if (typeof options === 'string') engine.closeTunnels(carried.listener);
-    else engine.openTunnels(carried.listener, options);
+    engine.closeTunnels(carried.listener);
   }
 }

@@ -56,6 +56,7 @@ function addon(more: Partial<Addon> = {}): Addon {
   return {
     outcomes: OUTCOMES,
     tunSupport: () => ({ segments: false, problem: '' }),
+    removeTunnelRules: () => undefined,
     kernelFeatures: () => ({ ...FEATURES, syncWakeUp: true, pidfdThread: true }),
     guardObstacle: () => '',
     socketLabelObstacle: () => '',

@@ -1,16 +1,19 @@
-// listen(2): always executed here, on our copy of the descriptor, never continued.
+// listen(2): executed here, on our copy of the descriptor, except on AF_UNIX sockets.
 //
 // A call that is continued is executed with whatever descriptor is at that number by then: a second
 // thread could put a host socket there that is not connected (any more), which would then accept
-// connections on a port of the host.
+// connections on a port of the host. Where sockets are guarded the kernel drops these connections
+// (switch/guard_program.h).
 //
 //   a published port's            by this thread; the relay opens its doors (published.cc)
 //   a host socket, handed in      by this thread, as it is (target.h)
 //   a host socket, not connected  becomes a container socket first
 //   a host socket, connected      EINVAL, as the kernel would say
-//   AF_UNIX                       by the helper program, with the caller's user, groups and pid
-//                                 namespace, which clients see as SO_PEERCRED. Only the pid is
-//                                 another one.
+//   AF_UNIX                       continued, since clients see the process that called
+//   (SO_PEERCRED,
+//                                 SO_PEERPIDFD). Where sockets are not guarded: by the helper
+//                                 program, with the caller's user, groups and pid namespace; only
+//                                 the pid is another one
 //   any other                     by this thread; the kernel looks at nothing but the socket
 #include <sys/socket.h>
 
@@ -59,6 +62,7 @@ Outcome handle_listen(Context& context, const abi::SeccompNotif& notification,
   auto backlog = static_cast<int>(arguments.address);
   if (!still_waits(context, notification)) return Outcome::kCallerGone;
   if (domain == AF_UNIX) {
+    if (context.guard.available()) return continue_call(context, id, Outcome::kHousekeeping);
     auto tid = static_cast<pid_t>(notification.pid);
     return answer(context, id, listen_as(context, tid, fetched.socket.get(), backlog));
   }

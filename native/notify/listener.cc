@@ -65,8 +65,8 @@ void install_wake_signal() {
   });
 }
 
-// Calls that the kernel must not execute with whatever their descriptor number means by then
-// (listen.cc): where it cannot be told what they are about, they fail.
+// Calls that the kernel must not execute with whatever their descriptor number means by then: where
+// it cannot be told what they are about, they fail.
 bool never_continued(Call call) { return call == Call::kListen || call == Call::kIoctl; }
 
 }  // namespace

@@ -104,6 +104,8 @@ class SocketGuard {
   int guard_service(int fd, std::uint16_t port) {
     return attach(fd, {GuardKind::kService, port, 0});
   }
+  // There are the means, so no socket is given out without a guard.
+  bool available() const { return source_.available(); }
   // Required, and there is none: all of these fail.
   bool missing() const { return source_.missing(); }
 

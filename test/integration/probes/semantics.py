@@ -297,8 +297,20 @@ def unix_peer_credentials():
     server.bind(path)
     server.listen(1)
     client.connect(path)
-    _, uid, gid = struct.unpack("iii", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    return uid, gid
+    pid, uid, gid = struct.unpack("iii", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return pid == os.getpid(), uid, gid
+
+
+@case
+def unix_peer_pidfd():
+    path = tempfile.mktemp()
+    server, client = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
+    server.bind(path)
+    server.listen(1)
+    client.connect(path)
+    pidfd = client.getsockopt(socket.SOL_SOCKET, 77)  # SO_PEERPIDFD, Linux 6.5
+    with open(f"/proc/self/fdinfo/{pidfd}") as info:
+        return f"Pid:\t{os.getpid()}\n" in info.readlines()
 
 
 for function in cases:

@@ -44,4 +44,9 @@ bool HostNetwork::is_near(const Address& address) {
   return way && !way->gateway;
 }
 
+bool HostNetwork::is_own(const Address& address) {
+  auto way = route({.destination = address});
+  return way && way->type == RTN_LOCAL;
+}
+
 }  // namespace sockswitch

@@ -28,6 +28,8 @@ class HostNetwork {
   std::optional<FoundRoute> entry(const RoutedPacket& packet);
   // Whether an address is a default gateway of the host, or on one of its links.
   bool is_near(const Address& address);
+  // Whether an address is one of the host's own.
+  bool is_own(const Address& address);
 
  private:
   Watcher& watcher_;

@@ -168,6 +168,13 @@ bool NetworkView::is_own(const Address& address) {
   return decide({address, 0, 0}, -1, {}).outcome == Outcome::kContainerAddress;
 }
 
+std::optional<Address> NetworkView::address_outwards(bool v4) {
+  std::optional<FoundRoute> route;
+  control_.run([&] { route = inside_.route({.destination = nowhere(v4)}); });
+  if (!route || route->type != RTN_UNICAST) return {};
+  return route->source;
+}
+
 bool NetworkView::is_on_link(const Address& destination) {
   std::optional<FoundRoute> route;
   control_.run([&] { route = inside_.route({.destination = destination}); });

@@ -75,6 +75,8 @@ class NetworkView {
   bool may_switch(const Permissions& permissions, std::string* why = nullptr);
   // Whether an address is one of the container's own.
   bool is_own(const Address& address);
+  // Its own address towards destinations outside; no value where it has no way there.
+  std::optional<Address> address_outwards(bool v4);
   // Whether a destination is on one of its links, behind no gateway.
   bool is_on_link(const Address& destination);
   // Whether there is any device but the loopback (none: `--network=none`). Also where that cannot

@@ -11,13 +11,6 @@ namespace {
 
 using Words = std::vector<std::string>;
 
-// Addresses for documentation (RFC 5737, RFC 3849): where packets to nowhere in particular go.
-const Address& nowhere(bool v4) {
-  static const Address kV4 = *Address::parse("192.0.2.1");
-  static const Address kV6 = *Address::parse("2001:db8::1");
-  return v4 ? kV4 : kV6;
-}
-
 std::string by(const FoundRoute& route) {
   return route.gateway ? " over " + route.gateway->text() : ", on-link";
 }
@@ -385,6 +378,12 @@ Way Follower::leads_out(const RoutedPacket& packet) {
 }
 
 }  // namespace
+
+const Address& nowhere(bool v4) {
+  static const Address kV4 = *Address::parse("192.0.2.1");
+  static const Address kV6 = *Address::parse("2001:db8::1");
+  return v4 ? kV4 : kV6;
+}
 
 Way follow(const Ground& ground, const RoutedPacket& packet, std::vector<std::string>* words) {
   return Follower(ground, words).follow(packet);

@@ -29,6 +29,9 @@
 
 namespace sockswitch {
 
+// Where packets to nowhere in particular go: an address for documentation (RFC 5737, RFC 3849).
+const Address& nowhere(bool v4);
+
 // Where the way ends. Only with Outcome::kSwitched does the rest say something.
 struct Way {
   Outcome outcome = Outcome::kNoRoute;

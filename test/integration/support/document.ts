@@ -89,6 +89,8 @@ An accelerated connection is a connection of the host. So a program can notice t
 - **\`getsockname\` reports the host's address and port.** The other side sees the host's address with or without
   acceleration. Protocols that put the local address into messages (active FTP, some peer-to-peer programs)
   announce the host's address, where nothing listens for them.
+- **A socket that is bound to the host's address**, as \`getsockname\` of a connection showed it (passive FTP, FTP clients), is bound to the
+  container's own address. \`getsockname\` of that socket reports the container's address.
 - **\`getpeername\` on a connection to a neighbour's published port** reports the host's address and port, not the neighbour's.
 - **Packet filters, proxies and traffic control inside the container's network namespace do not see accelerated connections.** A
   connection that packet filters or traffic control could see is therefore not switched, except with

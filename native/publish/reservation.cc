@@ -41,17 +41,35 @@ std::optional<Outlet> outlet_of_address(const Address& host) {
   return {};
 }
 
+std::optional<Outlet> outlet_of_device(const std::vector<InterfaceAddress>& addresses, int device,
+                                       bool v4) {
+  for (const InterfaceAddress& entry : addresses) {
+    if (entry.address.is_v4() != v4 || is_link_local(entry.address)) continue;
+    if (is_loopback(entry.address)) continue;  // the service would take its clients for its own
+    if (entry.device == device) return Outlet{entry.device, entry.address};
+  }
+  return {};
+}
+
 std::optional<Outlet> outlet_of_route(const std::vector<FoundRoute>& defaults, bool v4) {
   const auto addresses = interface_addresses();
   for (const FoundRoute& route : defaults) {
     if (route.gateway && route.gateway->is_v4() != v4) continue;
-    for (const InterfaceAddress& entry : addresses) {
-      if (entry.address.is_v4() != v4 || is_link_local(entry.address)) continue;
-      if (is_loopback(entry.address)) continue;  // the service would take its clients for its own
-      if (entry.device == route.device) return Outlet{entry.device, entry.address};
-    }
+    if (auto found = outlet_of_device(addresses, route.device, v4)) return found;
   }
   return {};
+}
+
+// The families of clients that a socket takes.
+struct Families {
+  bool v4 = false;
+  bool v6 = false;
+};
+
+Families families_of(const Mapping& mapping, int domain, bool v6_only) {
+  const bool v4 = !mapping.host || mapping.host->is_v4();
+  const bool v6 = !mapping.host || !mapping.host->is_v4();
+  return {.v4 = v4 && (domain == AF_INET || !v6_only), .v6 = v6 && domain == AF_INET6};
 }
 
 }  // namespace
@@ -86,17 +104,25 @@ UniqueFd reserve(const Mapping& mapping) {
 
 std::optional<Outlet> find_outlet(const Mapping& mapping, int domain, bool v6_only,
                                   const std::vector<FoundRoute>& default_routes) {
-  bool takes_v4 = domain == AF_INET || !v6_only;
-  bool takes_v6 = domain == AF_INET6;
-  if (mapping.host) {
-    takes_v4 = takes_v4 && mapping.host->is_v4();
-    takes_v6 = takes_v6 && !mapping.host->is_v4();
-    if (!takes_v4 && !takes_v6) return {};
-    if (!is_unspecified(*mapping.host)) return outlet_of_address(*mapping.host);
-  }
+  const Families takes = families_of(mapping, domain, v6_only);
+  if (!takes.v4 && !takes.v6) return {};
+  if (mapping.host && !is_unspecified(*mapping.host)) return outlet_of_address(*mapping.host);
   std::optional<Outlet> found;
-  if (takes_v4) found = outlet_of_route(default_routes, true);
-  if (!found && takes_v6) found = outlet_of_route(default_routes, false);
+  if (takes.v4) found = outlet_of_route(default_routes, true);
+  if (!found && takes.v6) found = outlet_of_route(default_routes, false);
+  return found;
+}
+
+std::optional<Outlet> outlet_on(int device, const Mapping& mapping, int domain, bool v6_only) {
+  const Families takes = families_of(mapping, domain, v6_only);
+  std::optional<Outlet> found;
+  if (mapping.host && !is_unspecified(*mapping.host)) {
+    found = outlet_of_address(*mapping.host);
+    return found && found->device == device ? found : std::nullopt;
+  }
+  const auto addresses = interface_addresses();
+  if (takes.v4) found = outlet_of_device(addresses, device, true);
+  if (!found && takes.v6) found = outlet_of_device(addresses, device, false);
   return found;
 }
 

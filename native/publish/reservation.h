@@ -49,6 +49,9 @@ struct Outlet {
 std::optional<Outlet> find_outlet(const Mapping& mapping, int domain, bool v6_only,
                                   const std::vector<FoundRoute>& default_routes);
 
+// The same for a socket that is pinned to `device`; no value while that has no such address.
+std::optional<Outlet> outlet_on(int device, const Mapping& mapping, int domain, bool v6_only);
+
 // The default routes of the calling thread's own network namespace. Throws ErrnoError.
 std::vector<FoundRoute> own_default_routes();
 

@@ -24,6 +24,11 @@
 // front door, because that is bound to the same port: it is recognized by its other end. A service
 // that listens again is a new generation; what is learnt late about an older one does not count.
 //
+// The device of a direct service may lose its address: it became a port of a bridge, or part of a
+// bond, or the address went to a VLAN on it. No client reaches the service's socket then, since its
+// pin cannot be changed (socket(7), SO_BINDTODEVICE). It is not taken for gone: clients of the
+// doors are reset, and served again when the device has its address back.
+//
 // A connection's own end is bound to the address that it goes to. So if that has ceased to be the
 // host's, nothing is sent to whoever has it now.
 #include "publish/tcp_port.h"
@@ -305,8 +310,10 @@ void TcpPort::close_doors() {
 void TcpPort::service_gone(std::uint64_t generation) {
   if (publication_->listen_unseen) return;
   bool any_left = false;
+  outlet_.reset();
   for (auto& served : served_) {
     if (served && served->generation == generation) {
+      if (served->direct && device_of(served->service)) continue;
       Service gone = served->service;
       served.reset();
       close_inside(gone);
@@ -314,6 +321,25 @@ void TcpPort::service_gone(std::uint64_t generation) {
   }
   for (const auto& served : served_) any_left = any_left || served.has_value();
   if (!any_left && front_) close_doors();
+}
+
+std::optional<int> TcpPort::device_of(const Service& service) const {
+  try {
+    const auto holders = find_port_holders(IPPROTO_TCP, publication_->mapping.host_port);
+    for (const PortHolder& holder : holders) {
+      if (holder.device != 0 && holder.domain == service.domain) return holder.device;
+    }
+  } catch (const ErrnoError&) {  // NOLINT(bugprone-empty-catch): as one that is not there
+  }
+  return {};
+}
+
+std::optional<Outlet> TcpPort::outlet_of(const Service& service) const {
+  const Mapping& mapping = publication_->mapping;
+  // One that is not seen to listen may not do so yet.
+  auto device = device_of(service);
+  return device ? outlet_on(*device, mapping, service.domain, service.v6_only)
+                : find_outlet(mapping, service.domain, service.v6_only, own_default_routes());
 }
 
 bool TcpPort::answer(int client) { return shared_.neighbours.answer(publication_->id, client); }
@@ -368,10 +394,11 @@ UniqueFd TcpPort::connect(const Target& target) {
 UniqueFd TcpPort::connect_direct(const Service& target) {
   const Mapping& mapping = publication_->mapping;
   for (bool fresh : {false, true}) {
-    if (fresh || !outlet_) {
-      outlet_ = find_outlet(mapping, target.domain, target.v6_only, own_default_routes());
+    if (fresh || !outlet_) outlet_ = outlet_of(target);
+    if (!outlet_) {
+      errno = EADDRNOTAVAIL;
+      break;
     }
-    if (!outlet_) break;
     int domain = outlet_->address.is_v4() ? AF_INET : AF_INET6;
     UniqueFd fd(::socket(domain, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!fd) throw_errno("socket");

@@ -72,7 +72,11 @@ class TcpPort {
   void close_inside(const Service& service);
   void close_doors();
   std::vector<Target> targets_for(const Door& door, int client) const;
-  // A service of generation `generation` turned out to be gone.
+  // The device that a direct service's socket is pinned to, while it listens.
+  std::optional<int> device_of(const Service& service) const;
+  std::optional<Outlet> outlet_of(const Service& service) const;
+  // A service of generation `generation` refused a connection. It is gone unless it still listens,
+  // on a device that has lost its address.
   void service_gone(std::uint64_t generation);
   // Whether a client from inside was none (see Neighbours).
   bool answer(int client);

@@ -106,6 +106,8 @@ An accelerated connection is a connection of the host. So a program can notice t
   restarts calls (\`SA_RESTART\`, as Go's does), the program notices nothing: the repeated call gives the first call's result. If not, \`connect\`
   says \`EINTR\` although nothing has begun. \`wait_killable = "always"\` ([configuration](configuration.md)) closes that window where the
   runtime knows it (crun does, runc 1.1 does not).
+- **A published port stays with the network device that the host had when the service bound it.** While that device is down, or after its address has moved to another
+  device (a bridge, a bond, a VLAN), nobody reaches the service, not from inside either, until the device is back or the service binds its port anew.
 - **Open connections go on after \`podman network disconnect\`.** They are the host's, and the container's network does not carry them. New
   connections are judged by the network as it is then. They are accelerated again after \`podman network connect\`.
 

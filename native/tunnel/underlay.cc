@@ -187,7 +187,7 @@ class Underlay::Control : public Ways, public Place {
 
   // Routes first, so that nothing is lost on the tap.
   void close_tap() {
-    senders_.clear();
+    end_senders([](const Remote&) { return true; });
     probe_receiver_.reset();
     receiver_.reset();
     inbound_.reset();
@@ -247,6 +247,19 @@ class Underlay::Control : public Ways, public Place {
     publish();
   }
 
+  // A sender that ends looks at the others (went()), so it has left them before.
+  void end_senders(const std::function<bool(const Remote&)>& which) {
+    std::vector<std::unique_ptr<Sender>> ended;
+    for (auto at = senders_.begin(); at != senders_.end();) {
+      if (which(at->first)) {
+        ended.push_back(std::move(at->second));
+        at = senders_.erase(at);
+      } else {
+        ++at;
+      }
+    }
+  }
+
   bool carries(const Remote& remote) const {
     return !options_.ports || options_.ports->contains(remote.port);
   }
@@ -259,8 +272,8 @@ class Underlay::Control : public Ways, public Place {
     Found found = discover(*netlink_, kMaxPeers);
     next_look_ = start + kRest * (Clock::now() - start);
     if (found.problem.empty()) {
-      std::erase_if(senders_, [&](const auto& entry) {
-        return !found.remotes.contains(entry.first) || !carries(entry.first);
+      end_senders([&](const Remote& remote) {
+        return !found.remotes.contains(remote) || !carries(remote);
       });
       for (const Remote& remote : found.remotes) {
         if (carries(remote) && !senders_.contains(remote)) {

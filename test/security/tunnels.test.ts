@@ -3,7 +3,13 @@
  * the short form.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { killDaemon, startDaemon, stopDaemon } from '../integration/support/daemon.js';
+import {
+  daemonPid,
+  daemonStatus,
+  killDaemon,
+  startDaemon,
+  stopDaemon,
+} from '../integration/support/daemon.js';
 import { FreshUser } from '../integration/support/fresh-user.js';
 import {
   describeOnLab,
@@ -94,7 +100,15 @@ describeOnLab('several tunnels', () => {
         );
       }
     }
+    const daemons = [await daemonPid(host1), await daemonPid(host2)];
     for (const { pair } of pairs) for (const container of pair) await container.remove();
+    // Peers that are carried end together.
+    for (const host of [host1, host2]) {
+      await eventually('all have ended', async () =>
+        (await daemonStatus(host)).containers === 0 ? true : undefined,
+      );
+    }
+    expect([await daemonPid(host1), await daemonPid(host2)]).toEqual(daemons);
   });
 });
 

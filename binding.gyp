@@ -67,6 +67,7 @@
         "native/notify/resume_connect.cc",
         "native/notify/set_option.cc",
         "native/notify/shown_address.cc",
+        "native/notify/get_name.cc",
         "native/notify/target.cc",
         "native/path/command_line.cc",
         "native/path/fallback_options.cc",

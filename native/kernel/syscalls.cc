@@ -32,9 +32,20 @@ bool read_memory(pid_t pid, std::uint64_t address, void* to, std::size_t size) {
 }
 
 bool write_memory(pid_t pid, std::uint64_t address, const void* from, std::size_t size) {
-  struct iovec local{const_cast<void*>(from), size};  // the type is shared with reading
-  struct iovec remote{in_other_process(address), size};
-  return ::process_vm_writev(pid, &local, 1, &remote, 1, 0) == static_cast<ssize_t>(size);
+  return write_memory(pid, {{{.address = address, .from = from, .size = size}, {}}});
+}
+
+bool write_memory(pid_t pid, const std::array<MemoryPart, 2>& parts) {
+  std::array<struct iovec, 2> local{};
+  std::array<struct iovec, 2> remote{};
+  std::size_t size = 0;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    local[i] = {const_cast<void*>(parts[i].from), parts[i].size};  // the type is that of reading
+    remote[i] = {in_other_process(parts[i].address), parts[i].size};
+    size += parts[i].size;
+  }
+  return ::process_vm_writev(pid, local.data(), local.size(), remote.data(), remote.size(), 0) ==
+         static_cast<ssize_t>(size);
 }
 
 std::optional<std::uint64_t> netns_cookie(int socket_fd) {

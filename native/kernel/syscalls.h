@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -18,6 +19,13 @@ int pidfd_getfd(int pidfd, int fd);
 bool read_memory(pid_t pid, std::uint64_t address, void* to, std::size_t size);
 // Writes exactly `size` bytes there; false on any failure.
 bool write_memory(pid_t pid, std::uint64_t address, const void* from, std::size_t size);
+// The same for two places, the first one first.
+struct MemoryPart {
+  std::uint64_t address = 0;
+  const void* from = nullptr;
+  std::size_t size = 0;
+};
+bool write_memory(pid_t pid, const std::array<MemoryPart, 2>& parts);
 
 // The network namespace that a socket lives in (SO_NETNS_COOKIE, Linux 5.14); no value on error.
 std::optional<std::uint64_t> netns_cookie(int socket_fd);

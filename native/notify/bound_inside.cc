@@ -1,28 +1,31 @@
 #include "notify/bound_inside.h"
 
+#include <algorithm>
 #include <cstddef>
 
 namespace sockswitch {
 namespace {
 
-// A program may bind sockets and never listen on them.
 constexpr std::size_t kMaxBound = 256;
 
 }  // namespace
 
-void BoundInside::remember(std::uint64_t socket, const Address& inside) {
-  if (sockets_.size() >= kMaxBound) sockets_.pop_front();
-  sockets_.emplace_back(socket, inside);
+void BoundInside::remember(std::uint64_t socket, std::uint64_t publication, int domain,
+                           const Address& inside) {
+  if (sockets_.size() >= kMaxBound) sockets_.pop_back();
+  sockets_.push_front({socket, publication, domain, inside});
 }
 
-Address BoundInside::take(std::uint64_t socket) {
-  for (auto at = sockets_.begin(); at != sockets_.end(); ++at) {
-    if (at->first != socket) continue;
-    Address inside = at->second;
-    sockets_.erase(at);
-    return inside;
-  }
-  return {};
+Address BoundInside::of(std::uint64_t socket) const {
+  auto found = std::ranges::find(sockets_, socket, &Bound::socket);
+  return found == sockets_.end() ? Address{} : found->inside;
+}
+
+Address BoundInside::last(std::uint64_t publication, int domain) const {
+  auto found = std::ranges::find_if(sockets_, [&](const Bound& bound) {
+    return bound.publication == publication && bound.domain == domain;
+  });
+  return found == sockets_.end() ? Address{} : found->inside;
 }
 
 }  // namespace sockswitch

@@ -18,6 +18,7 @@
 #include "notify/option_mark.h"
 #include "notify/port_privilege.h"
 #include "policy/destination.h"
+#include "publish/inside.h"
 #include "publish/relay.h"
 #include "switch/socket_guard.h"
 #include "switch/socket_options.h"
@@ -42,6 +43,7 @@ struct Context {
   CallerCache& callers;
   Interrupted& interrupted;
   BoundInside& bound;
+  InsideAddresses& addresses;
   PortPrivilege& ports;
   SocketGuard& guard;
   SocketPool& pool;

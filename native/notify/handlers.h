@@ -25,5 +25,11 @@ Outcome handle_ioctl(Context& context, const abi::SeccompNotif& notification,
                      const CallArguments& arguments);
 Outcome handle_set_option(Context& context, const abi::SeccompNotif& notification,
                           const CallArguments& arguments);
+Outcome handle_get_name(Context& context, const abi::SeccompNotif& notification,
+                        const CallArguments& arguments);
+// The end of a getsockname whose length a daemon had overwritten, or was about to, when it was
+// killed. No value if it had not come to that: it is to be handled anew.
+std::optional<Outcome> resume_get_name(Context& context, const abi::SeccompNotif& notification,
+                                       const CallArguments& arguments);
 
 }  // namespace sockswitch

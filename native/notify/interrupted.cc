@@ -1,5 +1,6 @@
 #include "notify/interrupted.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace sockswitch {
@@ -35,10 +36,11 @@ void Interrupted::keep_result(std::uint64_t host_socket, int result) {
 }
 
 void Interrupted::expire() {
-  if (sockets_.empty() && results_.empty()) return;
+  if (is_empty()) return;
   auto limit = Clock::now() - kPatience;
   while (!sockets_.empty() && sockets_.front().since < limit) sockets_.pop_front();
   while (!results_.empty() && results_.front().since < limit) results_.pop_front();
+  while (!lengths_.empty() && lengths_.front().since < limit) lengths_.pop_front();
 }
 
 std::optional<int> Interrupted::take_result(std::uint64_t host_socket) {
@@ -49,6 +51,19 @@ std::optional<int> Interrupted::take_result(std::uint64_t host_socket) {
     return result;
   }
   return {};
+}
+
+void Interrupted::keep_length(const NameCall& where, int length) {
+  if (lengths_.size() >= kMaxKept) lengths_.pop_front();
+  lengths_.push_back({where, length, Clock::now()});
+}
+
+std::optional<int> Interrupted::take_length(const NameCall& where) {
+  auto entry = std::ranges::find(lengths_, where, &Length::where);
+  if (entry == lengths_.end()) return {};
+  int length = entry->length;
+  lengths_.erase(entry);
+  return length;
 }
 
 }  // namespace sockswitch

@@ -1,11 +1,14 @@
 // Calls that were interrupted by a signal: what their repetition has to find again.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
 #include <deque>
 #include <optional>
+#include <tuple>
 
 #include "base/address.h"
 #include "base/unique_fd.h"
@@ -28,10 +31,15 @@ class Interrupted {
   // A switched call whose result could not be delivered. `result`: 0 or a positive errno.
   void keep_result(std::uint64_t host_socket, int result);
   std::optional<int> take_result(std::uint64_t host_socket);
+  // A getsockname that overwrote the length that it was given, which was shorter than the name.
+  // `where`: what tells this thread's call from others. The repeated one is given `length` again.
+  using NameCall = std::tuple<pid_t, std::uint64_t, std::uint64_t>;
+  void keep_length(const NameCall& where, int length);
+  std::optional<int> take_length(const NameCall& where);
   // Drops what no restarted call has asked for within a second.
   void expire();
   // Whether there is anything left to expire.
-  bool is_empty() const { return sockets_.empty() && results_.empty(); }
+  bool is_empty() const { return sockets_.empty() && results_.empty() && lengths_.empty(); }
   bool has_sockets() const { return !sockets_.empty(); }
   bool has_results() const { return !results_.empty(); }
 
@@ -48,8 +56,14 @@ class Interrupted {
     int result = 0;
     Clock::time_point since;
   };
+  struct Length {
+    NameCall where;
+    int length = 0;
+    Clock::time_point since;
+  };
   std::deque<Socket> sockets_;
   std::deque<Result> results_;
+  std::deque<Length> lengths_;
 };
 
 }  // namespace sockswitch

@@ -240,7 +240,7 @@ void Listener::resume(Session& session) {
   if (left.answer.id == left.call.id) {
     session.notify.send(left.answer);
   } else {
-    handle(session, left.call, left.replacing == left.call.id);
+    handle(session, left.call, left.begun == left.call.id);
   }
 }
 
@@ -290,7 +290,7 @@ void Listener::introduce_to_relay(Session& session, const std::shared_ptr<Networ
   }
 }
 
-// `resumed`: another daemon has begun with it, and may have replaced the caller's descriptor.
+// `resumed`: another daemon may have done what cannot be done twice (CallInHand::begun).
 void Listener::handle(Session& session, const abi::SeccompNotif& notification, bool resumed) {
   const auto since = std::chrono::steady_clock::now();
   static const ContainerNetwork kUnknown;
@@ -308,6 +308,7 @@ void Listener::handle(Session& session, const abi::SeccompNotif& notification, b
                   session.callers,
                   session.interrupted,
                   session.bound,
+                  session.addresses,
                   session.ports,
                   session.guard,
                   session.pool,
@@ -330,6 +331,8 @@ void Listener::handle(Session& session, const abi::SeccompNotif& notification, b
     std::optional<Outcome> finished;
     if (resumed && arguments.call == Call::kConnect) {
       finished = resume_connect(context, notification, arguments);
+    } else if (resumed && arguments.call == Call::kGetName) {
+      finished = resume_get_name(context, notification, arguments);
     }
     outcome = finished ? *finished : dispatch(session, context, notification, arguments);
   } catch (const ErrnoError& error) {
@@ -381,6 +384,8 @@ Outcome Listener::dispatch(Session& session, Context& context,
       return continue_call(context, notification.id, Outcome::kHousekeeping);
     case Call::kSetOption:
       return handle_set_option(context, notification, arguments);
+    case Call::kGetName:
+      return handle_get_name(context, notification, arguments);
     case Call::kOther:
       break;
   }

@@ -73,6 +73,7 @@ class Listener {
     CallerCache callers;
     Interrupted interrupted;
     BoundInside bound;
+    InsideAddresses addresses;
     PortPrivilege ports;
     SocketGuard& guard;
     SocketPool pool;

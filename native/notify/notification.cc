@@ -17,8 +17,8 @@ struct CallNumber {
   Call call;
 };
 
-// x32 has the numbers of x86_64 with abi::kX32Bit set (connect, bind, listen, epoll_create*), and
-// an ioctl and a setsockopt of its own.
+// x32 has the numbers of x86_64 with abi::kX32Bit set (connect, bind, listen, getsockname,
+// epoll_create*), and an ioctl and a setsockopt of its own.
 constexpr CallNumber kCalls[] = {
     // landlock_restrict_self(2) has one number everywhere.
     {abi::kArchX86_64, 446, Call::kRestrictSelf},
@@ -54,6 +54,10 @@ constexpr CallNumber kCalls[] = {
     {abi::kArchI386, 366, Call::kSetOption},
     {abi::kArchAarch64, 208, Call::kSetOption},
     {abi::kArchArm, 294, Call::kSetOption},
+    {abi::kArchX86_64, 51, Call::kGetName},
+    {abi::kArchI386, 367, Call::kGetName},
+    {abi::kArchAarch64, 204, Call::kGetName},
+    {abi::kArchArm, 286, Call::kGetName},
 };
 
 constexpr std::int32_t kI386Socketcall = 102;
@@ -71,6 +75,9 @@ CallArguments with_arguments(Call call, std::uint64_t first, std::uint64_t secon
             .level = static_cast<int>(second),
             .name = static_cast<int>(third)};
   }
+  if (call == Call::kGetName) {
+    return {.call = call, .fd = static_cast<int>(first), .address = second, .length_at = third};
+  }
   return {call, static_cast<int>(first), second, static_cast<std::uint32_t>(third)};
 }
 
@@ -86,6 +93,9 @@ CallArguments decode_socketcall(const abi::SeccompNotif& notification) {
       break;
     case 4:
       call = Call::kListen;
+      break;
+    case 6:
+      call = Call::kGetName;
       break;
     case 14:
       call = Call::kSetOption;
@@ -142,7 +152,7 @@ int NotifyFd::replace(std::uint64_t id, int fd, int number, bool close_on_exec) 
                              .srcfd = static_cast<std::uint32_t>(fd),
                              .newfd = static_cast<std::uint32_t>(number),
                              .newfd_flags = close_on_exec ? 02000000U /* O_CLOEXEC */ : 0U};
-  in_hand_.replacing = id;
+  begin(id);
   return ::ioctl(fd_.get(), abi::kNotifAddfd, &add) >= 0 ? 0 : errno;
 }
 

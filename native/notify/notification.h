@@ -18,7 +18,9 @@ enum class Receive : std::uint8_t { kNotification, kRetry, kEnd };
 struct CallInHand {
   abi::SeccompNotif call{};        // as the kernel wrote it; id 0: none
   abi::SeccompNotifResp answer{};  // decided, if it has the call's id
-  std::uint64_t replacing = 0;     // the call's id, once its descriptor may have been replaced
+  // The call's id, once what cannot be done twice may have been done: its descriptor replaced, the
+  // length that it gave overwritten.
+  std::uint64_t begun = 0;
 };
 
 class NotifyFd {
@@ -40,6 +42,8 @@ class NotifyFd {
   // Writes the answer down, then gives it: should this process end in between, the next daemon
   // gives the same.
   bool send(const abi::SeccompNotifResp& response) const;
+  // Writes down that it begins with what cannot be done twice.
+  void begin(std::uint64_t id) const { in_hand_.begun = id; }
   // Puts `fd` at the caller's descriptor `number`, closing what is there. 0 or an errno.
   int replace(std::uint64_t id, int fd, int number, bool close_on_exec) const;
   // The answered caller runs on the answering CPU at once (Linux 6.6); false where not available.
@@ -59,16 +63,19 @@ enum class Call : std::uint8_t {
   kEpollCreate,
   kRestrictSelf,
   kSetOption,
+  kGetName,
   kOther
 };
 
 struct CallArguments {
   Call call = Call::kOther;
   int fd = -1;
-  std::uint64_t address = 0;  // connect, bind: where the socket address is; listen: the backlog
-  std::uint32_t length = 0;   // connect, bind: its length as given, unchecked
-  std::uint32_t request = 0;  // ioctl, whose argument is in `address`
-  int level = 0;              // setsockopt: which option
+  std::uint64_t address = 0;    // connect, bind: where the socket address is; getsockname: where it
+                                // is to be written; listen: the backlog
+  std::uint32_t length = 0;     // connect, bind: its length as given, unchecked
+  std::uint64_t length_at = 0;  // getsockname: where its length is
+  std::uint32_t request = 0;    // ioctl, whose argument is in `address`
+  int level = 0;                // setsockopt: which option
   int name = 0;
   bool small = false;       // by the 32-bit rules: pointers in structures have four bytes
   bool unreadable = false;  // `socketcall`: there is no reading the arguments (EFAULT)

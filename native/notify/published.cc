@@ -1,6 +1,6 @@
 // A service's socket of the host is made, pinned and bound by this thread, on its own copies, as
 // every other one. What it asked to be bound to in the container is not told to the kernel, so it
-// is kept here for the moment between bind(2) and listen(2), by the socket's cookie.
+// is kept here (BoundInside): for listen(2), and for getsockname(2) as long as the socket is there.
 //
 // All sockets on a published port have SO_REUSEPORT, so the kernel would let a second service join
 // a first one that did not ask for it: the daemon looks for it, and says EADDRINUSE.
@@ -161,7 +161,7 @@ std::optional<Outcome> bind_published(Context& context, Target& target, const De
       return Outcome::kCallerGone;
   }
   port.shared = shares;
-  context.bound.remember(cookie, to.address);
+  context.bound.remember(cookie, port.id, domain, to.address);
   if (context.policy.listen_unseen) {
     auto known = find_port(context.policy, IPPROTO_TCP, to.port);
     published_listen(context, fd.get(), target.identity, known);
@@ -195,7 +195,7 @@ Outcome published_listen(Context& context, int socket, const SocketIdentity& ide
   Relay& relay = context.host.relay;
   try {
     if (port) {
-      auto inside = context.bound.take(socket_cookie(socket));
+      auto inside = context.bound.of(socket_cookie(socket));
       relay.serve_direct(port->id, service_of(context, socket, identity.domain, inside));
       return Outcome::kHousekeeping;
     }

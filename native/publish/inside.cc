@@ -16,9 +16,9 @@
 namespace sockswitch {
 namespace {
 
-std::optional<Address> towards_outside(SocketSource& source, int domain) {
+std::optional<Address> towards_outside(const InsideAddresses::OpenSocket& open, int domain) {
   constexpr std::uint16_t kDiscard = 9;
-  UniqueFd fd = source.open(domain, SOCK_DGRAM, IPPROTO_UDP);
+  UniqueFd fd = open(domain, SOCK_DGRAM, IPPROTO_UDP);
   SocketName to = SocketName::of(domain, outside_address(domain), kDiscard);
   // Nothing is sent: connecting a datagram socket asks the routing table for the source address.
   if (::connect(fd.get(), to.get(), to.length) != 0) return {};
@@ -27,8 +27,8 @@ std::optional<Address> towards_outside(SocketSource& source, int domain) {
 }
 
 // A network that leads nowhere (internal) has addresses all the same.
-std::optional<Address> of_an_interface(SocketSource& source, int domain) {
-  NetlinkSocket routes(source.open(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE));
+std::optional<Address> of_an_interface(const InsideAddresses::OpenSocket& open, int domain) {
+  NetlinkSocket routes(open(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE));
   const NetlinkAnswer answer = ask_for_addresses(routes, domain);
   if (!answer.complete()) throw ErrnoError(answer.error(), "RTM_GETADDR", answer.reason());
   for (const DeviceAddress& one : read_addresses(answer)) {
@@ -50,14 +50,14 @@ bool may_be_seen(const Address& address) {
   return !is_loopback(address) && !is_link_local(address) && !is_unspecified(address);
 }
 
-std::optional<Address> InsideAddresses::find(SocketSource& source, const NetworkView& view,
+std::optional<Address> InsideAddresses::find(const OpenSocket& open, const NetworkView& view,
                                              int domain) {
   Known& known = known_[domain == AF_INET ? 0 : 1];
   // Read before the kernel is asked: a change meanwhile makes the answer one generation too old.
   std::uint64_t generation = view.generation();
   if (known.generation == generation) return known.address;
-  auto address = towards_outside(source, domain);
-  if (!address) address = of_an_interface(source, domain);
+  auto address = towards_outside(open, domain);
+  if (!address) address = of_an_interface(open, domain);
   known = {.generation = generation, .address = address};
   return address;
 }

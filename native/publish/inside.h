@@ -6,9 +6,11 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <optional>
 
 #include "base/address.h"
+#include "base/unique_fd.h"
 #include "kernel/netns.h"
 #include "path/network_view.h"
 
@@ -26,9 +28,16 @@ bool may_be_seen(const Address& address);
 // thread.
 class InsideAddresses {
  public:
+  // Makes a socket of (domain, type, protocol) in the container. May throw ErrnoError.
+  using OpenSocket = std::function<UniqueFd(int, int, int)>;
   // Of this family: the one that it has towards the outside, or the first of its interfaces'. No
   // value if it has none that may be seen. Throws ErrnoError where it cannot be told.
-  std::optional<Address> find(SocketSource& source, const NetworkView& view, int domain);
+  std::optional<Address> find(const OpenSocket& open, const NetworkView& view, int domain);
+  std::optional<Address> find(SocketSource& source, const NetworkView& view, int domain) {
+    return find(
+        [&source](int of, int type, int protocol) { return source.open(of, type, protocol); }, view,
+        domain);
+  }
 
  private:
   struct Known {

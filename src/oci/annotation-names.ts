@@ -5,6 +5,7 @@ export const OUR_ANNOTATIONS = [
   'sockswitch/enable',
   'sockswitch/firewall',
   'sockswitch/ignore',
+  'sockswitch/names',
   'sockswitch/publish',
   'sockswitch/required',
   'sockswitch/tunnels',

@@ -21,6 +21,8 @@ export interface ContainerRequest {
   readonly publish: readonly Mapping[];
   /** Packet filters in the container's network namespace are no reason against acceleration. */
   readonly ignoreFirewall: boolean;
+  /** `getsockname` on sockets of published ports reports the host's address and port, which costs nothing. */
+  readonly hostNames: boolean;
   /** UDP ports of the kernel's tunnels that are carried; `published`: those that the container publishes. */
   readonly tunnels: TunnelRequest;
 }
@@ -56,7 +58,9 @@ export function parseAnnotations(annotations: Annotations): ContainerRequest {
     'annotation sockswitch/publish',
   );
 
-  const ignoreFirewall = firewall(annotations);
+  const ignoreFirewall =
+    choice(annotations, 'sockswitch/firewall', ['respect', 'ignore']) === 'ignore';
+  const hostNames = choice(annotations, 'sockswitch/names', ['container', 'host']) === 'host';
 
   const enabled = enable ?? bypass ?? false;
   if (publish.length > 0 && !enabled) {
@@ -71,6 +75,7 @@ export function parseAnnotations(annotations: Annotations): ContainerRequest {
     ignore: [...new Set([...ignore, ...bypassIgnore])],
     publish,
     ignoreFirewall,
+    hostNames,
     tunnels: tunnels ?? 'published',
   };
 }
@@ -94,11 +99,13 @@ function boolean(annotations: Annotations, key: string): boolean | undefined {
   throw new UserError(`annotation ${key} is ${quote(value)}: set it to "true" or "false"`);
 }
 
-function firewall(annotations: Annotations): boolean {
-  const key = 'sockswitch/firewall';
-  const value = valueFor(annotations, key) ?? 'respect';
-  if (value === 'ignore' || value === 'respect') return value === 'ignore';
-  throw new UserError(`annotation ${key} is ${quote(value)}: set it to "respect" or "ignore"`);
+/** The first of two words where none is given. */
+function choice(annotations: Annotations, key: string, words: readonly [string, string]): string {
+  const value = valueFor(annotations, key) ?? words[0];
+  if (words.includes(value)) return value;
+  throw new UserError(
+    `annotation ${key} is ${quote(value)}: set it to "${words[0]}" or "${words[1]}"`,
+  );
 }
 
 function tunnelPorts(annotations: Annotations, key: string): TunnelRequest | undefined {

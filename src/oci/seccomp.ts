@@ -38,6 +38,8 @@ const GUARDED = ['connect', 'bind', 'listen'] as const;
 const RESTRICTING = ['landlock_restrict_self'] as const;
 /** Reported where the profile lets us: the data plane only learns from them. */
 const OBSERVED = ['epoll_create', 'epoll_create1'] as const;
+/** Reported where the container is to see other names than the kernel's. */
+const GETSOCKNAME = 'getsockname';
 const IO_URING = ['io_uring_setup', 'io_uring_enter', 'io_uring_register'] as const;
 
 /** What 32-bit x86's socketcall does by its first argument, from 1 on (linux/net.h). */
@@ -56,6 +58,8 @@ export interface RewriteOptions {
   readonly refuseFastOpen: boolean;
   /** The container joins the network namespace of another one. */
   readonly joinsNetwork?: boolean;
+  /** Report getsockname: the container publishes ports and is to see its own names (native/notify/get_name.cc). */
+  readonly reportNames?: boolean;
   /** `process.arch`, for a spec that has no seccomp section. */
   readonly machine: string;
   /** For an engine that hands no annotations to the runtime: what the container asks for. */
@@ -103,9 +107,10 @@ export function rewriteSeccomp(seccomp: Seccomp | undefined, options: RewriteOpt
   }
   for (const name of RESTRICTING) rules = notify(profile, rules, name, true);
   for (const name of OBSERVED) rules = notify(profile, rules, name, false);
+  if (options.reportNames === true) rules = notify(profile, rules, GETSOCKNAME, false);
   rules = report(profile, rules, IOCTL, reportInterfaceRequests, false);
   rules = report(profile, rules, SETSOCKOPT, reportRareOptions, false);
-  rules = guardSocketcall(profile, rules);
+  rules = guardSocketcall(profile, rules, options);
   for (const name of IO_URING) rules = answerEnosys(profile, rules, name);
   if (options.refuseFastOpen) rules = refuseFastOpen(rules, allowsByDefault(profile));
 
@@ -206,7 +211,11 @@ function report(
   return [...others, ...some(first.action)];
 }
 
-function guardSocketcall(profile: Seccomp, rules: readonly SeccompRule[]): SeccompRule[] {
+function guardSocketcall(
+  profile: Seccomp,
+  rules: readonly SeccompRule[],
+  options: RewriteOptions,
+): SeccompRule[] {
   const effective = rulesOf(profile, 'socketcall');
   if (effective.some((rule) => !isAllowing(rule) && isUnconditional(rule))) return [...rules];
   const whole = effective.find((rule) => isAllowing(rule) && isUnconditional(rule));
@@ -218,7 +227,7 @@ function guardSocketcall(profile: Seccomp, rules: readonly SeccompRule[]): Secco
   // First of all rules: libseccomp ignores a later, narrower rule for a sub-call, but may take it for a
   // contradiction (EEXIST, which fails the start) when it comes first.
   const others = rules.flatMap((rule) => without(rule, 'socketcall'));
-  return [...subCalls(profile, whole.action), ...others];
+  return [...subCalls(profile, whole.action, options), ...others];
 }
 
 /** For calls that are reported in part: libseccomp would look for their arguments where a sub-call has none. */
@@ -233,9 +242,9 @@ function wholeSubCalls(rules: readonly SeccompRule[]): SeccompRule[] {
 }
 
 /** A rule for each sub-call, but for those that libseccomp derives another rule for by itself. */
-function subCalls(profile: Seccomp, action: string): SeccompRule[] {
+function subCalls(profile: Seccomp, action: string, options: RewriteOptions): SeccompRule[] {
   return SOCKETCALLS.flatMap((name, index) => {
-    const guarded = isGuarded(name);
+    const guarded = isGuarded(name) || (name === GETSOCKNAME && options.reportNames === true);
     const contradicted = rulesOf(profile, name)
       .filter(isUnconditional)
       .some((rule) => !isAllowing(rule) || (!guarded && rule.action !== action));

@@ -132,7 +132,10 @@ function rewriteSpec(text: string, spec: SpecView, options: SpecOptions): SpecRe
       ),
       ...(SELINUX_LABEL.test(label) ? { socketLabel: label } : {}),
     };
-    const result = rewriteLinux(text, spec.linux.seccomp, request, metadata, options);
+    const result = rewriteLinux(text, spec.linux.seccomp, request, metadata, {
+      ...options,
+      reportNames: !request.hostNames && request.publish.some(({ protocol }) => protocol === 'tcp'),
+    });
     return netns === undefined ? result : { ...result, netns };
   } catch (error) {
     if (!(error instanceof SeccompError) || error.problem !== 'inexpressible') throw error;
@@ -201,8 +204,11 @@ const MAX_RECENT_TEXT = 100_000;
 
 /** `section` is the text of `linux.seccomp`, undefined where there is none. Throws UserError. */
 function rewriteSection(section: string | undefined, options: RewriteOptions): SectionRewrite {
-  const { listenerPath, waitKillable, refuseFastOpen, machine } = options;
-  const key = JSON.stringify([listenerPath, waitKillable, refuseFastOpen, machine, section]);
+  const { listenerPath, waitKillable, refuseFastOpen, machine, reportNames } = options;
+  const key = JSON.stringify([
+    ...[listenerPath, waitKillable, refuseFastOpen, machine, reportNames === true],
+    section,
+  ]);
   const known = recentRewrites.get(key);
   if (known !== undefined) return known;
   const rewrite = rewriteSeccomp(section === undefined ? undefined : readSeccomp(section), options);

@@ -46,6 +46,7 @@ const NO_REQUEST: ContainerRequest = {
   publish: [],
   tunnels: 'none',
   ignoreFirewall: false,
+  hostNames: false,
 };
 const NO_METADATA: ListenerMetadata = { networkAdmin: false, optionsReported: false };
 

@@ -86,12 +86,15 @@ An accelerated connection is a connection of the host. So a program can notice t
 - **Errors are the host's.** A destination that the host cannot reach gives the host's own error (say,
   \`ENETUNREACH\`) at once. pasta answers every failure with \`ECONNREFUSED\`, and slirp4netns lets the
   connect time out.
-- **\`getsockname\` reports the host's address and port.** The other side sees the host's address with or without
+- **\`getsockname\` on an outbound connection reports the host's address and port.** The other side sees the host's address with or without
   acceleration. Protocols that put the local address into messages (active FTP, some peer-to-peer programs)
-  announce the host's address, where nothing listens for them.
+  announce the host's address, where nothing listens for them. On sockets of published ports it reports the
+  [container's address and port](annotations.md#the-names-of-services).
 - **A socket that is bound to the host's address**, as \`getsockname\` of a connection showed it (passive FTP, FTP clients), is bound to the
   container's own address. \`getsockname\` of that socket reports the container's address.
 - **\`getpeername\` on a connection to a neighbour's published port** reports the host's address and port, not the neighbour's.
+- **A signal can interrupt \`getsockname\`** in a container that publishes ports, as it can \`connect\` (below): \`EINTR\`, if its handler
+  does not restart calls.
 - **Packet filters, proxies and traffic control inside the container's network namespace do not see accelerated connections.** A
   connection that packet filters or traffic control could see is therefore not switched, except with
   \`sockswitch/firewall=ignore\` ([annotations](annotations.md#packet-filters-of-the-container)). List destinations that need a

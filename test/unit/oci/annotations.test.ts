@@ -14,6 +14,7 @@ test('without our annotations nothing happens', () => {
     ignore: [],
     publish: [],
     ignoreFirewall: false,
+    hostNames: false,
     tunnels: 'published',
   });
 });
@@ -52,6 +53,7 @@ test('what was written for bypass4netns', () => {
     ignore: ['10.0.0.0/8', 'fd00::/8'],
     publish: [],
     ignoreFirewall: false,
+    hostNames: false,
     tunnels: 'published',
   });
 });
@@ -76,7 +78,7 @@ test.each([
   ['sockswitch/enabled', 'did you mean "sockswitch/enable"?'],
   [
     'sockswitch/',
-    'known: sockswitch/enable, sockswitch/firewall, sockswitch/ignore, sockswitch/publish, sockswitch/required',
+    'known: sockswitch/enable, sockswitch/firewall, sockswitch/ignore, sockswitch/names, sockswitch/publish, sockswitch/required',
   ],
   ['sockswitch/something-else', 'remove it'],
   ['sockswitch/a\u001b[2J', '\\x1b[2J'],
@@ -134,6 +136,16 @@ test('packet filters of the container', () => {
   expect(firewall('respect')).toBe(false);
   expect(() => firewall('off')).toThrow(
     'annotation sockswitch/firewall is "off": set it to "respect" or "ignore"',
+  );
+});
+
+test('whose names services see', () => {
+  const hostNames = (value: string) =>
+    parseAnnotations({ 'sockswitch/enable': 'true', 'sockswitch/names': value }).hostNames;
+  expect(hostNames('host')).toBe(true);
+  expect(hostNames('container')).toBe(false);
+  expect(() => hostNames('Host')).toThrow(
+    'annotation sockswitch/names is "Host": set it to "container" or "host"',
   );
 });
 

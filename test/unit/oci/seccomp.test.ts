@@ -79,6 +79,10 @@ const SAMPLES: Arguments[] = [
   [value, value, value, value, value, value],
 ]);
 
+function allow(name: string) {
+  return { names: [name], action: 'SCMP_ACT_ALLOW' };
+}
+
 function rewrite(profile: Seccomp | undefined, options: Partial<RewriteOptions> = {}): Seccomp {
   const result = rewriteSeccomp(profile, { ...OPTIONS, ...options });
   if (result.kind !== 'rewritten') throw new Error(`not rewritten: ${result.kind}`);
@@ -249,6 +253,41 @@ describe('what was denied stays denied, what was allowed is allowed or reported'
       ],
     };
     checkPromise(denied, rewrite(denied));
+  });
+});
+
+describe('getsockname, for containers that publish ports', () => {
+  const NAMES = 'getsockname';
+  const NUMBER = 6n; // among socketcall's
+
+  test.each([
+    ['an allow list', { ...PODMAN, syscalls: [...(PODMAN.syscalls ?? []), allow(NAMES)] }],
+    ['everything allowed', ALLOW_ALL],
+  ])('is reported, through socketcall, too: %s', (_, before) => {
+    const after = rewrite(before, { reportNames: true });
+    checkPromise(before, after);
+    expect(decide(after, NAMES, [])).toBe('NOTIFY');
+    // Where the profile does not name socketcall, libseccomp adds a rule for it.
+    if (before !== ALLOW_ALL) expect(decide(after, 'socketcall', [NUMBER])).toBe('NOTIFY');
+  });
+
+  test('is left alone for all others', () => {
+    const before = { ...PODMAN, syscalls: [...(PODMAN.syscalls ?? []), allow(NAMES)] };
+    expect(decide(rewrite(before), NAMES, [])).toBe('ALLOW');
+    expect(decide(rewrite(before), 'socketcall', [NUMBER])).toBe('ALLOW');
+    expect(decide(rewrite(ALLOW_ALL), NAMES, [])).toBe('ALLOW');
+  });
+
+  test('stays denied, in whole or in part', () => {
+    expect(decide(rewrite(PODMAN, { reportNames: true }), NAMES, [])).toBe('ERRNO 38');
+    const part = [{ index: 0, value: 3, op: 'SCMP_CMP_EQ' }];
+    const before: Seccomp = {
+      defaultAction: 'SCMP_ACT_ALLOW',
+      syscalls: [{ names: [NAMES], action: 'SCMP_ACT_ERRNO', args: part }],
+    };
+    const after = rewrite(before, { reportNames: true });
+    expect(decide(after, NAMES, [3n])).toBe('ERRNO 1');
+    expect(decide(after, NAMES, [4n])).toBe('ALLOW');
   });
 });
 

@@ -210,3 +210,20 @@ test('a network that Podman connects later takes ports', () => {
   const linux = '"namespaces":[{"type":"user"},{"type":"network"}]';
   expect(run(spec({ ...ENABLED, 'sockswitch/publish': '8080:80' }, linux)).publish).toHaveLength(1);
 });
+
+test('getsockname is reported where TCP ports are published, unless the names of the host are asked for', () => {
+  const reported = (annotations: object) => {
+    const { linux } = JSON.parse(run(spec({ ...ENABLED, ...annotations }, NETWORK)).text);
+    return linux.seccomp.syscalls.some(
+      (rule: { names: string[]; action: string }) =>
+        rule.names.includes('getsockname') && rule.action === 'SCMP_ACT_NOTIFY',
+    );
+  };
+  // One after the other, since a rewritten profile is remembered.
+  expect(reported({})).toBe(false);
+  expect(reported({ 'sockswitch/publish': '8080:80' })).toBe(true);
+  expect(reported({ 'sockswitch/publish': '8080:80/udp' })).toBe(false);
+  const host = { 'sockswitch/names': 'host' };
+  expect(reported({ 'sockswitch/publish': '8080:80', ...host })).toBe(false);
+  expect(reported({ 'sockswitch/publish': '8080:80 53:53/udp' })).toBe(true);
+});

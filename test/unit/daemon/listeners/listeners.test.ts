@@ -148,6 +148,7 @@ test('what nerdctl has registered is served, whatever its profile says', () => {
     ignore: ['192.0.2.0/24'],
     publish: [],
     ignoreFirewall: false,
+    hostNames: false,
     tunnels: 'none',
   });
   accept(state('creating', { metadata: '' }, { annotations: { any: 'thing' } }));

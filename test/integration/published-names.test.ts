@@ -1,0 +1,79 @@
+/**
+ * `getsockname` of services on published ports: the container's address and port, as without sockswitch. What real programs
+ * make of it is tried in test/programs.
+ */
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { killDaemon, startDaemon } from './support/daemon.js';
+import { describeOnLab, HOST1, remote } from './support/lab.js';
+import { startContainer } from './support/podman.js';
+import { addressOf, listening, publish } from './support/published.js';
+
+const PROBE = readFileSync(new URL('probes/names.c', import.meta.url), 'utf8');
+/** Says what its listener is called, and to each client what the connection is called. */
+const SERVICE = `
+import socket, sys
+def name(s): return '%s %d' % s.getsockname()[:2]
+server = socket.socket(socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET)
+server.bind((sys.argv[1], 80))
+bound = name(server)
+server.listen()
+print('listening', flush=True)
+while True:
+    client = server.accept()[0]
+    client.sendall(f'{bound}, {name(server)}, {name(client)}\\n'.encode())
+    client.close()
+`;
+const command = (address: string) => ['python3', '-c', SERVICE, address];
+const names = async (from: string, port: number) =>
+  (await remote.output(['bash', '-c', `cat </dev/tcp/${from}/${port}`])).trim();
+
+describeOnLab('names of services on published ports', () => {
+  test.each(['crun', 'runc'] as const)(
+    'whatever is asked, and whoever interferes, as the kernel answers: %s',
+    async (runtime) => {
+      const container = await startContainer({ runtime, annotations: publish('8080:80') });
+      const script = 'cat >/tmp/n.c; gcc -O1 -pthread -o /tmp/n /tmp/n.c && /tmp/n';
+      const { stdout } = await container.sh(script, [], { stdin: PROBE });
+      expect(stdout).toMatch(/^\d{3,} equal, 0 different\n$/);
+      await container.remove();
+    },
+  );
+
+  test('of listener and connection, also after a daemon was killed', async () => {
+    const service = { annotations: publish('8080:80'), network: 'bridge' };
+    const container = await startContainer({ ...service, command: command('::') });
+    await listening(container);
+    const inside = await addressOf(container);
+    const expected = `:: 80, :: 80, ::ffff:${inside} 80`;
+    expect(await names(HOST1.v4, 8080)).toBe(expected);
+    expect(await names(HOST1.v6, 8080), 'no IPv6 inside').toBe(`:: 80, :: 80, ${HOST1.v6} 80`);
+    await killDaemon();
+    await startDaemon();
+    expect(await names(HOST1.v4, 8080)).toBe(expected);
+    await container.remove();
+  });
+
+  describe('of a service', () => {
+    const network = 'slirp4netns';
+    const inside = '10.0.2.100';
+
+    test('that binds the address of the container', async () => {
+      const annotations = publish(`${HOST1.v4}:8080:80`);
+      const container = await startContainer({ network, annotations, command: command(inside) });
+      await listening(container);
+      const expected = `${inside} 80, ${inside} 80, ${inside} 80`;
+      expect(await names(HOST1.v4, 8080)).toBe(expected);
+      await container.remove();
+    });
+
+    test('with sockswitch/names=host: those of the host', async () => {
+      const annotations = { ...publish('8080:80'), 'sockswitch/names': 'host' };
+      const container = await startContainer({ network, annotations, command: command('0.0.0.0') });
+      await listening(container);
+      const expected = `0.0.0.0 8080, 0.0.0.0 8080, ${HOST1.v4} 8080`;
+      expect(await names(HOST1.v4, 8080)).toBe(expected);
+      await container.remove();
+    });
+  });
+});

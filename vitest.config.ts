@@ -42,6 +42,14 @@ export default defineConfig({
       },
       {
         test: {
+          name: 'programs',
+          include: ['test/programs/**/*.test.ts'],
+          globalSetup: 'test/integration/support/global-setup.ts',
+          ...onRealThings,
+        },
+      },
+      {
+        test: {
           name: 'security',
           include: ['test/security/**/*.test.ts'],
           globalSetup: 'test/security/support/global-setup.ts',

@@ -1,0 +1,197 @@
+/**
+ * Programs that look at the address and port of their own sockets, on published ports: they do as they do behind Podman's `-p`.
+ */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describeOnLab, eventually, HOST1, remote } from '../integration/support/lab.js';
+import { NETWORKS } from '../integration/support/places.js';
+import { type Container, startContainer } from '../integration/support/podman.js';
+import { addressOf, publish } from '../integration/support/published.js';
+
+/** Of the host, for ports 80 and 443 of the container. */
+const OURS = { plain: 8080, secure: 8443 } as const;
+const PODMANS = { plain: 9080, secure: 9443 } as const;
+
+/** A container that runs `script` with the configuration `config` in /tmp/config, published by us or by Podman. */
+async function serve(
+  network: string,
+  ports: typeof OURS | typeof PODMANS,
+  config: string,
+  script: string,
+): Promise<Container> {
+  const mappings = [`${ports.plain}:80`, `${ports.secure}:443`];
+  const command = ['bash', '-c', `printf '%s' "$1" >/tmp/config; ${script}`, 'bash', config];
+  return startContainer({
+    network,
+    command,
+    ...(ports === OURS
+      ? { annotations: publish(mappings.join(' ')) }
+      : { args: mappings.flatMap((mapping) => ['-p', mapping]) }),
+  });
+}
+
+/** What a client outside is answered. */
+const answer = (port: number, path = '/'): Promise<string> =>
+  eventually(`an answer on port ${port}`, async () => {
+    const url = `http://${HOST1.v4}:${port}${path}`;
+    const { status, stdout } = await remote.run(['curl', '-sSf', '--max-time', '10', url]);
+    return status === 0 ? stdout.trim() : undefined;
+  });
+
+const HAPROXY = `
+global
+  maxconn 100
+defaults
+  mode http
+  timeout client 10s
+  timeout server 10s
+  timeout connect 10s
+frontend all
+  bind :80
+  bind :443
+  http-request return status 200 content-type text/plain lf-string "secure %[dst]:%[dst_port]" if { dst_port 443 }
+  http-request return status 200 content-type text/plain lf-string "plain %[dst]:%[dst_port]" if { dst_port 80 }
+`;
+
+const APACHE = `
+ServerRoot /tmp
+PidFile /tmp/apache.pid
+ErrorLog /dev/stderr
+ServerName apache.test
+Listen 80
+Listen 443
+LoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so
+LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so
+LoadModule alias_module /usr/lib/apache2/modules/mod_alias.so
+<VirtualHost *:80>
+  Redirect 410 /
+  ErrorDocument 410 "plain"
+</VirtualHost>
+<VirtualHost *:443>
+  Redirect 410 /
+  ErrorDocument 410 "secure"
+</VirtualHost>
+`;
+
+const NGINX = `
+pid /tmp/nginx.pid; error_log /tmp/error.log; worker_processes 2;
+events {}
+http {
+  access_log off;
+  client_body_temp_path /tmp/a; proxy_temp_path /tmp/b; fastcgi_temp_path /tmp/c;
+  uwsgi_temp_path /tmp/d; scgi_temp_path /tmp/e;
+  server { listen 80; listen [::]:80; location / { return 200 "$server_addr:$server_port\\n"; } }
+  server { listen 443; location / { return 200 "$server_addr:$server_port\\n"; } }
+}
+`;
+/** A new binary takes over: nginx(8), "Upgrading To a New Binary On The Fly". */
+const UPGRADE = `
+old=$(cat /tmp/nginx.pid)
+kill -USR2 "$old"
+for i in {1..200}; do
+  new=$(cat /tmp/nginx.pid 2>/dev/null)
+  [ -s /tmp/nginx.pid.oldbin ] && [ -n "$new" ] && [ "$new" != "$old" ] && break
+  sleep 0.05
+done
+sleep 0.5
+kill -QUIT "$old"
+for i in {1..200}; do kill -0 "$old" 2>/dev/null || break; sleep 0.05; done
+kill -0 "$old" 2>/dev/null && echo 'the old one stays'
+kill -0 "$new" || echo 'there is no new one'
+grep -E 'emerg|alert' /tmp/error.log
+exit 0`;
+/** Requests until the file is there; prints how many failed of how many. */
+const REQUESTS = `
+rm -f /tmp/enough; failed=0; all=0
+while [ ! -e /tmp/enough ]; do
+  curl -sSf --max-time 10 -o /dev/null "$1" || failed=$((failed + 1)); all=$((all + 1))
+done
+echo "$failed $all"`;
+
+describeOnLab('programs that look at their own sockets', () => {
+  describe.each(NETWORKS)('%s', (network) => {
+    test('haproxy: dst_port, dst', async () => {
+      const script = 'exec haproxy -db -f /tmp/config';
+      const ours = await serve(network, OURS, HAPROXY, script);
+      const podmans = await serve(network, PODMANS, HAPROXY, script);
+      const inside = await addressOf(ours);
+      expect(await answer(OURS.plain)).toBe(`plain ${inside}:80`);
+      expect(await answer(OURS.secure)).toBe(`secure ${inside}:443`);
+      expect(await answer(PODMANS.plain)).toMatch(/^plain .*:80$/);
+      expect(await answer(PODMANS.secure)).toMatch(/^secure .*:443$/);
+      await ours.remove();
+      await podmans.remove();
+    });
+
+    test('Apache: virtual hosts by port', async () => {
+      const script = 'exec apache2 -X -f /tmp/config';
+      const ours = await serve(network, OURS, APACHE, script);
+      const text = (port: number) =>
+        eventually(`Apache on ${port}`, async () => {
+          const url = `http://${HOST1.v4}:${port}/`;
+          const { status, stdout } = await remote.run(['curl', '-sS', '--max-time', '10', url]);
+          return status === 0 ? stdout.trim() : undefined;
+        });
+      expect(await text(OURS.plain)).toBe('plain');
+      expect(await text(OURS.secure)).toBe('secure');
+      await ours.remove();
+    });
+
+    describe('nginx', () => {
+      let ours: Container;
+      beforeAll(async () => {
+        // By its path, for the new binary; the shell reaps masters that have ended.
+        const script = '/usr/sbin/nginx -c /tmp/config; sleep infinity & wait';
+        ours = await serve(network, OURS, NGINX, script);
+        await answer(OURS.plain);
+      });
+      afterAll(() => ours.remove());
+
+      test('server_addr, server_port', async () => {
+        const inside = await addressOf(ours);
+        expect(await answer(OURS.plain)).toBe(`${inside}:80`);
+        expect(await answer(OURS.secure)).toBe(`${inside}:443`);
+      });
+
+      test('binary upgrades under load lose no connection', async () => {
+        const requests = remote.sh(REQUESTS, [`http://${HOST1.v4}:${OURS.plain}/`]);
+        for (let i = 0; i < 3; i++) {
+          expect(await ours.sh(UPGRADE, [], { timeout: 30_000 })).toMatchObject({
+            status: 0,
+            stdout: '',
+          });
+        }
+        await remote.output(['touch', '/tmp/enough']);
+        expect((await requests).stdout).toMatch(/^0 [1-9]\d*\n$/);
+        expect(await answer(OURS.secure)).toContain(':443');
+      });
+    });
+  });
+
+  test('Redis Cluster of three neighbours that announce their addresses', async () => {
+    const script = `exec redis-server --protected-mode no --save '' --cluster-enabled yes \
+      --cluster-announce-ip "$(hostname -I | cut -d' ' -f1)"`;
+    const nodes = await Promise.all(
+      [1, 2, 3].map((node) =>
+        startContainer({
+          network: 'bridge',
+          annotations: publish(`700${node}:6379 1700${node}:16379`),
+          command: ['bash', '-c', script],
+        }),
+      ),
+    );
+    const [first] = nodes;
+    if (first === undefined) throw new Error('no nodes');
+    const places = await Promise.all(nodes.map(async (node) => `${await addressOf(node)}:6379`));
+    for (const node of nodes) {
+      await eventually('Redis', async () =>
+        (await node.exec(['redis-cli', 'ping'])).status === 0 ? true : undefined,
+      );
+    }
+    const create = ['redis-cli', '--cluster', 'create', ...places, '--cluster-yes'];
+    expect(await first.output(create, { timeout: 60_000 })).toContain('All 16384 slots covered');
+    for (const node of nodes) {
+      expect(await node.output(['redis-cli', 'cluster', 'info'])).toContain('cluster_state:ok');
+      await node.remove();
+    }
+  });
+});

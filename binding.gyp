@@ -33,6 +33,7 @@
         "native/kernel/device_addresses.cc",
         "native/kernel/endpoint.cc",
         "native/kernel/features.cc",
+        "native/kernel/generic_netlink.cc",
         "native/kernel/helper.cc",
         "native/kernel/interfaces.cc",
         "native/kernel/listener_record.cc",
@@ -200,6 +201,7 @@
         "native/kernel/descriptor_table.cc",
         "native/kernel/device_addresses.cc",
         "native/kernel/endpoint.cc",
+        "native/kernel/generic_netlink.cc",
         "native/kernel/helper.cc",
         "native/kernel/interfaces.cc",
         "native/kernel/netlink.cc",
@@ -280,6 +282,7 @@
       "sources": [
         "native/base/address.cc",
         "native/base/errno_error.cc",
+        "native/kernel/generic_netlink.cc",
         "native/kernel/netlink_message.cc",
         "native/path/filter_evaluation.cc",
         "native/path/filter_rules.cc",

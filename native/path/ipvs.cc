@@ -6,6 +6,8 @@
 
 #include <algorithm>
 
+#include "kernel/generic_netlink.h"
+
 namespace sockswitch {
 namespace {
 
@@ -62,29 +64,6 @@ std::optional<IpvsService> parse_ipvs_service(const NetlinkMessage& message) {
   return service;
 }
 
-std::optional<std::uint16_t> find_ipvs(const NetlinkAnswer& families, bool& fine) {
-  fine = families.complete();
-  std::optional<std::uint16_t> found;
-  NetlinkMessages walk = families.messages();
-  for (NetlinkMessage message; walk.next(message);) {
-    std::string name;
-    std::optional<std::uint16_t> id;
-    fine = walk_attributes(message.attributes(sizeof(genlmsghdr)),
-                           [&](const NetlinkAttribute& attribute) {
-                             if (attribute.type == CTRL_ATTR_FAMILY_NAME) name = attribute.text();
-                             if (attribute.type == CTRL_ATTR_FAMILY_ID) {
-                               id = attribute.number<std::uint16_t>();
-                             }
-                           }) &&
-           fine;
-    if (name == IPVS_GENL_NAME) {
-      found = id;
-      fine = fine && id.has_value();
-    }
-  }
-  return found;
-}
-
 bool Ipvs::may_translate(const PacketFacts& packet) const {
   const int family = packet.destination.address.is_v4() ? AF_INET : AF_INET6;
   return std::ranges::any_of(services, [&](const IpvsService& service) {
@@ -101,14 +80,10 @@ Ipvs read_ipvs(NetlinkSocket& socket) {
     ipvs.trouble = "IPVS cannot be read: " + why;
     return ipvs;
   };
-  NetlinkRequest families(GENL_ID_CTRL, NLM_F_DUMP);
-  families.header(genlmsghdr{.cmd = CTRL_CMD_GETFAMILY, .version = 1});
-  bool fine = false;
-  const NetlinkAnswer all = socket.ask(families);
-  const auto id = find_ipvs(all, fine);
-  if (!fine) return fail(all.complete() ? "malformed answer" : all.reason());
-  if (!id) return ipvs;
-  NetlinkRequest services(*id, NLM_F_DUMP);
+  const GenericFamily family = find_generic_family(socket, IPVS_GENL_NAME);
+  if (!family.trouble.empty()) return fail(family.trouble);
+  if (!family.number) return ipvs;
+  NetlinkRequest services(*family.number, NLM_F_DUMP);
   services.header(genlmsghdr{.cmd = IPVS_CMD_GET_SERVICE, .version = IPVS_GENL_VERSION});
   const NetlinkAnswer answer = socket.ask(services);
   if (!answer.complete()) return fail(answer.reason());

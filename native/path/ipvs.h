@@ -22,9 +22,6 @@ struct IpvsService {
 
 // No value if the message (IPVS_CMD_NEW_SERVICE) is malformed.
 std::optional<IpvsService> parse_ipvs_service(const NetlinkMessage& message);
-// The family's id in a dump of generic netlink's families; no value where it is not in it, or the
-// dump is malformed, which `fine` says.
-std::optional<std::uint16_t> find_ipvs(const NetlinkAnswer& families, bool& fine);
 
 struct Ipvs {
   std::vector<IpvsService> services;

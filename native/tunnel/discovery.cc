@@ -1,5 +1,6 @@
 #include "tunnel/discovery.h"
 
+#include <linux/genetlink.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
@@ -12,6 +13,7 @@
 #include <cstring>
 
 #include "base/errno_error.h"
+#include "kernel/generic_netlink.h"
 
 namespace sockswitch::tunnel {
 namespace {
@@ -93,6 +95,13 @@ NetlinkAnswer ask_entries(NetlinkSocket& socket, int device) {
   return socket.ask(request, {.bytes = kMaxAnswer, .time = kMaxWait});
 }
 
+NetlinkAnswer ask_wireguard(NetlinkSocket& socket, std::uint16_t family, int device) {
+  NetlinkRequest request(family, NLM_F_DUMP);
+  request.header(genlmsghdr{.cmd = WG_CMD_GET_DEVICE, .version = WG_GENL_VERSION});
+  request.number(WGDEVICE_A_IFINDEX, static_cast<std::uint32_t>(device));
+  return socket.ask(request, {.bytes = kMaxAnswer, .time = kMaxWait});
+}
+
 class Collector {
  public:
   Collector(Found& found, std::size_t limit) : found_(found), limit_(limit) {}
@@ -109,6 +118,43 @@ class Collector {
   Found& found_;
   std::size_t limit_;
 };
+
+void add_entries(NetlinkSocket& socket, const TunnelDevice& device, Collector& collector,
+                 std::string& problem) {
+  const NetlinkAnswer entries = ask_entries(socket, device.index);
+  if (!entries.complete()) {
+    problem = "forwarding database of " + device.name + ": " + entries.reason();
+    return;
+  }
+  NetlinkMessages each = entries.messages();
+  for (NetlinkMessage message; each.next(message);) {
+    auto entry = parse_forwarding_entry(message);
+    if (!entry || entry->device != device.index) continue;
+    if (entry->remote.port == 0) entry->remote.port = device.port;
+    collector.add(entry->remote);
+  }
+}
+
+void add_peers(NetlinkSocket& socket, TunnelDevice& device, Collector& collector,
+               std::string& problem) {
+  const GenericFamily family = find_generic_family(socket, WG_GENL_NAME);
+  if (!family.number) {
+    problem = "peers of " + device.name + ": " +
+              (family.trouble.empty() ? "no generic netlink family for them" : family.trouble);
+    return;
+  }
+  const NetlinkAnswer answer = ask_wireguard(socket, *family.number, device.index);
+  if (!answer.complete()) {
+    problem = "peers of " + device.name + ": " + answer.reason();
+    return;
+  }
+  NetlinkMessages each = answer.messages();
+  for (NetlinkMessage message; each.next(message);) {
+    const WireguardPart part = parse_wireguard(message);
+    if (part.port != 0) device.port = part.port;
+    for (const Remote& endpoint : part.endpoints) collector.add(endpoint);
+  }
+}
 
 }  // namespace
 
@@ -160,22 +206,23 @@ std::optional<ForwardingEntry> parse_forwarding_entry(const NetlinkMessage& mess
   return entry;
 }
 
-std::vector<Remote> parse_wireguard_peers(const NetlinkMessage& message) {
-  constexpr std::size_t kGenericHeader = 4;  // struct genlmsghdr
-  std::vector<Remote> remotes;
+WireguardPart parse_wireguard(const NetlinkMessage& message) {
+  WireguardPart part;
   auto read_peer = [&](const NetlinkAttribute& peer) {
     [[maybe_unused]] bool fine = walk_attributes(peer.data, [&](const NetlinkAttribute& value) {
       if (value.type != WGPEER_A_ENDPOINT) return;
-      if (auto remote = endpoint_of(value.data)) remotes.push_back(*remote);
+      if (auto remote = endpoint_of(value.data)) part.endpoints.push_back(*remote);
     });
   };
-  bool fine =
-      walk_attributes(message.attributes(kGenericHeader), [&](const NetlinkAttribute& attribute) {
+  const bool fine = walk_attributes(
+      message.attributes(sizeof(genlmsghdr)), [&](const NetlinkAttribute& attribute) {
+        if (attribute.type == WGDEVICE_A_LISTEN_PORT) {
+          part.port = attribute.number<std::uint16_t>().value_or(0);
+        }
         if (attribute.type != WGDEVICE_A_PEERS) return;
         [[maybe_unused]] bool whole = walk_attributes(attribute.data, read_peer);
       });
-  if (!fine) remotes.clear();
-  return remotes;
+  return fine ? part : WireguardPart{};
 }
 
 bool can_be_remote(const Remote& remote) {
@@ -207,9 +254,9 @@ UniqueFd open_monitor(SocketSource& source, std::initializer_list<int> groups) {
   return fd;
 }
 
-Found discover(NetlinkSocket& socket, std::size_t limit) {
+Found discover(NetlinkSocket& routes, NetlinkSocket* generic, std::size_t limit) {
   Found found;
-  const NetlinkAnswer links = ask_links(socket);
+  const NetlinkAnswer links = ask_links(routes);
   if (!links.complete()) {
     found.problem = "links: " + links.reason();
     return found;
@@ -220,20 +267,11 @@ Found discover(NetlinkSocket& socket, std::size_t limit) {
     if (device && device->up) found.devices.push_back(*std::move(device));
   }
   Collector collector(found, limit);
-  for (const TunnelDevice& device : found.devices) {
+  for (TunnelDevice& device : found.devices) {
     if (device.remote) collector.add({*device.remote, device.port});
-    if (device.kind != Kind::kVxlan) continue;
-    const NetlinkAnswer entries = ask_entries(socket, device.index);
-    if (!entries.complete()) {
-      found.problem = "forwarding database of " + device.name + ": " + entries.reason();
-      continue;
-    }
-    NetlinkMessages each = entries.messages();
-    for (NetlinkMessage message; each.next(message);) {
-      auto entry = parse_forwarding_entry(message);
-      if (!entry || entry->device != device.index) continue;
-      if (entry->remote.port == 0) entry->remote.port = device.port;
-      collector.add(entry->remote);
+    if (device.kind == Kind::kVxlan) add_entries(routes, device, collector, found.problem);
+    if (device.kind == Kind::kWireguard && generic) {
+      add_peers(*generic, device, collector, found.unseen);
     }
   }
   return found;

@@ -3,8 +3,8 @@
 //
 // A vxlan device sends to its default remote and to the remotes of its forwarding entries, by the
 // device's UDP port or the entry's own. A geneve device has one remote. A wireguard device has its
-// peers' endpoints, which generic netlink lists; here only its presence is seen, since its port and
-// peers may move at any time (docs/tunnels.md).
+// peers' endpoints, each with a port of its own; generic netlink lists them, and nobody is told
+// when one moves.
 #pragma once
 
 #include <cstdint>
@@ -51,24 +51,30 @@ struct ForwardingEntry {
 };
 std::optional<ForwardingEntry> parse_forwarding_entry(const NetlinkMessage& message);
 
-// The endpoint of each peer in an answer of generic netlink's "wireguard" family to
-// WG_CMD_GET_DEVICE.
-std::vector<Remote> parse_wireguard_peers(const NetlinkMessage& message);
+// One message of the answer of generic netlink's "wireguard" family to WG_CMD_GET_DEVICE. A device
+// with many peers takes several, of which the first one has the port.
+struct WireguardPart {
+  std::uint16_t port = 0;         // where it listens; 0: not in this message
+  std::vector<Remote> endpoints;  // of the peers that have one
+};
+WireguardPart parse_wireguard(const NetlinkMessage& message);
 
 struct Found {
   std::vector<TunnelDevice> devices;  // those that are up
   std::set<Remote> remotes;           // unicast ones, all devices together
   bool more_remotes = false;          // than `limit`
   std::string problem;                // why nothing is known; empty otherwise
+  std::string unseen;                 // why WireGuard's peers are not among them; empty otherwise
 };
 
 // A socket that is told of changes in these groups (RTNLGRP_LINK, ...). Non-blocking. Throws
 // ErrnoError.
 UniqueFd open_monitor(SocketSource& source, std::initializer_list<int> groups);
 
-// Asks a namespace's kernel. At most `limit` remotes are remembered. Never throws for what the
-// kernel says.
-Found discover(NetlinkSocket& socket, std::size_t limit);
+// Asks a namespace's kernel. At most `limit` remotes are remembered. `generic`: a NETLINK_GENERIC
+// socket; null where WireGuard's ports and peers do not matter. Never throws for what the kernel
+// says.
+Found discover(NetlinkSocket& routes, NetlinkSocket* generic, std::size_t limit);
 
 // Whether a remote can be one at all: unicast, not loopback, not link-local, with a port.
 bool can_be_remote(const Remote& remote);

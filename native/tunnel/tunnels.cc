@@ -65,7 +65,7 @@ void Tunnels::watch(std::uint64_t owner, std::uint64_t netns, Surroundings surro
   space->asking =
       std::make_unique<NetlinkSocket>(source->open(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE));
   // Those that are there already: a daemon that was started anew.
-  const Found now = discover(*space->asking, 1);
+  const Found now = discover(*space->asking, nullptr, 1);
   space->owners.insert(owner);
   {
     std::lock_guard lock(mutex_);

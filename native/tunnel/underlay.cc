@@ -19,6 +19,8 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kMaxTaps = 5;  // that a container may delete before it gets no more
 constexpr std::chrono::seconds kTapPause{5};
+// Nobody is told when WireGuard's peers move.
+constexpr std::chrono::seconds kPeersPause{3};
 // Looking at large tables takes at most this part of the time.
 constexpr int kRest = 10;
 
@@ -151,6 +153,7 @@ class Underlay::Control : public Ways, public Place {
     const auto source = surroundings_.start_source();
     netlink_ = std::make_unique<NetlinkSocket>(source->open(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE));
     routes_ = std::make_unique<NetlinkSocket>(source->open(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE));
+    generic_ = std::make_unique<NetlinkSocket>(source->open(AF_NETLINK, SOCK_RAW, NETLINK_GENERIC));
     monitor_ =
         std::make_unique<Monitor>(*this, open_monitor(*source, {RTNLGRP_LINK, RTNLGRP_NEIGH}));
     probe_sender_ = std::make_unique<ProbeSender>(*source);
@@ -200,6 +203,7 @@ class Underlay::Control : public Ways, public Place {
     close_tap();
     monitor_.reset();
     probe_sender_.reset();
+    generic_.reset();
     routes_.reset();
     netlink_.reset();
   }
@@ -269,7 +273,7 @@ class Underlay::Control : public Ways, public Place {
     changed_ = false;
     const auto start = Clock::now();
     restore_mtu();
-    Found found = discover(*netlink_, kMaxPeers);
+    Found found = discover(*netlink_, generic_.get(), kMaxPeers);
     next_look_ = start + kRest * (Clock::now() - start);
     if (found.problem.empty()) {
       end_senders([&](const Remote& remote) {
@@ -284,7 +288,11 @@ class Underlay::Control : public Ways, public Place {
     } else {
       changed_ = true;  // asked again
     }
-    tables_ = found.problem;
+    tables_ = found.problem.empty() ? found.unseen : found.problem;
+    if (std::ranges::find(devices_, Kind::kWireguard, &TunnelDevice::kind) != devices_.end()) {
+      changed_ = true;
+      next_look_ = std::max(next_look_, start + kPeersPause);
+    }
     if (found.more_remotes) {
       tables_ = "more than " + std::to_string(kMaxPeers) +
                 " remotes: the others stay on the "
@@ -347,6 +355,7 @@ class Underlay::Control : public Ways, public Place {
   Options options_;
   std::unique_ptr<NetlinkSocket> netlink_;
   std::unique_ptr<NetlinkSocket> routes_;
+  std::unique_ptr<NetlinkSocket> generic_;
   std::unique_ptr<Monitor> monitor_;
   std::unique_ptr<ProbeSender> probe_sender_;
   std::unique_ptr<Tap> tap_;

@@ -61,7 +61,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (NetlinkMessage message; walk.next(message);) {
     parse_device(message);
     parse_forwarding_entry(message);
-    parse_wireguard_peers(message);
+    parse_wireguard(message);
   }
   return 0;
 }

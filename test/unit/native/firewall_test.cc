@@ -10,6 +10,7 @@
 
 #include "check.h"
 #include "firewall_recorded.h"
+#include "kernel/generic_netlink.h"
 #include "path/filter_evaluation.h"
 #include "path/ipvs.h"
 #include "path/known_bits.h"
@@ -230,12 +231,16 @@ TEST(ipvs_is_found_among_the_families) {
     return std::vector<std::uint8_t>(bytes.begin(), bytes.end());
   };
   auto all = family("nlctrl", 16);
-  bool fine = false;
-  CHECK(!find_ipvs(NetlinkAnswer::complete(all), fine) && fine);
+  const auto ipvs_in = [](const NetlinkAnswer& families) {
+    return read_generic_family(families, IPVS_GENL_NAME);
+  };
+  const GenericFamily none = ipvs_in(NetlinkAnswer::complete(all));
+  CHECK(!none.number && none.trouble.empty());
   const auto ipvs = family(IPVS_GENL_NAME, 37);
   all.insert(all.end(), ipvs.begin(), ipvs.end());
-  CHECK(find_ipvs(NetlinkAnswer::complete(all), fine) == 37 && fine);
-  CHECK(!find_ipvs(NetlinkAnswer::unknown(ETIMEDOUT, ""), fine) && !fine);
+  const GenericFamily found = ipvs_in(NetlinkAnswer::complete(all));
+  CHECK(found.number == 37 && found.trouble.empty());
+  CHECK_EQ(ipvs_in(NetlinkAnswer::unknown(ETIMEDOUT, "late")).trouble, std::string("late"));
 }
 
 }  // namespace

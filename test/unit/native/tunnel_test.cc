@@ -317,7 +317,9 @@ TEST(tunnel_recorded_wireguard) {
       "0600 0500 0000 0000"
       "0400 0980");
   const std::vector<Remote> wanted{{address("192.0.2.1"), 51820}, {address("2001:db8::9"), 51820}};
-  CHECK(parse_wireguard_peers(message_in(peers)) == wanted);
+  const WireguardPart part = parse_wireguard(message_in(peers));
+  CHECK(part.endpoints == wanted);
+  CHECK_EQ(part.port, 51820);
 }
 
 TEST(tunnel_forwarding_entries) {

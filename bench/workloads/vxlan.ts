@@ -184,15 +184,27 @@ function udpMetrics(size: number): Metric[] {
   ];
 }
 
-/** Requests at a rate that all can keep; then UDP as fast as it goes, so that some is lost everywhere. */
+/** A second. */
+const PING = `${IN_POD} ping -q -i 0.01 -c 100 ${FAR_POD}`;
+
+/** The mean, in microseconds: `rtt min/avg/max/mdev = 0.045/0.061/0.120/0.011 ms`. */
+function parsePing(output: string): number {
+  const [, mean] = /= [\d.]+\/([\d.]+)\//.exec(output) ?? [];
+  if (mean === undefined) throw new Error(`ping: ${output.trim()}`);
+  return Number(mean) * 1_000;
+}
+
+/** Requests at a rate that all can keep; echoes with nothing else there, and beside a transfer that takes all there is; then UDP as fast as it goes, so that some is lost everywhere. */
 export const vxlanPackets: ScriptWorkload = {
   ...COMMON,
   name: 'vxlan-packets',
   title: `requests and packets through VXLAN, MTU ${USUAL_MTU}`,
-  program: `iperf3, unlimited UDP; probe, ${REQUESTS_PER_SECOND.toLocaleString('en-US')} requests a second; between two pods`,
+  program: `iperf3, unlimited UDP; ping, beside nothing and beside iperf3; probe, ${REQUESTS_PER_SECOND.toLocaleString('en-US')} requests a second; between two pods`,
   metrics: [
     { name: 'p50_us', title: 'request p50', unit: 'us', better: 'lower' },
     { name: 'p99_us', title: 'request p99', unit: 'us', better: 'lower' },
+    { name: 'ping_us', title: 'ping, idle', unit: 'us', better: 'lower' },
+    { name: 'loaded_ping_us', title: 'ping, beside TCP', unit: 'us', better: 'lower' },
     ...DATAGRAMS.flatMap(udpMetrics),
   ],
   seconds: 2,
@@ -204,12 +216,18 @@ export const vxlanPackets: ScriptWorkload = {
       driver,
       steps(
         `${IN_POD} ${PROBE} requests ${FAR_POD} ${HTTP_PORT} ${seconds} ${REQUESTS_PER_SECOND}`,
+        PING,
+        `${bulk(seconds + WARM_UP_SECONDS)} >/dev/null &\nload=$!\nsleep ${WARM_UP_SECONDS}\n${PING}\nwait $load`,
         ...DATAGRAMS.map((size) => iperf3(`-u -b 0 -l ${size} -c ${FAR_POD} -t ${seconds}`)),
       ),
     ),
   parse: (output) => {
-    const [requests = '', ...texts] = outputs(output);
-    const metrics: Record<string, number> = { ...parseJsonLine(requests) };
+    const [requests = '', idle = '', loaded = '', ...texts] = outputs(output);
+    const metrics: Record<string, number> = {
+      ...parseJsonLine(requests),
+      ping_us: parsePing(idle),
+      loaded_ping_us: parsePing(loaded),
+    };
     for (const [index, size] of DATAGRAMS.entries()) {
       const { gbits, lost_percent } = parseUdp(texts[index] ?? '');
       metrics[`udp_${size}_mbits`] = gbits * 1_000;

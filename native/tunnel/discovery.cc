@@ -37,6 +37,9 @@ void read_vxlan(const NetlinkAttribute& attribute, TunnelDevice& device) {
     case IFLA_VXLAN_GROUP6:
       device.remote = attribute.address();
       break;
+    case IFLA_VXLAN_LINK:
+      device.outside = attribute.number<int>().value_or(0);
+      break;
     default:
       break;
   }
@@ -105,10 +108,12 @@ NetlinkAnswer ask_wireguard(NetlinkSocket& socket, std::uint16_t family, int dev
 class Collector {
  public:
   Collector(Found& found, std::size_t limit) : found_(found), limit_(limit) {}
-  void add(Remote remote) {
-    if (!can_be_remote(remote) || found_.remotes.contains(remote)) return;
-    if (found_.remotes.size() < limit_) {
-      found_.remotes.insert(remote);
+  // `outside`: the interface that leads to it, where that is not left to the routing table.
+  void add(const Remote& remote, int outside = 0) {
+    std::set<Remote>& known = outside == 0 ? found_.remotes : found_.bound;
+    if (!can_be_remote(remote) || known.contains(remote)) return;
+    if (known.size() < limit_) {
+      known.insert(remote);
     } else {
       found_.more_remotes = true;
     }
@@ -131,7 +136,7 @@ void add_entries(NetlinkSocket& socket, const TunnelDevice& device, Collector& c
     auto entry = parse_forwarding_entry(message);
     if (!entry || entry->device != device.index) continue;
     if (entry->remote.port == 0) entry->remote.port = device.port;
-    collector.add(entry->remote);
+    collector.add(entry->remote, entry->outside);
   }
 }
 
@@ -199,6 +204,9 @@ std::optional<ForwardingEntry> parse_forwarding_entry(const NetlinkMessage& mess
         if (attribute.type == NDA_DST) address = attribute.address();
         if (attribute.type == NDA_PORT) {
           entry.remote.port = attribute.big_endian16().value_or(0);
+        }
+        if (attribute.type == NDA_IFINDEX) {
+          entry.outside = attribute.number<int>().value_or(0);
         }
       });
   if (!fine || !address) return {};
@@ -268,7 +276,7 @@ Found discover(NetlinkSocket& routes, NetlinkSocket* generic, std::size_t limit)
   }
   Collector collector(found, limit);
   for (TunnelDevice& device : found.devices) {
-    if (device.remote) collector.add({*device.remote, device.port});
+    if (device.remote) collector.add({*device.remote, device.port}, device.outside);
     if (device.kind == Kind::kVxlan) add_entries(routes, device, collector, found.problem);
     if (device.kind == Kind::kWireguard && generic) {
       add_peers(*generic, device, collector, found.unseen);

@@ -29,6 +29,7 @@ struct TunnelDevice {
   Kind kind = Kind::kVxlan;
   std::uint16_t port = 0;         // where it listens, and sends to unless a remote says otherwise
   std::optional<Address> remote;  // the default one
+  int outside = 0;                // the interface that leads to it; 0: what the routing table says
   bool up = false;
 
   bool operator==(const TunnelDevice&) const = default;
@@ -47,6 +48,7 @@ std::optional<TunnelDevice> parse_device(const NetlinkMessage& message);
 // the remote. The port is 0 where the entry has none of its own. No value for entries without one.
 struct ForwardingEntry {
   int device = 0;
+  int outside = 0;  // as above
   Remote remote;
 };
 std::optional<ForwardingEntry> parse_forwarding_entry(const NetlinkMessage& message);
@@ -62,6 +64,7 @@ WireguardPart parse_wireguard(const NetlinkMessage& message);
 struct Found {
   std::vector<TunnelDevice> devices;  // those that are up
   std::set<Remote> remotes;           // unicast ones, all devices together
+  std::set<Remote> bound;             // those that no route of ours leads to: by one interface only
   bool more_remotes = false;          // than `limit`
   std::string problem;                // why nothing is known; empty otherwise
   std::string unseen;                 // why WireGuard's peers are not among them; empty otherwise

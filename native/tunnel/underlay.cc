@@ -19,6 +19,10 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kMaxTaps = 5;  // that a container may delete before it gets no more
 constexpr std::chrono::seconds kTapPause{5};
+constexpr const char* kBound =
+    "the tunnel sends to it by one interface only (`dev` with a default remote, or `via`), "
+    "whatever "
+    "the routing table says";
 // Nobody is told when WireGuard's peers move.
 constexpr std::chrono::seconds kPeersPause{3};
 // Looking at large tables takes at most this part of the time.
@@ -284,6 +288,7 @@ class Underlay::Control : public Ways, public Place {
           senders_.emplace(remote, std::make_unique<Sender>(*this, remote));
         }
       }
+      note_bound(found);
       devices_ = std::move(found.devices);
     } else {
       changed_ = true;  // asked again
@@ -299,6 +304,18 @@ class Underlay::Control : public Ways, public Place {
                 "fallback network";
     }
     publish();
+  }
+
+  // The kernel looks their way up with the interface given, so that the route by the tap is not it.
+  void note_bound(const Found& found) {
+    std::erase_if(bound_, [&](const auto& entry) { return !found.bound.contains(entry.first); });
+    for (const Remote& remote : found.bound) {
+      if (carries(remote) && !found.remotes.contains(remote)) {
+        bound_.try_emplace(remote, std::chrono::system_clock::now());
+      } else {
+        bound_.erase(remote);
+      }
+    }
   }
 
   void restore_mtu() {
@@ -332,6 +349,10 @@ class Underlay::Control : public Ways, public Place {
       status.listening = receiver_->listening();
       status.unsent = outbound_->unsent().dropped.load(std::memory_order_relaxed);
       for (const auto& [remote, sender] : senders_) status.peers.push_back(peer_status(*sender));
+      for (const auto& [remote, since] : bound_) {
+        status.peers.push_back(
+            {.remote = remote, .state = "fallback", .reason = kBound, .since = since});
+      }
       for (const auto& source : receiver_->sources()) {
         status.sources.push_back({source.peer, source.port, source.since, source.counters->bytes,
                                   source.counters->payloads, source.counters->dropped});
@@ -366,6 +387,7 @@ class Underlay::Control : public Ways, public Place {
   std::map<Remote, std::unique_ptr<Sender>> senders_;
   std::vector<TunnelDevice> devices_;
   std::string tables_;
+  std::map<Remote, std::chrono::system_clock::time_point> bound_;
   std::string problem_;
   bool gathers_ = true;
   bool changed_ = false;

@@ -195,6 +195,26 @@ print(answers)`;
     await removeNodes(nodes);
   });
 
+  test('a device with a default remote', async () => {
+    const nodes = await startNodes({}, 'v4', {}, 'remote');
+    const [near, far] = nodes;
+    await carried(near);
+    await carried(far);
+    await transfer(near, far);
+    await expect.poll(() => sent(near)).toBeGreaterThan(8 * MEBIBYTE);
+    await removeNodes(nodes);
+  });
+
+  test('a default remote that is bound to an interface: the fallback network, with the reason', async () => {
+    const nodes = await startNodes({}, 'v4', {}, 'bound-remote');
+    const [near, far] = nodes;
+    expect(await fallenBack(near)).toContain('by one interface only');
+    expect(await explained(near, `${HOST2.v4}:${PORT}/udp`)).toContain('by one interface only');
+    await transfer(near, far);
+    expect(await sent(near)).toBe(0);
+    await removeNodes(nodes);
+  });
+
   test('a peer that carries none: the fallback network, with the reason', async () => {
     const nodes = await startNodes({}, 'v4', { 'sockswitch/tunnels': 'false' });
     const [near, far] = nodes;

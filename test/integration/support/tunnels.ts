@@ -50,15 +50,19 @@ export async function tunnelsOf({ id, host }: Container): Promise<Tunnels | unde
 
 const MAKE = `
 set -e
-index=$1 peer=$2 family=$3
+index=$1 peer=$2 family=$3 way=$4
 other=$((3 - index))
 own=$(ip -"$family" -o address show scope global up | sed -n 's/.* inet6\\{0,1\\} \\([^/]*\\).*/\\1/p' | head -n 1)
-ip link add flannel.1 type vxlan id 1 dstport ${PORT} nolearning local "$own"
+outside=$(ip -o route get "$peer" | sed -n 's/.* dev \\([^ ]*\\).*/\\1/p')
+device="vxlan id 1 dstport ${PORT} nolearning local $own"
+if [ "$way" != flannel ]; then device="$device remote $peer"; fi
+if [ "$way" != remote ]; then device="$device dev $outside"; fi
+ip link add flannel.1 type $device
 ip link set flannel.1 address 02:00:00:00:00:0$index mtu 1400 up
 ip address add 10.244.$index.0/32 dev flannel.1
 ip route add 10.244.$other.0/24 via 10.244.$other.0 dev flannel.1 onlink
 ip neigh add 10.244.$other.0 lladdr 02:00:00:00:00:0$other dev flannel.1 nud permanent
-bridge fdb add 02:00:00:00:00:0$other dev flannel.1 dst "$peer"
+if [ "$way" = flannel ]; then bridge fdb add 02:00:00:00:00:0$other dev flannel.1 dst "$peer"; fi
 ip link add cni0 type bridge
 ip address add 10.244.$index.1/24 dev cni0
 ip link set cni0 up
@@ -75,11 +79,15 @@ nsenter -t $pod -n sh -c "
   ip route add default via 10.244.$index.1"
 echo 1 >/proc/sys/net/ipv4/ip_forward`;
 
-/** `family`: of the addresses outside. */
+/**
+ * `family`: of the addresses outside. `way`: as flannel and Calico make the device, on an interface and with the peers in its forwarding
+ * database; or with one peer for everything, found by the routing table or by an interface.
+ */
 export async function startNodes(
   options: ContainerOptions = {},
   family: 'v4' | 'v6' = 'v4',
   farAnnotations: Readonly<Record<string, string>> = {},
+  way: 'flannel' | 'remote' | 'bound-remote' = 'flannel',
 ): Promise<readonly [Node, Node]> {
   const ends = [
     { host: host1, peer: HOST2[family], index: 1 },
@@ -93,7 +101,8 @@ export async function startNodes(
       args: ['--privileged', '--publish', `${PORT}:${PORT}/udp`, ...(options.args ?? [])],
       host,
     });
-    await container.output(['bash', '-c', MAKE, 'bash', String(index), peer, family.slice(1)]);
+    const made = [String(index), peer, family.slice(1), way];
+    await container.output(['bash', '-c', MAKE, 'bash', ...made]);
     nodes.push({
       container,
       host,

@@ -332,6 +332,12 @@ TEST(tunnel_forwarding_entries) {
   const auto entry = parse_forwarding_entry(message_in(bytes));
   CHECK(entry && entry->device == 7);
   CHECK(entry && entry->remote == (Remote{address("fd00::9"), 4789}));
+  CHECK(entry && entry->outside == 0);
+  NetlinkRequest by_interface(RTM_NEWNEIGH);
+  by_interface.header(header).address(NDA_DST, address("192.0.2.1")).number(NDA_IFINDEX, 2);
+  const auto bound = bytes_of(by_interface);
+  const auto other = parse_forwarding_entry(message_in(bound));
+  CHECK(other && other->outside == 2);
   NetlinkRequest without(RTM_NEWNEIGH);
   without.header(header);
   const auto none = bytes_of(without);

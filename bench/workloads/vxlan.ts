@@ -217,7 +217,7 @@ export const vxlanPackets: ScriptWorkload = {
       steps(
         `${IN_POD} ${PROBE} requests ${FAR_POD} ${HTTP_PORT} ${seconds} ${REQUESTS_PER_SECOND}`,
         PING,
-        `${bulk(seconds + WARM_UP_SECONDS)} >/dev/null &\nload=$!\nsleep ${WARM_UP_SECONDS}\n${PING}\nwait $load`,
+        `(${bulk(seconds + WARM_UP_SECONDS)}) >/dev/null &\nload=$!\nsleep ${WARM_UP_SECONDS}\n${PING}\nwait $load`,
         ...DATAGRAMS.map((size) => iperf3(`-u -b 0 -l ${size} -c ${FAR_POD} -t ${seconds}`)),
       ),
     ),

@@ -71,9 +71,10 @@ class Caller {
   friend class CallerCache;
   UniqueFd open_info(int fd) const;
 
-  // An open file holds a page or more of the kernel's memory. A program that connects in turn uses
-  // one number.
-  static constexpr std::size_t kInfos = 2;
+  // An open file holds a page of the kernel's memory, an epoll set's as much as its text. A program
+  // that connects in turn uses one number, one with some connections at a time as many; opening a
+  // file for each call anew costs more than all the rest of finding out a descriptor's flags.
+  static constexpr std::size_t kInfos = 16;
   static constexpr std::size_t kOpenEpolls = 2;
 
   pid_t tid_;

@@ -5,8 +5,7 @@
 //   a host socket, connected      EINVAL, or what the kernel says of the address before that
 //   one that was handed in        the kernel's (target.h)
 //   to an address of the host     to the container's own (shown_address.h), where the kernel
-//   refuses
-//                                 the one that was asked for
+//                                 refuses the one that was asked for
 //   everything else               the kernel's: it alone knows what the caller may do (privileged
 //                                 ports, Landlock, other security modules)
 //

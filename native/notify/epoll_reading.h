@@ -6,35 +6,26 @@
 // time at most; what connects beyond that stays on the fallback network.
 #pragma once
 
-#include <algorithm>
-#include <chrono>
 #include <cstddef>
+
+#include "publish/allowance.h"
 
 namespace sockswitch {
 
 class EpollReading {
  public:
-  using Clock = std::chrono::steady_clock;
-
   // Whether a set whose text had `size` bytes when it was last read (0: not known) may be read now.
-  bool take(std::size_t size, Clock::time_point now = Clock::now()) {
-    if (size <= kSmall) return true;
-    const std::chrono::duration<double> passed = now - last_;
-    left_ = std::min(kBytes, left_ + passed.count() * kBytes);
-    last_ = now;
-    if (left_ <= 0) return false;
-    left_ -= static_cast<double>(size);
-    return true;
+  bool take(std::size_t size) {
+    return size <= kSmall || bytes_.take(Allowance::Clock::now(), static_cast<double>(size));
   }
 
  private:
   // Some 300 registrations, which take as long as a connect.
   static constexpr std::size_t kSmall = std::size_t{24} * 1024;
-  // At once, and a second in the long run.
-  static constexpr double kBytes = 16 * 1024 * 1024;
+  // At once, and a second in the long run. More than the longest text that is read (caller.cc).
+  static constexpr unsigned kBytes = 16U << 20U;
 
-  double left_ = kBytes;
-  Clock::time_point last_;
+  Allowance bytes_{kBytes, kBytes};
 };
 
 }  // namespace sockswitch

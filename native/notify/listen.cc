@@ -10,10 +10,9 @@
 //   a host socket, not connected  becomes a container socket first
 //   a host socket, connected      EINVAL, as the kernel would say
 //   AF_UNIX                       continued, since clients see the process that called
-//   (SO_PEERCRED,
-//                                 SO_PEERPIDFD). Where sockets are not guarded: by the helper
-//                                 program, with the caller's user, groups and pid namespace; only
-//                                 the pid is another one
+//                                 (SO_PEERCRED, SO_PEERPIDFD). Where sockets are not guarded: by
+//                                 the helper program, with the caller's user, groups and pid
+//                                 namespace; only the pid is another one
 //   any other                     by this thread; the kernel looks at nothing but the socket
 #include <sys/socket.h>
 

@@ -2,15 +2,13 @@
 
 #include <netinet/in.h>
 
+#include "publish/inside.h"
+
 namespace sockswitch {
 namespace {
 
 bool has_ports(int protocol) {
   return protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP || protocol == IPPROTO_UDP;
-}
-
-bool may_be_shown(const Address& address) {
-  return !is_unspecified(address) && !is_loopback(address) && !is_link_local(address);
 }
 
 Address any_of_family(bool v4) { return v4 ? Address::from_v4({INADDR_ANY}) : Address{}; }
@@ -20,7 +18,7 @@ Address any_of_family(bool v4) { return v4 ? Address::from_v4({INADDR_ANY}) : Ad
 std::optional<Address> own_in_place_of(Context& context, const Target& target,
                                        const Destination& asked) {
   NetworkView* view = context.container.view.get();
-  if (!view || !has_ports(target.identity.protocol) || !may_be_shown(asked.address)) return {};
+  if (!view || !has_ports(target.identity.protocol) || !may_be_seen(asked.address)) return {};
   if (target.identity.netns != view->cookie() && !target.of_host(context)) return {};
   bool of_host = false;
   context.host.control.run([&] { of_host = context.host.network.is_own(asked.address); });

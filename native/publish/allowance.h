@@ -12,15 +12,15 @@ class Allowance {
   Allowance(unsigned at_once, unsigned per_second)
       : at_once_(at_once), per_second_(per_second), left_(at_once) {}
 
-  // Whether there is one more.
-  bool take(Clock::time_point now = Clock::now()) {
+  // Whether there is one more, or `amount` more.
+  bool take(Clock::time_point now = Clock::now(), double amount = 1) {
     if (last_ != Clock::time_point{}) {
       std::chrono::duration<double> passed = now - last_;
       left_ = std::min(at_once_, left_ + passed.count() * per_second_);
     }
     last_ = now;
-    if (left_ < 1) return false;
-    left_ -= 1;
+    if (left_ < amount) return false;
+    left_ -= amount;
     return true;
   }
 

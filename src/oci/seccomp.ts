@@ -56,8 +56,6 @@ export interface RewriteOptions {
   readonly waitKillable: boolean;
   /** See seccomp-fastopen.ts. */
   readonly refuseFastOpen: boolean;
-  /** The container joins the network namespace of another one. */
-  readonly joinsNetwork?: boolean;
   /** Report getsockname: the container publishes ports and is to see its own names (native/notify/get_name.cc). */
   readonly reportNames?: boolean;
   /** `process.arch`, for a spec that has no seccomp section. */

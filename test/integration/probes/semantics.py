@@ -290,24 +290,25 @@ def refused_then_loopback():
     return connect(s, REFUSED), connect(s, server.getsockname())
 
 
-@case
-def unix_peer_credentials():
+def unix_pair():
     path = tempfile.mktemp()
     server, client = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
     server.bind(path)
     server.listen(1)
     client.connect(path)
+    return server, client
+
+
+@case
+def unix_peer_credentials():
+    server, client = unix_pair()
     pid, uid, gid = struct.unpack("iii", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     return pid == os.getpid(), uid, gid
 
 
 @case
 def unix_peer_pidfd():
-    path = tempfile.mktemp()
-    server, client = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
-    server.bind(path)
-    server.listen(1)
-    client.connect(path)
+    server, client = unix_pair()
     pidfd = client.getsockopt(socket.SOL_SOCKET, 77)  # SO_PEERPIDFD, Linux 6.5
     with open(f"/proc/self/fdinfo/{pidfd}") as info:
         return f"Pid:\t{os.getpid()}\n" in info.readlines()

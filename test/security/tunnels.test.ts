@@ -173,6 +173,34 @@ describeOnLab('published tunnels', () => {
     }
   });
 
+  test('by podman-compose, on its bridge', async () => {
+    const port = 4794;
+    const service = {
+      ...{ image: 'localhost/lab', command: ['sleep', 'infinity'], annotations: ENABLED },
+      ...{ cap_add: ['NET_ADMIN'], ports: [`${port}:${port}/udp`] },
+    };
+    const file = '/tmp/tunnel-compose.yaml';
+    const compose = ['podman-compose', '--no-ansi', '--file', file, '--project-name', 'tunnel'];
+    const up = async (host: Host) => {
+      const yaml = JSON.stringify({ services: { node: service } });
+      await host.sh('cat >"$1"', [file], { stdin: yaml });
+      await host.output([...compose, 'up', '--detach']);
+      const inspect = ['podman', 'inspect', '--format', '{{.Id}}', 'tunnel_node_1'];
+      return new Container(host, (await host.output(inspect)).trim(), 'tunnel_node_1');
+    };
+    try {
+      const [near, far] = [await up(host1), await up(host2)];
+      await addTunnel(near, far, port);
+      await expectCarried(near, far);
+      await expectCarried(far, near, HOST2.v4);
+    } finally {
+      for (const host of [host1, host2]) {
+        await host.run([...compose, 'down', '--timeout', '0']);
+        await host.run(['rm', '--force', file]);
+      }
+    }
+  });
+
   test.each(['pasta:--outbound,10.77.0.111', 'slirp4netns:outbound_addr=10.77.0.111'])(
     '%s: peers see that address',
     async (network) => {

@@ -221,6 +221,11 @@ Napi::Value create_engine(const Napi::CallbackInfo& info) {
     method(object, "latency", shared, [](const Napi::CallbackInfo& call, EngineObject& self) {
       return to_js(call.Env(), self.engine().latency(listener_number(call)));
     });
+    method(object, "nestedNetworks", shared,
+           [](const Napi::CallbackInfo& call, EngineObject& self) {
+             auto count = self.engine().nested_networks(listener_number(call));
+             return Napi::Number::New(call.Env(), static_cast<double>(count));
+           });
     method(object, "descriptors", shared, [](const Napi::CallbackInfo& call, EngineObject& self) {
       const Engine::Descriptors found = self.engine().descriptors(listener_number(call));
       auto result = Napi::Object::New(call.Env());

@@ -288,7 +288,11 @@ Outcome handle_connect(Context& context, const abi::SeccompNotif& notification,
   if (!netns) return continue_call(context, id, Outcome::kNotASocket);
   const bool of_host = *netns == context.host.network.cookie();
   const bool of_container = *netns == context.container.view->cookie();
-  if (!of_host && !of_container) return continue_call(context, id, Outcome::kNestedNetns);
+  if (!of_host && !of_container) {
+    const Outcome outcome = continue_call(context, id, Outcome::kNestedNetns);
+    context.nested.saw(*netns);
+    return outcome;
+  }
 
   SocketAddress address;
   address.length = std::min<socklen_t>(arguments.length, sizeof(sockaddr_in6));

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "kernel/netns.h"
+#include "notify/nested_networks.h"
 #include "notify/option_mark.h"
 #include "path/network_view.h"
 #include "switch/socket_options.h"
@@ -35,7 +36,11 @@ class ContainerState {
   // What the first call found; null before.
   const ContainerNetwork* network() const;
 
+  NestedNetworks& nested() { return nested_; }
+  const NestedNetworks& nested() const { return nested_; }
+
  private:
+  NestedNetworks nested_;
   mutable std::mutex mutex_;
   std::optional<ContainerNetwork> network_;
 };

@@ -53,6 +53,7 @@ struct Context {
   OptionMark& options;
   // Without a view where it could not be looked up: only bind and listen are handled then.
   const ContainerNetwork& container;
+  NestedNetworks& nested;
   const Policy& policy;
   const RestrictionMark& restriction;
   std::string& detail;  // for the event of a first outcome: what it was about

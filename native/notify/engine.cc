@@ -171,6 +171,11 @@ const LatencyHistogram& Engine::latency(std::uint64_t number) const {
   return listener(number).record().latency;
 }
 
+std::size_t Engine::nested_networks(std::uint64_t number) const {
+  std::lock_guard lock(mutex_);
+  return listener(number).container().nested().count();
+}
+
 Engine::Descriptors Engine::descriptors(std::uint64_t number) const {
   std::lock_guard lock(mutex_);
   const Listener& found = listener(number);

@@ -33,6 +33,8 @@ class Engine {
   void set_policy(std::uint64_t listener, Policy policy);
   const OutcomeCounters& counters(std::uint64_t listener) const;
   const LatencyHistogram& latency(std::uint64_t listener) const;
+  // Nested network namespaces that its container's connects came from (NestedNetworks::count).
+  std::size_t nested_networks(std::uint64_t listener) const;
   // The notification descriptor and the record, borrowed: for a keeper that has to be given them.
   struct Descriptors {
     int fd;

@@ -317,6 +317,7 @@ void Listener::handle(Session& session, const abi::SeccompNotif& notification, b
                   session.option_calls,
                   session.options,
                   container ? *container : kUnknown,
+                  container_->nested(),
                   *policy,
                   record_.marks().restriction,
                   detail};

@@ -194,6 +194,11 @@ export interface Engine {
   counters(listener: number): Record<Outcome, number>;
   /** How long its connects took to be answered; otherwise as `counters`. */
   latency(listener: number): Latency;
+  /**
+   * Nested network namespaces that connects of the listener's container came from, since its first listener or the start of
+   * the daemon; those that are gone are among them. 1000: so many or more.
+   */
+  nestedNetworks(listener: number): number;
   /** Its notification descriptor and its record, which stay the data plane's. */
   descriptors(listener: number): { readonly fd: number; readonly record: number };
   /** What would happen now to a connect to this destination. `address` numeric, v4 or v6. */

@@ -62,6 +62,14 @@ const reasonSchema = z.object({
 });
 export type Reason = z.infer<typeof reasonSchema>;
 
+const nestedSchema = z.object({
+  /** Namespaces, since the start of the container or, if later, of the daemon, with those that are gone; 1000: or more. */
+  networks: z.int(),
+  /** Their connects, since the start of the container. */
+  connects: z.int(),
+});
+export type Nested = z.infer<typeof nestedSchema>;
+
 const containerSchema = z.object({
   id: z.string(),
   startedAt: z.string(),
@@ -71,6 +79,10 @@ const containerSchema = z.object({
   listeners: z.int(),
   status: z.enum(['running', 'not-understood']),
   annotations: z.record(z.string(), z.string()),
+  /** As its annotations say, where containerd or CRI-O wrote them; without `container` it is the pod's sandbox. */
+  kubernetes: z
+    .object({ namespace: z.string(), pod: z.string(), container: z.string().optional() })
+    .optional(),
   /** What the container and the configuration keep on the fallback network. */
   ignore: z.array(z.string()),
   /** Its published ports, such as "8080:80/tcp". */
@@ -86,6 +98,8 @@ const containerSchema = z.object({
   reasons: z.array(reasonSchema),
   /** Why nothing is switched in it, as far as that is known; absent: nothing stands against it. */
   obstacle: z.string().optional(),
+  /** What came from nested network namespaces in it (the pods of a node), which are left alone; absent: nothing did. */
+  nested: nestedSchema.optional(),
   /** What its tunnels amount to; absent: it has none. GET /v1/tunnels lists them. */
   tunnels: z
     .object({
@@ -242,6 +256,8 @@ export const explanationSchema = z.object({
   /** The rule: a matching prefix, a route, a device. */
   detail: z.string(),
   device: z.string().optional(),
+  /** As a container's: the answer is not for these. */
+  nested: nestedSchema.optional(),
   /** Where the container has a tunnel with this UDP port: which way its packets to there take. */
   tunnel: z
     .object({

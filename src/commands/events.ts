@@ -3,9 +3,8 @@ import { ControlClient } from '../api/client.js';
 import type { JournalEvent } from '../api/protocol.js';
 import { runtimePaths } from '../base/paths.js';
 import { escapeControl } from '../base/text.js';
+import { shortId } from './container.js';
 import { EXIT, print } from './output.js';
-
-const SHORT_ID = 12;
 
 export interface EventsOptions {
   readonly json?: boolean;
@@ -29,6 +28,6 @@ export async function events(options: EventsOptions): Promise<void> {
 
 /** `2026-11-22T01:02:03.456Z container-started 3f2a...: message` */
 export function line({ time, type, container, message }: JournalEvent): string {
-  const who = container === undefined ? '' : ` ${container.slice(0, SHORT_ID)}`;
+  const who = container === undefined ? '' : ` ${shortId(container)}`;
   return escapeControl(`${time} ${type}${who}: ${message}`);
 }

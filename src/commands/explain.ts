@@ -1,13 +1,14 @@
 /** `sockswitch explain CONTAINER DEST[:PORT][/udp]`. */
 import { lookup } from 'node:dns/promises';
 import { ControlClient } from '../api/client.js';
-import { ApiError, type Explanation, type TunnelExplanation } from '../api/protocol.js';
+import type { Explanation, TunnelExplanation } from '../api/protocol.js';
 import { endpoint } from '../api/tunnel-summary.js';
 import { messageOf, UserError } from '../base/errors.js';
 import { runtimePaths } from '../base/paths.js';
 import { escapeControl, quote } from '../base/text.js';
-import { containerNames } from '../podman/container-names.js';
+import { containerId } from './container.js';
 import { type Destination, parseDestination } from './destination.js';
+import { nestedText } from './nested.js';
 import { print, printJson } from './output.js';
 
 const SENTENCE: Readonly<Record<Explanation['kind'], string>> = {
@@ -39,6 +40,12 @@ export async function explain(
     );
   }
   for (const explanation of explanations) print(sentence(explanation));
+  const nested = explanations[0]?.nested;
+  if (nested !== undefined) {
+    print(
+      `This is for the container's own network namespace. Nested ones (the pods of a node) are left alone: ${nestedText(nested)} so far.`,
+    );
+  }
 }
 
 /** One or two sentences on one line: of a tunnel's packets where there is such a tunnel, of a connection otherwise. */
@@ -62,20 +69,6 @@ function tunnelSentence(where: string, { devices, state, reason, since }: Tunnel
   const step = state === 'fallback' ? '' : ` (on the way to up: ${state})`;
   const why = reason === '' ? '' : `: ${reason}`;
   return escapeControl(`${what} go over the container's fallback network${step}${time}${why}.`);
-}
-
-/** The daemon knows ids; names are Podman's. A name wins over an id's beginning, as in Podman. */
-export async function containerId(client: ControlClient, given: string): Promise<string> {
-  const { containers, incidents } = await client.containers();
-  if (containers.some(({ id }) => id === given)) return given;
-  const named = [...(await containerNames())].find(([, name]) => name === given)?.[0];
-  if (named === undefined) return given;
-  if (containers.some(({ id }) => id === named)) return named;
-  if (incidents.some(({ container }) => container === named)) return named; // the daemon says why
-  throw new ApiError(
-    'not-found',
-    `container ${given} is not running with acceleration: start it with --annotation sockswitch/enable=true, and see "sockswitch ps" for why not`,
-  );
 }
 
 async function addressesOf(destination: Destination): Promise<string[]> {

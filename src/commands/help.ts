@@ -71,10 +71,16 @@ PORTS are those of the annotation sockswitch/publish. TUNNELS are the peers of
 the kernel's tunnels that are up, and those on the fallback network, with the
 reasons below; "sockswitch tunnels" lists them.
 
-Below stand recent starts that were refused or went without acceleration, with
+Below stands what came from nested network namespaces: the pods of a Kubernetes
+node, whose connections are left alone. A node does not know what they are
+called.
+
+Below that stand recent starts that were refused or went without acceleration, with
 the reason. A bad annotation fails the start with a short message in Podman's
 output; the whole of it is here and in the log. The NAME is asked of Podman
-and empty where Podman cannot tell.`;
+and empty where Podman cannot tell. A container of Kubernetes is shown as
+NAMESPACE/POD/CONTAINER where containerd or CRI-O have annotated it so; every
+verb that takes a container takes that name, too.`;
 
 export const ps = `${EXIT_STATUS}
 Examples:
@@ -190,6 +196,10 @@ export const explainDescription = `Tells what would happen now if a container co
 which rule. Nothing is sent. For a UDP port of a tunnel (VXLAN) in the container
 it tells whether the tunnel's packets to that peer are carried, and why not.
 
+In a container with nested network namespaces (a Kubernetes node with its pods)
+the answer holds for the container's own. How many connections of the others
+were left alone stands below it.
+
 A host name is resolved on the host; the container may resolve it otherwise.`;
 
 export const explain = `${EXIT_STATUS}
@@ -198,6 +208,7 @@ Examples:
   sockswitch explain 3f2a [2001:db8::1]:443
   sockswitch explain web example.org --json
   sockswitch explain node1 192.0.2.12:8472/udp
+  sockswitch explain default/web/nginx 192.0.2.10
 `;
 
 export const profileDescription = `Prints a seccomp profile that reports to the daemon what Podman's hook would have

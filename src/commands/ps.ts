@@ -4,6 +4,8 @@ import type { ContainerRow, Incident } from '../api/protocol.js';
 import { runtimePaths } from '../base/paths.js';
 import { escapeControl } from '../base/text.js';
 import { containerNames } from '../podman/container-names.js';
+import { shortId, shownNames } from './container.js';
+import { nestedText } from './nested.js';
 import { ago, print, printJson, printTable } from './output.js';
 
 export interface PsOptions {
@@ -12,23 +14,23 @@ export interface PsOptions {
   readonly trunc: boolean;
 }
 
-const SHORT_ID = 12;
 const TOP_REASONS = 2;
 const INCIDENTS_SHOWN = 10;
 const PORTS_SHOWN = 3;
 const TUNNEL_REASONS = 3;
 
 export async function ps(options: PsOptions): Promise<void> {
-  const [list, names] = await Promise.all([
+  const [list, podmans] = await Promise.all([
     new ControlClient(runtimePaths().controlSocket).containers(),
     containerNames(),
   ]);
   if (options.json === true) {
-    const containers = list.containers.map((row) => ({ ...row, name: names.get(row.id) }));
+    const containers = list.containers.map((row) => ({ ...row, name: podmans.get(row.id) }));
     printJson({ containers, incidents: list.incidents });
     return;
   }
-  const shorten = (id: string) => (options.trunc ? id.slice(0, SHORT_ID) : id);
+  const shorten = (id: string) => (options.trunc ? shortId(id) : id);
+  const names = shownNames(list.containers, podmans);
   printTable(
     [
       ...['CONTAINER ID', 'NAME', 'STARTED', 'STATUS', 'SWITCHED', 'FALLBACK'],
@@ -52,6 +54,11 @@ export async function ps(options: PsOptions): Promise<void> {
   const lines = list.containers.flatMap((row) => tunnelLines(row, options.trunc, shorten));
   if (lines.length > 0) print('\nTunnels on the fallback network:');
   for (const line of lines) print(line);
+  const nodes = list.containers.flatMap(({ id, nested }) =>
+    nested === undefined ? [] : [`  ${shorten(id)}: ${nestedText(nested)}`],
+  );
+  if (nodes.length > 0) print('\nLeft alone, in nested network namespaces (the pods of a node):');
+  for (const line of nodes) print(line);
   const shown = options.trunc ? list.incidents.slice(-INCIDENTS_SHOWN) : list.incidents;
   if (shown.length === 0) return;
   print('\nRecently not accelerated:');

@@ -2,11 +2,8 @@
 import { ControlClient } from '../api/client.js';
 import type { SocketRow } from '../api/protocol.js';
 import { runtimePaths } from '../base/paths.js';
-import { containerNames } from '../podman/container-names.js';
-import { containerId } from './explain.js';
+import { askNames, containerId, shortId } from './container.js';
 import { bytes, print, printJson, printTable } from './output.js';
-
-const SHORT_ID = 12;
 
 export async function sockets(
   container: string | undefined,
@@ -23,7 +20,7 @@ export async function sockets(
     print('No switched sockets are open.');
     return;
   }
-  const names = await containerNames();
+  const names = await askNames(client);
   printTable(
     ['CONTAINER', 'PID', 'FD', 'STATE', 'LOCAL', 'REMOTE', 'SENT', 'RECEIVED', 'RTT'],
     list.sockets.map((socket) => row(socket, names)),
@@ -32,7 +29,7 @@ export async function sockets(
 
 function row(socket: SocketRow, names: ReadonlyMap<string, string>): string[] {
   return [
-    names.get(socket.container) ?? socket.container.slice(0, SHORT_ID),
+    names.get(socket.container) ?? shortId(socket.container),
     String(socket.pid),
     String(socket.fd),
     socket.state,

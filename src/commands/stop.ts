@@ -7,11 +7,11 @@ import { runtimePaths } from '../base/paths.js';
 import { containerNames } from '../podman/container-names.js';
 import { serviceIsActive, systemctl } from '../system/systemd.js';
 import { isServed } from '../system/unix-socket.js';
+import { shortId, shownNames } from './container.js';
 import { print } from './output.js';
 
 const PATIENCE_MS = 15_000;
 const POLL_MS = 50;
-const SHORT_ID = 12;
 
 export async function stop(options: { readonly force?: boolean }): Promise<void> {
   const client = new ControlClient(runtimePaths().controlSocket);
@@ -67,13 +67,13 @@ export async function stopDaemon(client: ControlClient, keeperToo: boolean): Pro
   }
 }
 
-/** By name where Podman knows it. */
+/** By name where there is one. */
 async function dependentsOf(containers: readonly ContainerRow[]): Promise<string[]> {
   if (containers.length === 0) return [];
-  const names = await containerNames();
+  const names = shownNames(containers, await containerNames());
   return containers.map(({ id }) => {
     const name = names.get(id);
-    return name === undefined ? id.slice(0, SHORT_ID) : `${id.slice(0, SHORT_ID)} ${name}`;
+    return name === undefined ? shortId(id) : `${shortId(id)} ${name}`;
   });
 }
 

@@ -6,9 +6,9 @@ import { UserError } from '../base/errors.js';
 import { runtimePaths } from '../base/paths.js';
 import { quote } from '../base/text.js';
 import { containerNames } from '../podman/container-names.js';
+import { shortId, shownNames } from './container.js';
 import { bytes, printTable } from './output.js';
 
-const SHORT_ID = 12;
 const CLEAR = '\u001b[H\u001b[2J';
 
 export interface TopOptions {
@@ -31,7 +31,7 @@ export async function top(options: TopOptions): Promise<void> {
     );
   }
   const client = new ControlClient(runtimePaths().controlSocket);
-  const names = await containerNames();
+  const podmans = await containerNames();
   let before = await sample(client);
   for (;;) {
     await sleep(interval * 1000);
@@ -39,7 +39,7 @@ export async function top(options: TopOptions): Promise<void> {
     if (process.stdout.isTTY && options.once !== true) process.stdout.write(CLEAR);
     printTable(
       ['CONTAINER', 'SWITCHED/S', 'FALLBACK/S', 'SOCKETS', 'SENT/S', 'RECEIVED/S'],
-      rows(before, now, names),
+      rows(before, now, shownNames(now.containers, podmans)),
     );
     if (options.once === true) return;
     before = now;
@@ -63,7 +63,7 @@ export function rows(before: Sample, now: Sample, names: ReadonlyMap<string, str
     const amount = (what: 'sentBytes' | 'receivedBytes', ofSockets: number) =>
       bytes(perSecond(ofSockets) + perSecond((tunnels?.[what] ?? 0) - (old?.tunnels?.[what] ?? 0)));
     return [
-      names.get(id) ?? id.slice(0, SHORT_ID),
+      names.get(id) ?? shortId(id),
       ...[rate('switched'), rate('fallback')],
       String(open.length),
       amount('sentBytes', carried(open, before.sockets, 'bytesSent')),

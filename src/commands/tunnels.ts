@@ -3,11 +3,8 @@ import { ControlClient } from '../api/client.js';
 import type { TunnelRow } from '../api/protocol.js';
 import { endpoint, problemsOf } from '../api/tunnel-summary.js';
 import { runtimePaths } from '../base/paths.js';
-import { containerNames } from '../podman/container-names.js';
-import { containerId } from './explain.js';
+import { askNames, containerId, shortId } from './container.js';
 import { ago, bytes, print, printJson, printTable } from './output.js';
-
-const SHORT_ID = 12;
 
 export async function tunnels(
   container: string | undefined,
@@ -24,7 +21,7 @@ export async function tunnels(
     print('No accelerated container has a tunnel.');
     return;
   }
-  const names = await containerNames();
+  const names = await askNames(client);
   printTable(
     [
       ...['CONTAINER', 'PEER', 'STATE', 'SINCE', 'SENT', 'PAYLOADS', 'DROPPED', 'RTT'],
@@ -36,7 +33,7 @@ export async function tunnels(
 
 /** A row for each peer, one for each that only sends, and one for what is wrong with all. */
 export function rows(tunnel: TunnelRow, name: string | undefined): string[][] {
-  const who = name ?? tunnel.container.slice(0, SHORT_ID);
+  const who = name ?? shortId(tunnel.container);
   const peers = new Set(tunnel.peers.map(({ address }) => address));
   const received = (address: string): string => {
     const from = tunnel.sources.filter((source) => source.address === address);

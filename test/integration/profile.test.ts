@@ -39,12 +39,18 @@ except OSError as error:
     print(type(error).__name__)
 ''']
 spec['linux']['seccomp'] = json.load(open('seccomp.json'))
+spec['annotations'] = {  # as CRI-O would
+    'io.container.manager': 'cri-o',
+    'io.kubernetes.pod.namespace': 'default',
+    'io.kubernetes.pod.name': 'web',
+    'io.kubernetes.container.name': 'nginx',
+}
 json.dump(spec, open('config.json', 'w'))
 EOF
       crun run bare-test`;
     const result = await host1.run(['podman', 'unshare', 'bash', '-c', script]);
     expect(result).toMatchObject({ status: 0, stdout: 'ConnectionRefusedError\n' });
     const log = await host1.output(['tail', '-n', '5', 'sockswitch-daemon.log']);
-    expect(log).toContain('"container":"bare-test"');
+    expect(log).toContain('"container":"bare-test","kubernetes":"default/web/nginx"');
   });
 });

@@ -12,14 +12,18 @@
  */
 
 import type { Engine, Latency, Outcome, OutcomeInfo, Policy } from '../../addon/addon.js';
-import type { ContainerRow, Reason } from '../../api/protocol.js';
+import type { ContainerRow, Nested, Reason } from '../../api/protocol.js';
 import { ApiError } from '../../api/protocol.js';
 import type { ContainerRequest } from '../../oci/annotations.js';
+import { kubernetesName } from '../../oci/kubernetes-name.js';
 import type { ListenerMetadata } from '../../oci/listener-metadata.js';
 import { type Moment, processStart, thisMoment } from '../../system/moment.js';
 import type { ContainerProcessState } from './container-state.js';
 
 type Kind = OutcomeInfo['kind'];
+
+/** native/base/outcome.cc. */
+const NESTED: Outcome = 'nested-netns';
 
 export interface Container {
   readonly id: string;
@@ -187,6 +191,7 @@ export class Containers {
   rows(sources: RowSources): ContainerRow[] {
     return [...this.#byKey.values()].map((container) => {
       const lostDatagrams = sources.lostDatagrams(container);
+      const kubernetes = kubernetesName(container.annotations);
       return {
         id: container.id,
         startedAt: container.started.date.toISOString(),
@@ -194,15 +199,25 @@ export class Containers {
         listeners: container.listeners.size,
         status: container.status,
         annotations: { ...container.annotations },
+        ...(kubernetes === undefined ? {} : { kubernetes }),
         ignore: [...sources.ignore(container)],
         publish: [...sources.publish(container)],
         ...(lostDatagrams === undefined ? {} : { lostDatagrams }),
         counts: this.countsOf(container),
         reasons: this.#reasonsOf(container),
         ...this.#obstacleTo(container),
+        ...this.nestedOf(container),
         ...sources.tunnels(container),
       };
     });
+  }
+
+  /** What came from nested network namespaces. */
+  nestedOf(container: Container): { nested?: Nested } {
+    const [listener] = container.listeners;
+    const connects = this.#outcomesOf(container).get(NESTED) ?? 0;
+    if (listener === undefined || connects === 0) return {};
+    return { nested: { networks: this.#engine.nestedNetworks(listener), connects } };
   }
 
   #obstacleTo({ listeners }: Container): Pick<ContainerRow, 'obstacle'> {

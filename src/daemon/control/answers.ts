@@ -123,6 +123,7 @@ export class Answers implements ControlApi {
       text,
       detail: verdict.detail,
       ...(verdict.device === undefined ? {} : { device: verdict.device }),
+      ...containers.nestedOf(container),
       ...(tunnel === undefined ? {} : { tunnel }),
     };
   }

@@ -25,6 +25,7 @@ import type {
 import { codeOf, messageOf, UserError } from '../../base/errors.js';
 import { quote } from '../../base/text.js';
 import { type ContainerRequest, parseAnnotations } from '../../oci/annotations.js';
+import { kubernetesName, printKubernetesName } from '../../oci/kubernetes-name.js';
 import { type ListenerMetadata, parseMetadata } from '../../oci/listener-metadata.js';
 import { SWITCH_NOTHING } from '../../policy/compile.js';
 import { secondsSince } from '../../system/moment.js';
@@ -197,8 +198,14 @@ export class Listeners {
       if (container.status === 'running') this.#options.onBegun(container, listener);
       const message = this.#handover ? 'container taken over' : 'container started';
       const type = this.#handover ? 'container-taken-over' : 'container-started';
-      this.#options.journal.event({ type, container: container.id, message });
-      log.info({ container: container.id, pid: container.pid }, message);
+      const name = kubernetesName(container.annotations);
+      const kubernetes = name === undefined ? undefined : printKubernetesName(name);
+      this.#options.journal.event({
+        type,
+        container: container.id,
+        message: kubernetes === undefined ? message : `${message}: ${kubernetes}`,
+      });
+      log.info({ container: container.id, kubernetes, pid: container.pid }, message);
     } else
       log.debug({ container: container.id, listener }, 'another process tree in the container');
   }

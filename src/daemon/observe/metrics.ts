@@ -50,6 +50,18 @@ export async function scrape(source: MetricsSource): Promise<string> {
     process.memoryUsage.rss(),
   );
 
+  const rows = source.containers();
+  const kubernetes = gauge(
+    'sockswitch_container_info',
+    'Always 1; what Kubernetes calls a container that it has started.',
+    ['container', 'namespace', 'pod', 'name'],
+  );
+  for (const { id, kubernetes: name } of rows) {
+    if (name === undefined) continue;
+    const { namespace, pod } = name;
+    kubernetes.set({ container: id, namespace, pod, name: name.container ?? '' }, 1);
+  }
+
   const sockets = gauge('sockswitch_open_sockets', 'Switched sockets that are open.', [
     'container',
   ]);
@@ -58,7 +70,6 @@ export async function scrape(source: MetricsSource): Promise<string> {
     'Payload that the switched sockets that are open have carried so far.',
     ['container', 'direction'],
   );
-  const rows = source.containers();
   for (const { id: container } of rows) {
     sockets.set({ container }, 0);
     for (const direction of ['sent', 'received']) bytes.set({ container, direction }, 0);

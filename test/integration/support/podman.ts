@@ -162,6 +162,8 @@ const listSchema = z.object({
         passed: z.int(),
       }),
       reasons: z.array(z.object({ outcome: z.string(), count: z.int() })),
+      kubernetes: z.record(z.string(), z.string()).optional(),
+      nested: z.object({ networks: z.int(), connects: z.int() }).optional(),
     }),
   ),
   incidents: z.array(

@@ -42,6 +42,10 @@ export class FakeEngine implements Engine {
     return { bounds: [0.001], counts: [0, 0], sum: 0 };
   }
 
+  nestedNetworks(listener: number): number {
+    return this.counts.get(listener)?.['nested-netns'] ?? 0;
+  }
+
   descriptors(listener: number): { fd: number; record: number } {
     const { fd, record } = this.attached.get(listener) ?? { fd: -1, record: -1 };
     return { fd, record };

@@ -26,6 +26,7 @@ const STATUS: Status = {
 const CONTAINER = containerRow({
   id: 'abc',
   lostDatagrams: 4,
+  kubernetes: { namespace: 'default', pod: 'web', container: 'nginx' },
   counts: { switched: 5, fallback: 2, passed: 9 },
   reasons: [
     { outcome: 'switched', kind: 'switched', text: '', count: 5 },
@@ -64,6 +65,7 @@ test('counters, gauges and a cumulative histogram', async () => {
   for (const line of [
     'sockswitch_info{version="1.2.3",kernel="6.1"} 1',
     'sockswitch_keeper_connected 1',
+    'sockswitch_container_info{container="abc",namespace="default",pod="web",name="nginx"} 1',
     'sockswitch_calls_total{container="abc",kind="switched",outcome="switched"} 5',
     'sockswitch_calls_total{container="abc",kind="fallback",outcome="ignored"} 2',
     'sockswitch_published_datagrams_lost_total{container="abc"} 4',

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { BEHAVIOURS } from '../behaviours.js';
 import { MATRIX } from './places.js';
 import type { Results, Verdict } from './results.js';
+import type { SuiteResult } from './suite-results.js';
 
 const WORDS: Readonly<Record<Verdict, string>> = {
   accelerated: '**accelerated**',
@@ -14,6 +15,8 @@ const WORDS: Readonly<Record<Verdict, string>> = {
 
 const VERSIONS_BEGIN = '<!-- versions -->';
 const VERSIONS_END = '<!-- end of versions -->';
+const SUITES_BEGIN = '<!-- suites -->';
+const SUITES_END = '<!-- end of suites -->';
 
 /** From the top of the repository. */
 export const DOCUMENT = 'docs/compatibility.md';
@@ -43,7 +46,9 @@ export function render(results: Results): Document {
     }),
   ]);
   const table = [head, head.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`);
-  const text = [INTRODUCTION, versions(results), ...[table.join('\n'), NOTES]].join('\n\n');
+  const text = [
+    ...[INTRODUCTION, versions(results), table.join('\n'), SUITES, presentSuites(), NOTES],
+  ].join('\n\n');
   return { text: `${text}\n`, missing };
 }
 
@@ -62,6 +67,47 @@ function versions(results: Results): string {
   const list = Object.entries(results.versions).map(([name, version]) => `${name} ${version}`);
   return `${VERSIONS_BEGIN}\nSeen with ${list.join(', ')}.\n${VERSIONS_END}`;
 }
+
+/** The part about other people's test suites comes from runs of its own (npm run docs:suites) and stays as it is. */
+function presentSuites(): string {
+  const present = existsSync(DOCUMENT) ? readFileSync(DOCUMENT, 'utf8') : '';
+  const [, rest = SUITES_END] = present.split(SUITES_BEGIN);
+  return `${SUITES_BEGIN}${rest.split(SUITES_END)[0]}${SUITES_END}`;
+}
+
+/** The document `text` with what `results` amount to in the place of an earlier run's. */
+export function withSuites(text: string, results: readonly SuiteResult[]): string {
+  const [before = '', rest = ''] = text.split(SUITES_BEGIN);
+  return `${before}${SUITES_BEGIN}\n${suitesTable(results)}\n${SUITES_END}${rest.split(SUITES_END)[1] ?? ''}`;
+}
+
+function suitesTable(results: readonly SuiteResult[]): string {
+  const networks = [...new Set(results.map(({ network }) => network))];
+  const names = [...new Set(results.map(({ suite }) => suite))];
+  const rows = names.map((name) => {
+    const of = results.filter(({ suite }) => suite === name);
+    const cells = networks.map((network) => {
+      const result = of.find((one) => one.network === network);
+      if (result === undefined) return '';
+      return result.differing.length === 0 ? 'same' : `same, except ${result.differing.length}`;
+    });
+    return [name, of[0]?.version ?? '', String(of[0]?.tests ?? ''), ...cells];
+  });
+  const head = ['suite', 'version', 'tests', ...networks];
+  const table = [head, head.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`);
+  const reasons = results.flatMap(({ suite, network, differing }) =>
+    differing.map(({ test, reason }) => `- ${suite}, \`${test}\`, on ${network}: ${reason}`),
+  );
+  return [table.join('\n'), ...(reasons.length > 0 ? [reasons.join('\n')] : [])].join('\n\n');
+}
+
+const SUITES = `## Other people's test suites
+
+Tests that were written for the kernel's sockets ran in an accelerated container that also publishes a port, so that most calls on sockets are reported, and in a
+plain one (\`npm run test:programs\`, then \`npm run docs:suites\`, which writes this table). *Same*: each test ended alike in both: passed, failed or
+was skipped. Most of these tests talk to themselves over the loopback, so they try what acceleration leaves alone more than what it does. Where the two differ,
+both run again, up to twice, and a test counts as alike once it has ended in both in the same way. libuv's \`tcp_connect_timeout\` and \`tcp_close_while_connecting\` differ now and then: they connect to where nobody
+answers, and fail if an error comes within 50 ms.`;
 
 const INTRODUCTION = `# Compatibility
 

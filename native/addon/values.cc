@@ -152,6 +152,7 @@ Policy get_policy(const Napi::Value& value, const Engine& engine) {
       Policy::compile(get_strings(object, "ignore"), get_strings(object, "podmanNetworks"));
   policy.permissions = {.network_admin = get_bool(object, "networkAdmin"),
                         .ignores_firewall = get_bool(object, "ignoreFirewall")};
+  policy.pods_egress = get_bool(object, "podsEgress");
   policy.listen_unseen = get_bool(object, "listenUnseen");
   policy.options_unseen = get_bool(object, "optionsUnseen");
   policy.socket_label = get_string(object, "socketLabel");

@@ -48,6 +48,7 @@ enum class Outcome : std::uint8_t {
   kOnLink,
   kNoHostRoute,
   kNestedNetns,
+  kPodAddress,
   kBound,
   kSocketOption,
   kEpoll,

@@ -52,6 +52,7 @@ UniqueFd open_route_monitor() { return open_netlink(NETLINK_ROUTE, kRouteGroups)
 UniqueFd open_packet_monitor() {
   std::vector<int> groups(std::begin(kRouteGroups), std::end(kRouteGroups));
   groups.push_back(RTNLGRP_NEIGH);
+  groups.push_back(RTNLGRP_IPV4_NETCONF);  // forwarding, rp_filter
   return open_netlink(NETLINK_ROUTE, groups);
 }
 

@@ -70,7 +70,7 @@ void without_port(SocketName& name) { reinterpret_cast<sockaddr_in&>(name.raw).s
 // container's own network, and only then at the state of the socket.
 int error_if_connected(const Context& context, const Target& target, Wanted wanted) {
   if (!context.container.view) return EINVAL;
-  MadeSocket probe = make_container_socket(context, target.socket.get(), target.identity);
+  MadeSocket probe = make_container_socket(context, target);
   if (!probe.fd) return EINVAL;
   without_port(wanted.asked);  // the address alone is in question
   if (wanted.instead) without_port(*wanted.instead);

@@ -1,6 +1,8 @@
 // connect(2), start to end.
 //
-//   a socket of a nested namespace     the kernel's
+//   a socket of a nested namespace     the kernel's, except of a pod that is asked for (pods.h): to
+//   a
+//                                      public address as below
 //   address is no IPv4/IPv6 one        the kernel's (AF_UNIX, netlink, malformed, unreadable)
 //   the container's loopback, ...      the kernel's, on the container's own socket
 //   not a TCP socket of the container  the kernel's, on the fallback network
@@ -35,6 +37,7 @@
 #include "kernel/syscalls.h"
 #include "notify/handlers.h"
 #include "notify/host_socket.h"
+#include "notify/pods.h"
 #include "notify/replace.h"
 #include "notify/target.h"
 
@@ -89,7 +92,7 @@ UniqueFd connect_to_neighbour(Context& context, const Target& target, OptionCopy
       .device = shortcut.outlet.device,
       .family = family_of(target, shortcut.outlet.address.is_v4(), shortcut.one_family),
       .neighbours_port = shortcut.door->publication->mapping.host_port};
-  MadeSocket made = make_host_socket(context, options, rare, use);
+  MadeSocket made = make_host_socket(context, options, rare, use, context.container.fresh);
   if (!made.fd) {
     context.detail = made.detail;
     return {};
@@ -113,6 +116,7 @@ struct Leaving {
   std::optional<Address> source;  // that the fallback program would have bound it to
   bool one_family = false;        // as in RouteDecision
   const Shortcut* shortcut = nullptr;
+  const Pod* pod = nullptr;  // whose socket it is
 };
 
 Leaving leaving(const RouteDecision& decision) {
@@ -148,14 +152,16 @@ Outcome switch_socket(Context& context, Target& target, const SocketAddress& add
     context.detail = to.text();
     return fall_back(context, target, registrations.obstacle, ENETUNREACH);
   }
-  const OptionBaselines& baselines = of_host ? context.host.fresh : context.container.fresh;
+  const OptionBaselines& fresh = way.pod ? way.pod->fresh : context.container.fresh;
+  const OptionBaselines& baselines = of_host ? context.host.fresh : fresh;
   const OptionBaseline* baseline = baselines.of(target.identity.domain);
   if (!baseline) {
     context.detail = "no fresh socket to compare options with";
     return fall_back(context, target, Outcome::kInternal, ENETUNREACH);
   }
   OptionCopy options(target.socket.get(), *baseline, of_host);
-  const bool rare = may_have_rare_options(context, target);
+  // What pods set is not noted.
+  const bool rare = way.pod || may_have_rare_options(context, target);
 
   int state = EINPROGRESS;
   UniqueFd host_socket;
@@ -172,8 +178,9 @@ Outcome switch_socket(Context& context, Target& target, const SocketAddress& add
   if (!host_socket) {
     const ClientUse use{.domain = target.identity.domain,
                         .device = way.device,
-                        .family = family_of(target, to.address.is_v4(), way.one_family)};
-    MadeSocket made = make_host_socket(context, options, rare, use);
+                        .family = family_of(target, to.address.is_v4(), way.one_family),
+                        .of_pod = way.pod != nullptr};
+    MadeSocket made = make_host_socket(context, options, rare, use, fresh);
     if (!made.fd) {
       context.detail = made.detail;
       return fall_back(context, target, made.outcome, ENETUNREACH);
@@ -247,7 +254,10 @@ Outcome reconnect(Context& context, const abi::SeccompNotif& notification, Targe
   if (int error = probe_connect(fd, target.identity.domain); error != 0) {
     return answer(context, target.id, error, Outcome::kPendingError);
   }
-  RouteDecision decision = judge(*to, context.policy, *context.container.view, fd);
+  // What it may reach is said of the caller's pod, not of where the socket came from.
+  const bool of_pod = pod_of_caller(context, target.caller.tid()).has_value();
+  RouteDecision decision = of_pod ? RouteDecision{Outcome::kNestedNetns, 0, {}}
+                                  : judge(*to, context.policy, *context.container.view, fd);
   context.detail = to->text();
   respect_landlock(context, notification, decision);
   if (decision.outcome == Outcome::kSwitched) {
@@ -277,6 +287,31 @@ Outcome connect_on_podman_network(Context& context, Target& target, const Socket
   return continue_call(context, target.id, Outcome::kNeighbourRelayed);
 }
 
+// A socket of a pod.
+Outcome connect_from_pod(Context& context, const abi::SeccompNotif& notification, Target& target,
+                         const SocketAddress& address, const Destination& to) {
+  context.detail = to.text();
+  const auto leave = [&](Outcome outcome) { return continue_call(context, target.id, outcome); };
+  if (auto decision = judge_pod_by_address(to, context.policy)) return leave(decision->outcome);
+  if (target.identity.bound) {
+    return leave(is_closed(target.socket.get()) ? Outcome::kBound : Outcome::kNotFresh);
+  }
+  // What keeps a pod from all but public addresses is the guard.
+  if (!context.guard.available()) return leave(Outcome::kUnguarded);
+  std::string why;
+  const auto pod = context.container.pods->of(target.identity.netns, target.caller.tid(), why);
+  if (!pod) {
+    context.detail += ": " + why;
+    return leave(Outcome::kUnknownWay);
+  }
+  RouteDecision decision = pod->view->decide(to, context.policy.permissions);
+  respect_landlock(context, notification, decision);
+  if (decision.outcome != Outcome::kSwitched) return leave(decision.outcome);
+  Leaving way = leaving(decision);
+  way.pod = pod.get();
+  return switch_socket(context, target, address, to, way);
+}
+
 }  // namespace
 
 Outcome handle_connect(Context& context, const abi::SeccompNotif& notification,
@@ -288,7 +323,8 @@ Outcome handle_connect(Context& context, const abi::SeccompNotif& notification,
   if (!netns) return continue_call(context, id, Outcome::kNotASocket);
   const bool of_host = *netns == context.host.network.cookie();
   const bool of_container = *netns == context.container.view->cookie();
-  if (!of_host && !of_container) {
+  const bool of_pod = !of_host && !of_container;
+  if (of_pod && !context.policy.pods_egress) {
     const Outcome outcome = continue_call(context, id, Outcome::kNestedNetns);
     context.nested.saw(*netns);
     return outcome;
@@ -332,10 +368,12 @@ Outcome handle_connect(Context& context, const abi::SeccompNotif& notification,
   }
   if (of_host) return reconnect(context, notification, *target, address, to);
   if (!to) {
+    if (of_pod) return continue_call(context, id, Outcome::kDisconnect);
     // It may be connected, so that setting an option on it was not noticed (set_option.cc).
     context.options.set();
     return continue_call(context, id, Outcome::kDisconnect);
   }
+  if (of_pod) return connect_from_pod(context, notification, *target, address, *to);
   RouteDecision decision =
       judge(*to, context.policy, *context.container.view, target->socket.get());
   respect_landlock(context, notification, decision);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/errno_error.h"
+#include "notify/pods.h"
 
 namespace sockswitch {
 namespace {
@@ -45,7 +46,9 @@ const ContainerNetwork& ContainerState::network(NetworkViews& views, OptionMarks
   if (!network_) {
     auto view = views.of(find_netns(views, wanted, pids));
     auto fresh = read_baselines(view->fresh_socket(AF_INET), view->fresh_socket(AF_INET6));
-    network_.emplace(ContainerNetwork{view, std::move(fresh), marks.of(view->cookie())});
+    auto pods = make_pods(views.helper(), views.watcher(), views.control(), view);
+    network_.emplace(
+        ContainerNetwork{view, std::move(fresh), marks.of(view->cookie()), std::move(pods)});
   }
   return *network_;
 }

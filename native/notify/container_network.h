@@ -16,11 +16,14 @@
 
 namespace sockswitch {
 
+class Pods;
+
 // A container's first network namespace, shared by its listeners.
 struct ContainerNetwork {
   std::shared_ptr<NetworkView> view;
   OptionBaselines fresh;
   SharedMark mark;
+  std::shared_ptr<Pods> pods;
 };
 
 // What the listeners of one container share; made by the first of them that needs it.

@@ -15,8 +15,8 @@ MadeSocket failed(Outcome outcome, std::string detail) {
 }  // namespace
 
 MadeSocket make_host_socket(const Context& context, OptionCopy& options, bool rare,
-                            const ClientUse& use) {
-  MadeSocket made = context.pool.take(use, context.container.fresh);
+                            const ClientUse& use, const OptionBaselines& fresh) {
+  MadeSocket made = context.pool.take(use, fresh);
   if (!made.fd) return made;
   std::string option = options.first(made.fd.get());
   if (option.empty() && rare) option = options.rare(made.fd.get());
@@ -41,13 +41,18 @@ bool bind_source(int fd, int domain, const Address& source) {
   return ::bind(fd, reinterpret_cast<const sockaddr*>(&raw), length) == 0;
 }
 
-MadeSocket make_container_socket(const Context& context, int model,
-                                 const SocketIdentity& identity) {
+MadeSocket make_container_socket(const Context& context, const Target& target) {
+  const SocketIdentity& identity = target.identity;
+  const int model = target.socket.get();
   const OptionBaseline* baseline = context.host.fresh.of(identity.domain);
   if (!baseline) return failed(Outcome::kInternal, "no fresh socket to compare options with");
   try {
-    UniqueFd fd = context.container.view->open_socket(
-        identity.domain, SOCK_STREAM, identity.protocol, context.policy.socket_label);
+    const auto pod = pod_of_caller(context, target.caller.tid());
+    UniqueFd fd =
+        pod ? pod->open_socket(context.host.helper, identity.domain, SOCK_STREAM, identity.protocol,
+                               context.policy.socket_label)
+            : context.container.view->open_socket(identity.domain, SOCK_STREAM, identity.protocol,
+                                                  context.policy.socket_label);
     std::string option = OptionCopy(model, *baseline, true).all(fd.get());
     if (!option.empty()) return failed(Outcome::kSocketOption, option);
     return {.fd = std::move(fd), .detail = {}};

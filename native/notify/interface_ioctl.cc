@@ -148,9 +148,12 @@ int ask(const Context& context, const abi::SeccompNotif& notification, const Req
   return ask<struct ifreq>(context, notification, request, socket, size);
 }
 
-// A socket of the container of the same domain; empty where there is none.
-UniqueFd container_socket(const Context& context, int domain) {
+// A socket of the container, or of the caller's pod, of the same domain; empty where there is none.
+UniqueFd container_socket(const Context& context, pid_t caller, int domain) {
   if (!context.container.view) return {};
+  if (const auto pod = pod_of_caller(context, caller)) {
+    return pod->open_socket(context.host.helper, domain, SOCK_STREAM, 0);
+  }
   return context.host.control.bring([&] {
     return UniqueFd(::fcntl(context.container.view->fresh_socket(domain), F_DUPFD_CLOEXEC, 0));
   });
@@ -185,7 +188,9 @@ Outcome handle_ioctl(Context& context, const abi::SeccompNotif& notification,
   UniqueFd socket = std::move(fetched.socket);
   if (is_ours_or_unknown(context, socket.get())) {
     if (kind == Kind::kOther) return answer(context, id, EPERM);
-    socket = container_socket(context, int_option(socket.get(), SOL_SOCKET, SO_DOMAIN).value_or(0));
+    const int domain = int_option(socket.get(), SOL_SOCKET, SO_DOMAIN).value_or(0);
+    socket = container_socket(context, static_cast<pid_t>(notification.pid), domain);
+    if (!still_waits(context, notification)) return Outcome::kCallerGone;
     if (!socket) return answer(context, id, EPERM);
   } else if (kind == Kind::kOther) {
     return continue_call(context, id, Outcome::kHousekeeping);

@@ -44,6 +44,13 @@ std::optional<Target> as_target(const abi::SeccompNotif& notification, int numbe
   return Target{notification.id, fetched.caller, number, std::move(fetched.socket), *identity};
 }
 
+std::optional<Netns> pod_of_caller(const Context& context, pid_t tid) {
+  if (!context.policy.pods_egress || !context.container.view) return {};
+  Netns netns = Netns::of_process(tid);
+  if (netns.identity() == context.container.view->identity()) return {};
+  return netns;
+}
+
 bool is_handed_in(int host_socket) {
   return int_option(host_socket, SOL_SOCKET, abi::kSoBindToIfindex) == 0;
 }
@@ -74,7 +81,7 @@ bool switch_back(Context& context, Target& target) {
   Registrations registrations =
       find_registrations(context, target.caller, target.socket.get(), target.number, flags->inode);
   if (!registrations.complete()) return false;
-  MadeSocket made = make_container_socket(context, target.socket.get(), target.identity);
+  MadeSocket made = make_container_socket(context, target);
   if (!made.fd) {
     context.detail = made.detail;
     return false;
@@ -87,7 +94,7 @@ bool switch_back(Context& context, Target& target) {
     return false;
   }
   target.socket = std::move(made.fd);
-  target.identity.netns = context.container.view->cookie();
+  target.identity.netns = netns_cookie(target.socket.get()).value_or(0);
   target.identity.bound = false;
   return true;
 }

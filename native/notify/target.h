@@ -40,6 +40,12 @@ bool still_waits(Context& context, const abi::SeccompNotif& notification);
 std::optional<Target> as_target(const abi::SeccompNotif& notification, int number, Fetched fetched,
                                 std::optional<std::uint64_t> netns = {});
 
+// The namespace of a pod, where the caller is in one and pods' connections are switched: a socket
+// that takes the place of one of the host's is of this namespace then, and not of the container's,
+// wherever the socket of the host came from. No value: of the container's. It is this caller's only
+// if the notification is valid afterwards. Throws ErrnoError.
+std::optional<Netns> pod_of_caller(const Context& context, pid_t tid);
+
 // Whether an IPv4 or IPv6 socket of the host did not come from us: a service manager, or whoever
 // started the container, handed it in (sd_listen_fds(3), `podman run --preserve-fds`). It is the
 // container's as without us, so calls on it are left to the kernel. Ours are pinned to a device

@@ -72,6 +72,10 @@ Headers::Headers(const PacketFacts& packet) {
   network_.put(v4 ? offsetof(iphdr, protocol) : offsetof(ip6_hdr, ip6_nxt), bytes_of(protocol));
   network_.put(v4 ? offsetof(iphdr, daddr) : offsetof(ip6_hdr, ip6_dst),
                Bytes(packet.destination.address.bytes).last(size));
+  if (v4) {
+    const std::uint32_t known = htonl(packet.known_destination);
+    std::memcpy(network_.known.data() + offsetof(iphdr, daddr), &known, sizeof known);
+  }
   if (packet.source) {
     network_.put(v4 ? offsetof(iphdr, saddr) : offsetof(ip6_hdr, ip6_src),
                  Bytes(packet.source->bytes).last(size));
@@ -84,7 +88,7 @@ Headers::Headers(const PacketFacts& packet) {
     network_.known[offsetof(iphdr, frag_off) + 1] = 0xff;
   }
   const std::uint16_t port = htons(packet.destination.port);
-  transport_.put(sizeof port, bytes_of(port));
+  if (packet.port_known()) transport_.put(sizeof port, bytes_of(port));
 }
 
 bool Headers::load(std::uint32_t base, std::size_t offset, const KnownBits& target) const {
@@ -136,6 +140,7 @@ class Evaluation {
     // Forwarded packets show it at postrouting since Linux 5.7 or so only.
     in_known_ = hook != FilterHook::kPostrouting || packet_.in.index == 0;
     state_.mark = packet_.mark;
+    if (!packet_.mark_known) state_.known_mark = 0;
   }
 
   void base_chain(std::size_t chain);

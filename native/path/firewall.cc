@@ -1,8 +1,11 @@
 #include "path/firewall.h"
 
 #include <linux/netfilter.h>
+#include <linux/netfilter_bridge/ebtables.h>
+#include <sys/socket.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <iterator>
 #include <utility>
@@ -23,6 +26,7 @@ struct Firewall::Snapshot {
   Xfrm xfrm;
   TrafficControl traffic;
   Ipvs ipvs;
+  bool has_ebtables = false;  // legacy ones, which report no changes
 };
 
 namespace {
@@ -49,6 +53,26 @@ bool on_own_way(const FilterChain& chain) {
     return chain.hook == FilterHook::kInput || chain.hook == FilterHook::kOutput;
   }
   return chain.hook != FilterHook::kForward;
+}
+
+// Whether the kernel has legacy ebtables, with rules or without. Fails with EPERM or EINVAL where
+// it has them (netfilter_bridge/ebtables.h).
+bool has_ebtables(int socket) {
+  struct ebt_replace table{};
+  socklen_t length = 0;
+  return ::getsockopt(socket, IPPROTO_IP, EBT_SO_GET_INFO, &table, &length) == 0 ||
+         errno != ENOPROTOOPT;
+}
+
+// Whether the chain is on the way of a packet that is forwarded, of its frames, or of its replies.
+bool on_forwarded_way(const FilterChain& chain, const PacketFacts& packet) {
+  if (!chain.is_base || chain.dormant) return false;
+  const bool frames = chain.family == NFPROTO_ARP || chain.family == NFPROTO_BRIDGE ||
+                      chain.family == NFPROTO_NETDEV;
+  if (frames) return true;
+  const int other = packet.destination.address.is_v4() ? NFPROTO_IPV6 : NFPROTO_IPV4;
+  return chain.family != other && chain.hook != FilterHook::kInput &&
+         chain.hook != FilterHook::kOutput;
 }
 
 std::optional<std::string> rules_obstacle(const FilterRules& rules, const PacketFacts& packet) {
@@ -94,6 +118,8 @@ Firewall Firewall::read(FirewallSockets& sockets) {
       FirewallSource::kGeneric, "IPVS",
       [&](NetlinkSocket& socket) { made->ipvs = read_ipvs(socket); },
       [&](std::string words) { made->ipvs.trouble = std::move(words); });
+  made->has_ebtables = sockets.state(FirewallSource::kSocketV4) != State::kOpen ||
+                       has_ebtables(sockets.fd(FirewallSource::kSocketV4));
   Firewall firewall;
   firewall.snapshot_ = std::move(made);
   return firewall;
@@ -138,6 +164,46 @@ Forwarded Firewall::forwarded(const PacketFacts& packet) const {
     }
   }
   if (!snapshot_->ipvs.services.empty()) return {Verdict::kForeign, "IPVS services"};
+  return result;
+}
+
+std::optional<std::string> Firewall::forwarding_obstacle(const PacketFacts& packet) const {
+  const FilterRules& rules = snapshot_->rules;
+  if (rules.trouble) return rules.trouble;
+  for (const FilterChain& chain : rules.chains) {
+    // What translates addresses sees the first packet only.
+    const bool evaluated = chain.is_nat && chain.accepts;
+    if (evaluated || !on_forwarded_way(chain, packet)) continue;
+    if (!chain.rules.empty() || !chain.accepts) return chain.words();
+  }
+  if (snapshot_->xfrm.trouble) return snapshot_->xfrm.trouble;
+  if (snapshot_->xfrm.obstacle) return snapshot_->xfrm.obstacle;
+  for (const PacketDevice* device : {&packet.in, &packet.out}) {
+    if (auto words = snapshot_->traffic.obstacle(device->index, device->name)) return words;
+  }
+  if (snapshot_->ipvs.trouble) return snapshot_->ipvs.trouble;
+  if (!snapshot_->ipvs.services.empty()) return "IPVS services";
+  if (snapshot_->has_ebtables) return "ebtables-legacy, whose rules are not read";
+  return {};
+}
+
+Translated Firewall::translate(const PacketFacts& packet) const {
+  const FilterRules& rules = snapshot_->rules;
+  if (rules.trouble || snapshot_->ipvs.trouble) return {};
+  PacketFacts later = packet;
+  later.mark_known = false;
+  const HookResult ingress = evaluate_hook(rules, FilterHook::kIngress, packet);
+  const HookResult in = evaluate_hook(rules, FilterHook::kPrerouting, packet);
+  const HookResult through = evaluate_hook(rules, FilterHook::kForward, later);
+  const HookResult out = evaluate_hook(rules, FilterHook::kPostrouting, later);
+  const auto no_nat = [](const FilterChain& chain) { return !chain.is_nat; };
+  Translated result;
+  result.passes = in.may_pass && through.may_pass && out.may_pass;
+  result.may_be_sent = ingress.may_translate || in.may_translate || through.may_translate ||
+                       out.may_translate || snapshot_->ipvs.may_translate(packet);
+  result.masqueraded = out.may_masquerade && !out.may_stay && !out.may_change_source;
+  result.is_sure = !evaluate_hook(rules, FilterHook::kPrerouting, packet, no_nat).may_drop &&
+                   !evaluate_hook(rules, FilterHook::kPostrouting, later, no_nat).may_drop;
   return result;
 }
 

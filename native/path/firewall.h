@@ -3,7 +3,7 @@
 // Theory of operation. A Firewall is a snapshot: everything that may filter, change or divert
 // packets in a namespace is read with one call (nftables, legacy iptables, ip6tables and arptables,
 // xfrm policies, traffic control, IPVS), each bounded in time and size. Then questions are answered
-// from memory. There are three:
+// from memory. They are:
 //
 //   obstacle()       is anything there at all that could see the packet or its replies? For a
 //                    container's own namespace. Nothing is evaluated: a rule is a rule.
@@ -12,10 +12,14 @@
 //   forwarded()      would the packet pass the namespace? For the namespace of Podman's bridges,
 //                    where netavark's rules are expected.
 //
-// The last two evaluate rules with three truth values: yes, no and perhaps. What is not understood
-// (a match, a set that is too large, an answer that did not come) is "perhaps", and perhaps counts
-// against switching in each of the three. Evaluation is bounded in steps, so rules that were made
-// to be expensive are "perhaps", too.
+//   forwarding_obstacle(), translate()
+//                    for a namespace that forwards what it did not send, and is nobody's of
+//                    Podman's: a node's. Except for address translation a rule is a rule.
+//
+// All but obstacle() and forwarding_obstacle() evaluate rules with three truth values: yes, no and
+// perhaps. What is not understood (a match, a set that is too large, an answer that did not come)
+// is "perhaps", and perhaps counts against switching in each of them. Evaluation is bounded in
+// steps, so rules that were made to be expensive are "perhaps", too.
 //
 // What is not seen: BPF programs at traffic control's links (tcx), XDP, sockets and cgroups, which
 // no user namespace's root can load; and rules that only a privileged process of the host could
@@ -41,6 +45,14 @@ struct Forwarded {
   };
   Verdict verdict = Verdict::kUnknown;
   std::string words;  // what blocks, is foreign or unknown: "nftables: table inet filter, chain f"
+};
+
+// What address translation does with a packet that the namespace forwards.
+struct Translated {
+  bool passes = false;       // no rule surely drops it
+  bool masqueraded = false;  // surely
+  bool may_be_sent = false;  // ... to another destination
+  bool is_sure = false;      // no rule of address translation may drop it
 };
 
 class Firewall {
@@ -72,6 +84,12 @@ class Firewall {
 
   // What becomes of a packet that enters by `packet.in` and leaves by `packet.out`.
   Forwarded forwarded(const PacketFacts& packet) const;
+
+  // What could see such a packet, its frames or its replies, except for address translation.
+  std::optional<std::string> forwarding_obstacle(const PacketFacts& packet) const;
+  // What address translation does to such a packet; `packet.known_destination` may leave open where
+  // it goes.
+  Translated translate(const PacketFacts& packet) const;
 
  private:
   struct Snapshot;

@@ -13,13 +13,38 @@
 namespace sockswitch {
 namespace {
 
-// IFLA_INFO_KIND within IFLA_LINKINFO.
-std::string kind_of(const NetlinkAttribute& info) {
-  std::string kind;
-  bool whole = walk_attributes(info.data, [&](const NetlinkAttribute& attribute) {
-    if (attribute.type == IFLA_INFO_KIND) kind = attribute.text();
+// One attribute of one byte in `data`; no value if it is not there.
+std::optional<std::uint8_t> byte_in(NetlinkBytes data, int type) {
+  std::optional<std::uint8_t> found;
+  bool whole = walk_attributes(data, [&](const NetlinkAttribute& attribute) {
+    if (attribute.type == type) found = attribute.number<std::uint8_t>();
   });
-  return whole ? kind : std::string();
+  return whole ? found : std::nullopt;
+}
+
+// IFLA_LINKINFO: the kind, and what is asked of bridges and their ports.
+void read_info(const NetlinkAttribute& info, Link& link) {
+  constexpr std::uint8_t kForwarding = 3;  // BR_STATE_FORWARDING
+  std::string port_kind;
+  NetlinkBytes port;
+  NetlinkBytes data;
+  bool whole = walk_attributes(info.data, [&](const NetlinkAttribute& attribute) {
+    if (attribute.type == IFLA_INFO_KIND) link.kind = attribute.text();
+    if (attribute.type == IFLA_INFO_DATA) data = attribute.data;
+    if (attribute.type == IFLA_INFO_SLAVE_KIND) port_kind = attribute.text();
+    if (attribute.type == IFLA_INFO_SLAVE_DATA) port = attribute.data;
+  });
+  if (!whole) {
+    link.kind.clear();
+    return;
+  }
+  if (link.kind == "bridge") {
+    link.filters_vlans = byte_in(data, IFLA_BR_VLAN_FILTERING).value_or(1) != 0;
+  }
+  if (port_kind == "bridge") {
+    link.forwards = byte_in(port, IFLA_BRPORT_STATE) == kForwarding &&
+                    byte_in(port, IFLA_BRPORT_LOCKED).value_or(0) == 0;
+  }
 }
 
 }  // namespace
@@ -38,7 +63,7 @@ std::optional<Link> parse_link(const NetlinkMessage& message) {
                                      link.name = attribute.text();
                                      break;
                                    case IFLA_LINKINFO:
-                                     link.kind = kind_of(attribute);
+                                     read_info(attribute, link);
                                      break;
                                    case IFLA_MASTER:
                                      link.master = attribute.number<std::int32_t>().value_or(0);

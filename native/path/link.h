@@ -19,6 +19,9 @@ struct Link {
   bool resolves = true;  // addresses of neighbours (ip-link(8): arp on)
   int master = 0;        // ifindex of the bridge that it is a port of; 0: none
   int peer = 0;  // ifindex of a veth's other end, in the namespace with the number `peer_netns`
+  // Of a bridge: it looks at VLAN tags. Of a port: it takes frames from anybody.
+  bool filters_vlans = false;
+  bool forwards = false;
   std::optional<int> peer_netns;  // none: the other end is in the same namespace
 };
 

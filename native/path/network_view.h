@@ -66,6 +66,8 @@ class NetworkView {
   std::uint64_t cookie() const { return inside_.cookie(); }
   // Another one as soon as anything that a way depends on has changed inside.
   std::uint64_t generation() const { return inside_.generation(); }
+  // For what follows packets of other namespaces through this one; on the control thread.
+  Namespace& inside() { return inside_; }
   // `socket`: the caller's, in the calling thread's table; -1 where there is none.
   RouteDecision decide(const Destination& to, int socket, const Permissions& permissions);
   // The same, not from the memory, and the way in words.
@@ -144,6 +146,9 @@ class NetworkViews {
         around_(helper_, watcher) {}
   // The view of a network namespace. On the control thread. Throws ErrnoError.
   std::shared_ptr<NetworkView> of(Netns netns);
+  Watcher& watcher() { return watcher_; }
+  ControlThread& control() { return control_; }
+  const std::string& helper() const { return helper_; }
   // The namespace of this identity, if a fallback program holds a tap in it.
   std::optional<Netns> held(const NetnsIdentity& identity) { return around_.held(identity); }
 

@@ -19,12 +19,18 @@ struct PacketDevice {
 struct PacketFacts {
   std::optional<Address> source;  // no value: not known yet
   Destination destination;        // no address of the namespace itself: a unicast route leads there
+  // Of an IPv4 destination, host byte order: the bits that are known. Where some are not, the port
+  // is not either.
+  std::uint32_t known_destination = UINT32_MAX;
   int protocol = IPPROTO_TCP;
   PacketDevice in;
   PacketDevice out;
   std::uint32_t mark = 0;  // SO_MARK
+  bool mark_known = true;  // false: rules that are not evaluated may have set another one
   // Of the sending process, in the initial user namespace; no value: not known.
   std::optional<std::uint32_t> uid;
+
+  bool port_known() const { return known_destination == UINT32_MAX; }
 };
 
 }  // namespace sockswitch

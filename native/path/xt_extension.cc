@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <string_view>
 
 namespace sockswitch {
@@ -92,6 +93,14 @@ bool in_range(std::uint16_t port, const std::uint16_t (&range)[2]) {
   return port >= range[0] && port <= range[1];
 }
 
+// Whether the destination's port is in a range, or is not known.
+Tristate destination_port(const PacketFacts& packet, const std::uint16_t (&range)[2],
+                          bool inverted) {
+  const bool whole = range[0] == 0 && range[1] == UINT16_MAX;
+  if (!packet.port_known() && !whole) return Tristate::kPerhaps;
+  return tristate(in_range(packet.destination.port, range) != inverted);
+}
+
 // A source port is the kernel's to choose: only the whole range is sure to have it.
 Tristate source_port(const std::uint16_t (&range)[2], bool inverted) {
   const Tristate whole =
@@ -103,11 +112,10 @@ Tristate tcp(const FilterOperation& match, const PacketFacts& packet) {
   auto info = read_structure<xt_tcp>(match.value);
   if (!info || match.revision != 0) return Tristate::kPerhaps;
   if (packet.protocol != IPPROTO_TCP) return Tristate::kNo;
-  const bool wanted_port = (info->invflags & XT_TCP_INV_DSTPT) == 0;
   const bool on_flags = info->option != 0 || info->flg_mask != 0 ||
                         (info->invflags & (XT_TCP_INV_FLAGS | XT_TCP_INV_OPTION)) != 0;
   return source_port(info->spts, (info->invflags & XT_TCP_INV_SRCPT) != 0) &
-         tristate(in_range(packet.destination.port, info->dpts) == wanted_port) &
+         destination_port(packet, info->dpts, (info->invflags & XT_TCP_INV_DSTPT) != 0) &
          (on_flags ? Tristate::kPerhaps : Tristate::kYes);
 }
 
@@ -115,9 +123,8 @@ Tristate udp(const FilterOperation& match, const PacketFacts& packet) {
   auto info = read_structure<xt_udp>(match.value);
   if (!info || match.revision != 0) return Tristate::kPerhaps;
   if (packet.protocol != IPPROTO_UDP) return Tristate::kNo;
-  const bool wanted_port = (info->invflags & XT_UDP_INV_DSTPT) == 0;
   return source_port(info->spts, (info->invflags & XT_UDP_INV_SRCPT) != 0) &
-         tristate(in_range(packet.destination.port, info->dpts) == wanted_port);
+         destination_port(packet, info->dpts, (info->invflags & XT_UDP_INV_DSTPT) != 0);
 }
 
 // The destination's type is unicast: the caller asks for no others.
@@ -169,6 +176,7 @@ Tristate multiport(const FilterOperation& match, const PacketFacts& packet) {
   auto info = read_structure<xt_multiport_v1>(match.value);
   if (!info || match.revision != 1 || info->count > XT_MULTI_PORTS) return Tristate::kPerhaps;
   if (info->flags != XT_MULTIPORT_DESTINATION) return Tristate::kPerhaps;
+  if (!packet.port_known()) return Tristate::kPerhaps;
   bool found = false;
   for (std::size_t i = 0; i < info->count; ++i) {
     const std::uint16_t from = info->ports[i];
@@ -203,6 +211,25 @@ bool device_matches(const std::string& name, const char* wanted, const unsigned 
 
 Tristate inverted_if(bool inverted, Tristate value) { return inverted ? !value : value; }
 
+// As masked_address(), where some bits of the address are not known.
+Tristate destination_matches(const PacketFacts& packet, const std::uint8_t* wanted,
+                             const std::uint8_t* mask, std::size_t size) {
+  if (packet.port_known() || size != sizeof(in_addr)) {
+    return masked_address(packet.destination.address, wanted, mask, size);
+  }
+  std::uint32_t network = 0;
+  std::uint32_t bits = 0;
+  std::memcpy(&network, wanted, sizeof network);
+  std::memcpy(&bits, mask, sizeof bits);
+  network = ntohl(network);
+  bits = ntohl(bits);
+  if ((network & ~bits) != 0) return Tristate::kNo;
+  if (((packet.destination.address.v4() ^ network) & bits & packet.known_destination) != 0) {
+    return Tristate::kNo;
+  }
+  return (bits & ~packet.known_destination) == 0 ? Tristate::kYes : Tristate::kPerhaps;
+}
+
 template <typename Header>
 Tristate header_matches(const Header& header, const XtPacket& packet) {
   const auto* source = reinterpret_cast<const std::uint8_t*>(&header.src);
@@ -217,8 +244,8 @@ Tristate header_matches(const Header& header, const XtPacket& packet) {
   Tristate result =
       inverted_if((inverted & IPT_INV_SRCIP) != 0,
                   masked_address(packet.packet.source, source, source_mask, sizeof header.src)) &
-      inverted_if((inverted & IPT_INV_DSTIP) != 0, masked_address(packet.packet.destination.address,
-                                                                  to, to_mask, sizeof header.dst)) &
+      inverted_if((inverted & IPT_INV_DSTIP) != 0,
+                  destination_matches(packet.packet, to, to_mask, sizeof header.dst)) &
       inverted_if((inverted & IPT_INV_VIA_IN) != 0, in) &
       inverted_if(
           (inverted & IPT_INV_VIA_OUT) != 0,

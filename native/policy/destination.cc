@@ -2,6 +2,8 @@
 
 #include <stdexcept>
 
+#include "base/public_address.h"
+
 namespace sockswitch {
 namespace {
 
@@ -41,7 +43,10 @@ std::optional<Outcome> fixed_v6(const Address& address, std::uint32_t scope) {
 
 Policy Policy::compile(const std::vector<std::string>& ignore,
                        const std::vector<std::string>& podman_networks) {
-  return {compile_set(ignore), compile_set(podman_networks), {}, {}, true, false};
+  return {.ignore = compile_set(ignore),
+          .podman_networks = compile_set(podman_networks),
+          .published = {},
+          .socket_label = {}};
 }
 
 std::optional<Outcome> fixed_rule(const Destination& destination) {
@@ -49,19 +54,37 @@ std::optional<Outcome> fixed_rule(const Destination& destination) {
   return fixed_v6(destination.address, destination.scope);
 }
 
-RouteDecision judge(const Destination& destination, const Policy& policy, NetworkView& view,
-                    int socket, std::string* detail) {
-  if (auto rule = fixed_rule(destination)) return {*rule, 0, {}};
+namespace {
+
+// What addresses alone and lists of prefixes say; no value: nothing.
+std::optional<RouteDecision> judge_by_lists(const Destination& destination, const Policy& policy,
+                                            std::string* detail) {
+  if (auto rule = fixed_rule(destination)) return RouteDecision{*rule, 0, {}};
   if (const Prefix* prefix = policy.ignore.find(destination.address)) {
     if (detail) *detail = "ignored by " + prefix->text();
-    return {Outcome::kIgnored, 0, {}};
+    return RouteDecision{Outcome::kIgnored, 0, {}};
   }
   if (const Prefix* prefix = policy.podman_networks.find(destination.address)) {
     if (detail) *detail = "Podman's network " + prefix->text();
-    return {Outcome::kPodmanNetwork, 0, {}};
+    return RouteDecision{Outcome::kPodmanNetwork, 0, {}};
   }
+  return {};
+}
+
+}  // namespace
+
+RouteDecision judge(const Destination& destination, const Policy& policy, NetworkView& view,
+                    int socket, std::string* detail) {
+  if (auto decision = judge_by_lists(destination, policy, detail)) return *decision;
   return detail ? view.explain(destination, policy.permissions, *detail)
                 : view.decide(destination, socket, policy.permissions);
+}
+
+std::optional<RouteDecision> judge_pod_by_address(const Destination& destination,
+                                                  const Policy& policy, std::string* detail) {
+  if (auto decision = judge_by_lists(destination, policy, detail)) return decision;
+  if (is_public(destination.address)) return {};
+  return RouteDecision{Outcome::kPodAddress, 0, {}};
 }
 
 }  // namespace sockswitch

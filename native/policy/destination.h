@@ -10,6 +10,7 @@
 #include "base/address.h"
 #include "base/outcome.h"
 #include "path/network_view.h"
+#include "path/pod_view.h"
 #include "policy/publication.h"
 
 namespace sockswitch {
@@ -22,6 +23,8 @@ struct Policy {
   Permissions permissions;
   // The filter does not report rarely set options, or sockets of others come here: all are read.
   bool options_unseen = true;
+  // Connections of nested namespaces to public addresses are switched (sockswitch/pods=egress).
+  bool pods_egress = false;
   bool listen_unseen = false;  // the profile, another tool's, does not report listen(2)
   std::string socket_label;    // SELinux context of the container's sockets; empty: none
 
@@ -35,6 +38,12 @@ struct Policy {
 // `socket`: the caller's, in the calling thread's table; -1: none.
 RouteDecision judge(const Destination& destination, const Policy& policy, NetworkView& view,
                     int socket, std::string* detail = nullptr);
+
+// The same for a connection of a pod, as far as it does not take a look at the network. No value if
+// the pod's view has to be asked.
+std::optional<RouteDecision> judge_pod_by_address(const Destination& destination,
+                                                  const Policy& policy,
+                                                  std::string* detail = nullptr);
 
 // The fixed rules alone; no value if none applies.
 std::optional<Outcome> fixed_rule(const Destination& destination);

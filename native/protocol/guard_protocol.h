@@ -76,6 +76,7 @@ inline int decode_question(std::string_view text, GuardUse& use) {
   // One question for one program.
   switch (use.kind) {
     case GuardKind::kClient:
+    case GuardKind::kPodClient:
       return use.port == 0 && use.device >= 0 ? 0 : EINVAL;
     case GuardKind::kNeighbour:
       return use.device >= 0 ? 0 : EINVAL;

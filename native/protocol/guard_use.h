@@ -6,13 +6,13 @@
 
 namespace sockswitch {
 
-enum class GuardKind : std::uint16_t { kClient, kNeighbour, kService };
+enum class GuardKind : std::uint16_t { kClient, kNeighbour, kService, kPodClient };
 
 // What a client may hear: packets of both families, or of one.
 enum class GuardFamily : std::uint16_t { kBoth, kV4, kV6 };
 
-// What a socket is for, from which its role follows. `port` is 0 for a client, `device` (ifindex) 0
-// for a service, whose `family` is kBoth.
+// What a socket is for, from which its role follows. `port` is 0 for a client and a pod's, `device`
+// (ifindex) 0 for a service, whose `family` is kBoth.
 struct GuardUse {
   GuardKind kind = GuardKind::kClient;
   std::uint16_t port = 0;

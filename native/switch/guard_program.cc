@@ -2,6 +2,8 @@
 
 #include <cstddef>
 
+#include "base/public_address.h"
+
 namespace sockswitch {
 namespace {
 
@@ -97,7 +99,16 @@ void take_what_comes_from_elsewhere(Program& program, const GuardRole& role) {
   }
 }
 
+void drop_ipv4_that_is_not_public(Program& program) {
+  for (const Ipv4Block& closed : closed_ipv4()) {
+    program.load(kSource4, BPF_W);
+    program.keep_bits(closed.mask);
+    program.jump_if(closed.network, Program::kDrop);
+  }
+}
+
 void drop_ipv4_of_this_machine(Program& program, const GuardRole& role) {
+  if (role.kind == GuardKind::kPodClient) drop_ipv4_that_is_not_public(program);
   program.load(kSource4);
   program.jump_if(kLoopbackNet, Program::kDrop);
   take_what_comes_from_elsewhere(program, role);
@@ -127,6 +138,10 @@ void drop_what_is_not_for_it(Program& program, const GuardRole& role) {
   const auto version6 = program.new_label();
   program.load(kVersion);
   program.keep_bits(kVersionBits);
+  if (role.kind == GuardKind::kPodClient) {
+    program.jump_unless(kVersion4, Program::kDrop);
+    return drop_ipv4_of_this_machine(program, role);
+  }
   switch (role.family) {
     case GuardFamily::kV4:
       program.jump_unless(kVersion4, Program::kDrop);

@@ -7,9 +7,11 @@
 //               addresses on the device that it is pinned to: it never connects to the host itself.
 //               (What a firewall of the host leads there under another address comes from that
 //               one.)
-//   neighbour   the same, but for what comes from `port`, the published one of a neighbour
+//   pod client  the same, and nothing that answers its own SYN from an address that is not a public
+//               one of IPv4 (base/public_address.h)
+//   neighbour   like client, but for what comes from `port`, the published one of a neighbour
 //               (publish/neighbours.h)
-//               Both: of an IPv6 socket, which carries IPv4, too, no answer to its own SYN in the
+//               All: of an IPv6 socket, which carries IPv4, too, no answer to its own SYN in the
 //               family that the container's network does not carry
 //   service     no SYN with ACK: it never connects. No SYN to another port than `port`, the
 //               published one

@@ -97,6 +97,10 @@ class SocketGuard {
   int guard_client(int fd, int device, GuardFamily family) {
     return attach(fd, {GuardKind::kClient, 0, device, family});
   }
+  // ... and is a pod's.
+  int guard_pods_client(int fd, int device) {
+    return attach(fd, {GuardKind::kPodClient, 0, device});
+  }
   // ... and connects to `port` of a neighbour, on the host's address there.
   int guard_neighbours_client(int fd, int device, GuardFamily family, std::uint16_t port) {
     return attach(fd, {GuardKind::kNeighbour, port, device, family});

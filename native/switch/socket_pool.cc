@@ -29,15 +29,16 @@ MadeSocket failed(const char* syscall) {
 }  // namespace
 
 MadeSocket SocketPool::make(const ClientUse& use, const OptionBaselines& container) {
-  const auto [domain, device, family, port] = use;
+  const auto [domain, device, family, port, of_pod] = use;
   if (device <= 0) return failed(Outcome::kInternal, "no device to pin a socket to");
   UniqueFd fd(::socket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
   if (!fd) return failed("socket");
   if (::setsockopt(fd.get(), SOL_SOCKET, abi::kSoBindToIfindex, &device, sizeof device) != 0) {
     return failed("setsockopt SO_BINDTOIFINDEX");
   }
-  int error = port == 0 ? guard_.guard_client(fd.get(), device, family)
-                        : guard_.guard_neighbours_client(fd.get(), device, family, port);
+  int error = of_pod      ? guard_.guard_pods_client(fd.get(), device)
+              : port == 0 ? guard_.guard_client(fd.get(), device, family)
+                          : guard_.guard_neighbours_client(fd.get(), device, family, port);
   if (error != 0) {
     return failed(guard_.missing() ? Outcome::kUnguarded : Outcome::kHostError,
                   std::string("the guard of a socket: ") + ::strerror(error));
@@ -64,7 +65,7 @@ SocketPool::Shelf& SocketPool::shelf(const ClientUse& use) {
 }
 
 MadeSocket SocketPool::take(const ClientUse& use, const OptionBaselines& container) {
-  if (use.neighbours_port != 0) return make(use, container);
+  if (use.neighbours_port != 0 || use.of_pod) return make(use, container);
   Shelf& from = shelf(use);
   if (from.ready.size() <= kFew) wants_more_ = true;
   if (from.ready.empty()) return make(use, container);

@@ -2,10 +2,10 @@
 // namespace, so that a connect finds one ready.
 //
 // One for each listener, used by its thread. There are a few for each use that sockets have been
-// asked for (none for neighbours' published ports); they are made when nobody waits for an answer.
-// All are dropped when the host's network changes, as their guards name its addresses, and a device
-// number may have come to mean another device. A socket whose device has just disappeared fails to
-// connect, as one that is made at that moment.
+// asked for (none for pods and for neighbours' published ports); they are made when nobody waits
+// for an answer. All are dropped when the host's network changes, as their guards name its
+// addresses, and a device number may have come to mean another device. A socket whose device has
+// just disappeared fails to connect, as one that is made at that moment.
 #pragma once
 
 #include <cstddef>
@@ -28,6 +28,7 @@ struct ClientUse {
   // The one that the container's network carries, of an IPv6 socket.
   GuardFamily family = GuardFamily::kBoth;
   std::uint16_t neighbours_port = 0;  // the published one that it connects to; 0: none
+  bool of_pod = false;                // of a nested namespace: it reaches public addresses only
 
   bool operator==(const ClientUse&) const = default;
 };

@@ -35,6 +35,8 @@ export interface Policy {
   readonly networkAdmin: boolean;
   /** Packet filters of its own network namespace are waived. */
   readonly ignoreFirewall: boolean;
+  /** Connections of nested network namespaces to public addresses are switched, too. */
+  readonly podsEgress: boolean;
   /** Not all socket options that are set are known to be the usual ones: all are read before a socket is switched. */
   readonly optionsUnseen: boolean;
   /** SELinux context of the sockets that the container gets; empty: the daemon's. */

@@ -187,6 +187,7 @@ function requestOf(spec: Bypass): ContainerRequest {
     ignore: (spec.ignoreSubnets ?? []).filter((subnet) => subnet !== 'auto').map(subnetOf),
     publish: parsePublish(ports.flatMap(entriesOf).join(' '), 'portMapping'),
     ignoreFirewall: false,
+    podsEgress: false,
     hostNames: true,
     tunnels: 'published',
   };

@@ -345,6 +345,7 @@ export class Supervisor {
       listenUnseen: this.#nerdctl?.requestOf(container.id) !== undefined,
       networkAdmin: container.metadata.networkAdmin,
       ignoreFirewall: container.request.ignoreFirewall,
+      podsEgress: container.request.podsEgress,
       optionsUnseen: !container.metadata.optionsReported,
       socketLabel: container.metadata.socketLabel ?? '',
     });

@@ -6,6 +6,7 @@ export const OUR_ANNOTATIONS = [
   'sockswitch/firewall',
   'sockswitch/ignore',
   'sockswitch/names',
+  'sockswitch/pods',
   'sockswitch/publish',
   'sockswitch/required',
   'sockswitch/tunnels',

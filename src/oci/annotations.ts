@@ -21,6 +21,8 @@ export interface ContainerRequest {
   readonly publish: readonly Mapping[];
   /** Packet filters in the container's network namespace are no reason against acceleration. */
   readonly ignoreFirewall: boolean;
+  /** Connections of network namespaces that the container makes (pods) to public addresses are switched. */
+  readonly podsEgress: boolean;
   /** `getsockname` on sockets of published ports reports the host's address and port, which costs nothing. */
   readonly hostNames: boolean;
   /** UDP ports of the kernel's tunnels that are carried; `published`: those that the container publishes. */
@@ -60,6 +62,7 @@ export function parseAnnotations(annotations: Annotations): ContainerRequest {
 
   const ignoreFirewall =
     choice(annotations, 'sockswitch/firewall', ['respect', 'ignore']) === 'ignore';
+  const podsEgress = choice(annotations, 'sockswitch/pods', ['none', 'egress']) === 'egress';
   const hostNames = choice(annotations, 'sockswitch/names', ['container', 'host']) === 'host';
 
   const enabled = enable ?? bypass ?? false;
@@ -75,6 +78,7 @@ export function parseAnnotations(annotations: Annotations): ContainerRequest {
     ignore: [...new Set([...ignore, ...bypassIgnore])],
     publish,
     ignoreFirewall,
+    podsEgress,
     hostNames,
     tunnels: tunnels ?? 'published',
   };

@@ -25,6 +25,7 @@ export const SWITCH_NOTHING: Policy = {
   listenUnseen: false,
   networkAdmin: false,
   ignoreFirewall: false,
+  podsEgress: false,
   optionsUnseen: true,
   socketLabel: '',
 };

@@ -10,6 +10,7 @@ export interface WithOptions {
   readonly ignore?: readonly string[];
   readonly required?: boolean;
   readonly firewall?: string;
+  readonly pods?: string;
   readonly tunnels?: boolean;
   readonly preset?: string;
   readonly podCidr?: readonly string[];
@@ -50,6 +51,7 @@ export async function annotationsFor(options: WithOptions): Promise<Record<strin
   if (firewall !== undefined && knows('sockswitch/firewall')) {
     annotations['sockswitch/firewall'] = firewall;
   }
+  if (options.pods !== undefined) annotations['sockswitch/pods'] = options.pods;
   if ((options.tunnels === true || isKubernetes) && knows('sockswitch/tunnels')) {
     annotations['sockswitch/tunnels'] = 'true';
   }

@@ -47,6 +47,7 @@ const NO_REQUEST: ContainerRequest = {
   publish: [],
   tunnels: 'none',
   ignoreFirewall: false,
+  podsEgress: false,
   hostNames: false,
 };
 const NO_METADATA: ListenerMetadata = { networkAdmin: false, optionsReported: false };

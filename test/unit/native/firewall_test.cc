@@ -5,6 +5,7 @@
 #include <linux/genetlink.h>
 #include <linux/ip_vs.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
 #include <linux/rtnetlink.h>
 #include <linux/xfrm.h>
 
@@ -241,6 +242,55 @@ TEST(ipvs_is_found_among_the_families) {
   const GenericFamily found = ipvs_in(NetlinkAnswer::complete(all));
   CHECK(found.number == 37 && found.trouble.empty());
   CHECK_EQ(ipvs_in(NetlinkAnswer::unknown(ETIMEDOUT, "late")).trouble, std::string("late"));
+}
+
+// "ip daddr NETWORK/MASK VERDICT" in a base chain.
+FilterRules rule_on(const char* network, std::uint32_t mask, FilterOperation::Kind verdict) {
+  using Kind = FilterOperation::Kind;
+  const auto bytes = [](std::uint32_t number) {
+    FilterBytes text;
+    for (unsigned shift : {24U, 16U, 8U, 0U}) {
+      text.push_back(static_cast<std::uint8_t>(number >> shift));
+    }
+    return text;
+  };
+  FilterOperation load{.kind = Kind::kLoadPayload, .target = 16, .length = 4};
+  load.key = NFT_PAYLOAD_NETWORK_HEADER;
+  load.offset = 16;
+  FilterOperation keep{.kind = Kind::kBitwise, .source = 16, .target = 16, .length = 4};
+  keep.value = bytes(mask);
+  keep.second = bytes(0);
+  FilterOperation compare{.kind = Kind::kCompare, .source = 16, .key = NFT_CMP_EQ};
+  compare.value = bytes(Address::parse(network)->v4());
+  FilterRule rule;
+  rule.operations = {load, keep, compare, {.kind = verdict}};
+  FilterChain chain;
+  chain.family = NFPROTO_IPV4;
+  chain.is_base = true;
+  chain.is_nat = true;
+  chain.hook = FilterHook::kPrerouting;
+  chain.rules = {rule};
+  FilterRules rules;
+  rules.chains = {chain};
+  return rules;
+}
+
+TEST(a_destination_that_is_known_in_part) {
+  constexpr std::uint32_t kLength8 = 0xff000000;
+  constexpr std::uint32_t kLength24 = 0xffffff00;
+  const auto sent = [](const FilterRules& rules) {
+    PacketFacts packet = packet_to("203.0.0.0", 0);
+    packet.known_destination = kLength8;
+    return evaluate_hook(rules, FilterHook::kPrerouting, packet);
+  };
+  using Kind = FilterOperation::Kind;
+  // Within what is known, beside it, around it.
+  const HookResult within = sent(rule_on("203.0.113.0", kLength24, Kind::kTranslate));
+  CHECK(within.may_translate && within.may_stay);
+  const HookResult beside = sent(rule_on("10.96.0.0", kLength24, Kind::kTranslate));
+  CHECK(!beside.may_translate && beside.may_stay);
+  const HookResult around = sent(rule_on("203.0.0.0", kLength8, Kind::kTranslate));
+  CHECK(around.may_translate && !around.may_stay);
 }
 
 }  // namespace

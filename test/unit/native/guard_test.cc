@@ -77,6 +77,7 @@ constexpr const char* kThisMachine6 = "fd00::1";
 constexpr const char* kAnother = "198.51.100.2";
 constexpr const char* kNetwork =
     "ip link set lo up && ip address add 198.51.100.2/24 dev lo && "
+    "ip address add 10.1.2.3/32 dev lo && ip address add 100.64.0.1/32 dev lo && "
     "ip link add host type veth peer name wire && "
     "ip link add many type veth peer name cable && "
     "for device in host wire many cable; do ip link set $device up || exit; done && "
@@ -91,6 +92,20 @@ GuardUse neighbours_client(std::uint16_t port) {
 }
 
 GuardUse service_on(std::uint16_t port) { return {.kind = GuardKind::kService, .port = port}; }
+
+// An address for an IPv6 socket.
+sockaddr_in6 name6(const char* address, std::uint16_t port) {
+  sockaddr_in6 name{};
+  name.sin6_family = AF_INET6;
+  name.sin6_port = htons(port);
+  std::memcpy(&name.sin6_addr, Address::parse(address)->bytes.data(), sizeof name.sin6_addr);
+  return name;
+}
+
+int connect_error(const UniqueFd& socket, const sockaddr_in6& name) {
+  const auto* raw = reinterpret_cast<const sockaddr*>(&name);
+  return ::connect(socket.get(), raw, sizeof name) == 0 ? 0 : errno;
+}
 
 void a_client_reaches_and_serves_nothing_on_this_machine(Guarding& guarding) {
   Loopback server(kThisMachine);
@@ -112,6 +127,27 @@ void a_client_hears_no_loopback_address(Guarding& guarding) {
   Loopback server("127.0.0.2");
   CHECK_EQ(server.connect(guarding.socket({})), EINPROGRESS);
   CHECK_EQ(server.connect(guarding.socket(neighbours_client(server.port()))), EINPROGRESS);
+}
+
+// Closed ports, too.
+void a_pods_client_hears_public_addresses_only(Guarding& guarding) {
+  const GuardUse use{.kind = GuardKind::kPodClient, .device = device("host")};
+  CHECK_EQ(Loopback(kAnother).connect(guarding.socket(use)), 0);
+  for (const char* address : {"10.1.2.3", "100.64.0.1", "127.0.0.2", kThisMachine}) {
+    Loopback server(address);
+    CHECK_EQ(server.connect(guarding.socket(use)), EINPROGRESS);
+    UniqueFd client = guarding.socket(use);
+    server.close();
+    CHECK_EQ(server.connect(client), EINPROGRESS);
+  }
+  Loopback turned(guarding.socket(use), kAnother);
+  CHECK_EQ(turned.connect(impatient()), EINPROGRESS);
+  // IPv4 by an IPv6 socket.
+  Loopback server(kAnother);
+  CHECK_EQ(connect_error(guarding.socket(use, AF_INET6), name6(kAnother, server.port())), 0);
+  Loopback closed("10.1.2.3");
+  CHECK_EQ(connect_error(guarding.socket(use, AF_INET6), name6("10.1.2.3", closed.port())),
+           EINPROGRESS);
 }
 
 // Closed ports look as open ones do.
@@ -144,20 +180,6 @@ void a_client_is_guarded_in_ipv6_too(Guarding& guarding) {
   name.sin6_port = htons(server.port());
   CHECK_EQ(::connect(guarding.socket(client_use(), AF_INET6).get(), raw, length), -1);
   CHECK_EQ(errno, EINPROGRESS);
-}
-
-// An address for an IPv6 socket.
-sockaddr_in6 name6(const char* address, std::uint16_t port) {
-  sockaddr_in6 name{};
-  name.sin6_family = AF_INET6;
-  name.sin6_port = htons(port);
-  std::memcpy(&name.sin6_addr, Address::parse(address)->bytes.data(), sizeof name.sin6_addr);
-  return name;
-}
-
-int connect_error(const UniqueFd& socket, const sockaddr_in6& name) {
-  const auto* raw = reinterpret_cast<const sockaddr*>(&name);
-  return ::connect(socket.get(), raw, sizeof name) == 0 ? 0 : errno;
 }
 
 // From the loopback device's addresses, which are no reason by themselves.
@@ -235,6 +257,7 @@ void guards_with(GuardSource& source) {
   a_client_reaches_and_serves_nothing_on_this_machine(guarding);
   a_client_hears_addresses_that_are_not_this_machines(guarding);
   a_client_hears_no_loopback_address(guarding);
+  a_pods_client_hears_public_addresses_only(guarding);
   a_client_is_not_refused_by_this_machine(guarding);
   a_client_is_guarded_in_ipv6_too(guarding);
   a_client_hears_one_family_where_the_network_carries_one(guarding);
@@ -341,7 +364,7 @@ bool may_load(const RunningGuard& guard) {
 
 TEST(a_guard_takes_no_other_question) {
   const RunningGuard guard;
-  CHECK_EQ(guard.error_of({.kind = 3}), EINVAL);
+  CHECK_EQ(guard.error_of({.kind = 4}), EINVAL);
   CHECK_EQ(guard.error_of({.port = 80}), EINVAL);
   CHECK_EQ(guard.error_of({.kind = 2, .port = 80, .device = 1}), EINVAL);
   CHECK_EQ(guard.error_of({.device = -1}), EINVAL);
@@ -364,7 +387,7 @@ TEST(a_guard_and_a_daemon_of_other_versions_say_so) {
 
 TEST(a_guard_is_confined) {
   const RunningGuard guard;
-  CHECK_EQ(guard.error_of({.kind = 3}), EINVAL);
+  CHECK_EQ(guard.error_of({.kind = 4}), EINVAL);
   const std::string status = guard.status();
   for (const char* line : {"NoNewPrivs:\t1", "Seccomp:\t2", "CapEff:\t0000000000000000",
                            "CapInh:\t0000000000000000", "CapAmb:\t0000000000000000"}) {

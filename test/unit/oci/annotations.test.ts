@@ -14,6 +14,7 @@ test('without our annotations nothing happens', () => {
     ignore: [],
     publish: [],
     ignoreFirewall: false,
+    podsEgress: false,
     hostNames: false,
     tunnels: 'published',
   });
@@ -53,6 +54,7 @@ test('what was written for bypass4netns', () => {
     ignore: ['10.0.0.0/8', 'fd00::/8'],
     publish: [],
     ignoreFirewall: false,
+    podsEgress: false,
     hostNames: false,
     tunnels: 'published',
   });
@@ -78,7 +80,7 @@ test.each([
   ['sockswitch/enabled', 'did you mean "sockswitch/enable"?'],
   [
     'sockswitch/',
-    'known: sockswitch/enable, sockswitch/firewall, sockswitch/ignore, sockswitch/names, sockswitch/publish, sockswitch/required',
+    'known: sockswitch/enable, sockswitch/firewall, sockswitch/ignore, sockswitch/names, sockswitch/pods, sockswitch/publish, sockswitch/required',
   ],
   ['sockswitch/something-else', 'remove it'],
   ['sockswitch/a\u001b[2J', '\\x1b[2J'],
@@ -136,6 +138,16 @@ test('packet filters of the container', () => {
   expect(firewall('respect')).toBe(false);
   expect(() => firewall('off')).toThrow(
     'annotation sockswitch/firewall is "off": set it to "respect" or "ignore"',
+  );
+});
+
+test('which connections of pods are switched', () => {
+  const pods = (value: string) =>
+    parseAnnotations({ 'sockswitch/enable': 'true', 'sockswitch/pods': value }).podsEgress;
+  expect(pods('egress')).toBe(true);
+  expect(pods('none')).toBe(false);
+  expect(() => pods('true')).toThrow(
+    'annotation sockswitch/pods is "true": set it to "none" or "egress"',
   );
 });
 

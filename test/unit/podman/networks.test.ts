@@ -59,6 +59,7 @@ test('a policy is the sum of its sources', () => {
       listenUnseen: false,
       networkAdmin: false,
       ignoreFirewall: false,
+      podsEgress: false,
       optionsUnseen: false,
       socketLabel: '',
     }),
@@ -69,6 +70,7 @@ test('a policy is the sum of its sources', () => {
     listenUnseen: false,
     networkAdmin: false,
     ignoreFirewall: false,
+    podsEgress: false,
     optionsUnseen: false,
     socketLabel: '',
   });

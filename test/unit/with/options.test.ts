@@ -19,6 +19,12 @@ describe('options', () => {
     expect(parseAnnotations(await annotationsFor({ preset: 'kubernetes' })).enabled).toBe(true);
   });
 
+  test('pods', async () => {
+    const annotations = await annotationsFor({ preset: 'kubernetes', pods: 'egress' });
+    expect(parseAnnotations(annotations)).toMatchObject({ podsEgress: true, ignoreFirewall: true });
+    expect(parseAnnotations(await annotationsFor({ preset: 'kubernetes' })).podsEgress).toBe(false);
+  });
+
   test('a preset has the usual networks of a cluster, or those that are named', async () => {
     const usual = (await annotationsFor({ preset: 'kubernetes' }))['sockswitch/ignore'];
     expect(usual?.split(' ')).toEqual(expect.arrayContaining(['10.244.0.0/16', '10.96.0.0/12']));

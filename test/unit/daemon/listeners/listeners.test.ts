@@ -38,6 +38,7 @@ beforeEach(() => {
         listenUnseen: false,
         networkAdmin: false,
         ignoreFirewall: false,
+        podsEgress: false,
         optionsUnseen: false,
         socketLabel: '',
       }),
@@ -148,6 +149,7 @@ test('what nerdctl has registered is served, whatever its profile says', () => {
     ignore: ['192.0.2.0/24'],
     publish: [],
     ignoreFirewall: false,
+    podsEgress: false,
     hostNames: false,
     tunnels: 'none',
   });

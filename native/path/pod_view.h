@@ -1,0 +1,102 @@
+// Where a destination leads from a pod: a network namespace that a node container made, beside its
+// own one.
+//
+//   pod's namespace --- veth --- [bridge] --- node's namespace --- the node's own way (way.h)
+//
+// A pod has no say over the node's network, so it is given host sockets only where that network
+// keeps it from no public address at all: a socket that a race has led elsewhere reaches nothing
+// new then. (From all other addresses the kernel keeps it, by the socket's guard:
+// switch/guard_program.h, base/public_address.h.) All of these have to hold, of the pod's IPv4:
+//
+//   pod    no routing rules; one route to public addresses, the default one, over an address of the
+//          node on the other end of the veth, or of the bridge that this end is a port of; no
+//          packet filter
+//   node   no routing rules; no route to public addresses but those by its own uplink; it forwards
+//   by
+//          the same route as it sends; no packet filter could see the packet, its frames or its
+//          replies, except for rules of address translation; these masquerade it, and send it
+//          nowhere else, wherever it goes
+//   then   the node's own packet to that destination would be switched
+//
+// What is waived with the node's firewall (sockswitch/firewall=ignore): packet filters of both
+// namespaces, except where they surely drop the packet in question, and address translation for
+// other destinations than that one. IPv6 is not followed.
+//
+// What is remembered is dropped with each change that the kernel reports in one of the two
+// namespaces. Made, used and dropped as a NetworkView.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "base/address.h"
+#include "kernel/control_thread.h"
+#include "kernel/watcher.h"
+#include "path/namespace.h"
+#include "path/network_view.h"
+
+namespace sockswitch {
+
+class PodView {
+ public:
+  // Throws ErrnoError.
+  PodView(Netns netns, const std::string& helper, Watcher& watcher, ControlThread& control,
+          std::shared_ptr<NetworkView> node);
+  PodView(const PodView&) = delete;
+  PodView& operator=(const PodView&) = delete;
+
+  std::uint64_t cookie() const { return pod_.cookie(); }
+  int fresh_socket(int domain) const { return pod_.fresh_socket(domain); }
+  // `permissions`: the node's. `detail`, where given, gets the way in words, and nothing is taken
+  // from memory.
+  RouteDecision decide(const Destination& to, const Permissions& permissions,
+                       std::string* detail = nullptr);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  // Where the way of one packet ends, or of all.
+  struct End {
+    Outcome outcome = Outcome::kUnknownWay;
+    std::string words;
+  };
+  // What holds for all destinations, in one state of both namespaces.
+  struct Standing {
+    std::uint64_t pod = 0;  // generations
+    std::uint64_t node = 0;
+    bool valid = false;
+    Clock::time_point looked;  // for silent changes
+    End end;                   // kSwitched: it leads to the node's uplink
+    std::string filter;        // what could see packets, except address translation; empty: nothing
+    // What address translation may do but masquerade; empty: nothing, or `filter` is not.
+    std::string elsewhere;
+    FoundRoute out;       // of the pod
+    PacketDevice device;  // the pod's
+    PacketDevice in;      // the node's
+    PacketDevice uplink;
+  };
+
+  void stand();
+  End leave_pod();
+  End enter_node(const Link& link);
+  End cross_node();
+  End leads_on() const;
+  End follow(const Destination& to);
+  PacketFacts sent(const Destination& to) const;
+  PacketFacts forwarded(const Destination& to) const;
+
+  ControlThread& control_;
+  std::shared_ptr<NetworkView> node_;
+  Namespace pod_;
+
+  std::mutex mutex_;
+  Standing standing_;
+  std::map<std::pair<Address, std::uint16_t>, End> found_;
+};
+
+}  // namespace sockswitch

@@ -1,0 +1,284 @@
+/** `sockswitch/pods=egress`: which connections of a node's pods are switched. Each case leaves the node as it found it. */
+import { beforeAll, expect, test } from 'vitest';
+import { describeOnLab, FAR, PUBLIC, REMOTE } from './support/lab.js';
+import { inPod, startNode } from './support/node.js';
+import { type Container, counters, difference, ENABLED } from './support/podman.js';
+
+const EGRESS = { ...ENABLED, 'sockswitch/pods': 'egress' };
+
+/** What is done in the node before and after, and what becomes of the connection. */
+interface Case {
+  readonly change?: string;
+  readonly undo?: string;
+  readonly pod?: number;
+  readonly to?: string;
+  /** By base/outcome.cc. */
+  readonly outcome: string;
+  readonly reached: boolean;
+}
+
+const FILTER = `nft add table ip f; nft 'add chain ip f forward { type filter hook forward priority 0; }'`;
+const UNFILTER = 'nft delete table ip f';
+const IN_POD = inPod(1);
+
+/** The outcome of a pod's connect, and whether somebody answered. */
+async function connect(node: Container, { change, undo, pod = 1, to = PUBLIC.v4 }: Case) {
+  const before = await counters(node.id);
+  const probe = `${inPod(pod)} curl -s -o /dev/null --max-time 0.5 http://${to}/; status=$?`;
+  const script = `${change ?? 'true'}\n${probe}\n${undo ?? 'true'}\nexit $status`;
+  const result = await node.sh(script);
+  const after = await counters(node.id);
+  if (before === undefined || after === undefined) throw new Error('the node is not served');
+  return {
+    reached: result.status === 0,
+    reasons: Object.keys(difference(before, after).reasons),
+    stderr: result.stderr,
+  };
+}
+
+async function expectCase(node: Container, one: Case): Promise<void> {
+  expect(await connect(node, one)).toEqual({
+    reached: one.reached,
+    reasons: [one.outcome],
+    stderr: '',
+  });
+}
+
+describeOnLab('connections of pods', () => {
+  let node: Container;
+  beforeAll(async () => {
+    node = await startNode({ annotations: EGRESS });
+  });
+
+  const CASES: readonly (readonly [string, Case])[] = [
+    ['by a bridge, to a public address', { outcome: 'switched', reached: true }],
+    ['by a routed veth', { pod: 3, outcome: 'switched', reached: true }],
+    ['to a private address', { to: FAR.v4, outcome: 'pod-address', reached: true }],
+    ['to a private address of the LAN', { to: REMOTE.v4, outcome: 'pod-address', reached: true }],
+    [
+      'without a default route',
+      {
+        change: `${IN_POD} ip route del default`,
+        undo: `${IN_POD} ip route add default via 10.200.0.1`,
+        outcome: 'no-route',
+        reached: false,
+      },
+    ],
+    [
+      'that a route of the pod refuses',
+      {
+        change: `${IN_POD} ip route add blackhole 203.0.113.0/24`,
+        undo: `${IN_POD} ip route del blackhole 203.0.113.0/24`,
+        outcome: 'restricted',
+        reached: false,
+      },
+    ],
+    [
+      'that a route of the pod refuses to another destination',
+      {
+        change: `${IN_POD} ip route add blackhole 8.8.8.0/24`,
+        undo: `${IN_POD} ip route del blackhole 8.8.8.0/24`,
+        outcome: 'restricted',
+        reached: true,
+      },
+    ],
+    [
+      'that a route of the node refuses',
+      {
+        change: 'ip route add blackhole 203.0.113.0/24',
+        undo: 'ip route del blackhole 203.0.113.0/24',
+        outcome: 'restricted',
+        reached: false,
+      },
+    ],
+    [
+      'over another pod',
+      {
+        change: `${IN_POD} ip route replace default via 10.200.0.12`,
+        undo: `${IN_POD} ip route replace default via 10.200.0.1`,
+        outcome: 'not-uplink',
+        reached: false,
+      },
+    ],
+    [
+      'with a neighbour entry that was set',
+      {
+        change: `${IN_POD} ip neighbour replace 10.200.0.1 lladdr 02:00:00:00:00:01 dev eth0`,
+        undo: `${IN_POD} ip neighbour del 10.200.0.1 dev eth0`,
+        outcome: 'not-uplink',
+        reached: false,
+      },
+    ],
+    [
+      'from a node that does not forward',
+      {
+        change: 'echo 0 >/proc/sys/net/ipv4/ip_forward',
+        undo: 'echo 1 >/proc/sys/net/ipv4/ip_forward',
+        outcome: 'not-uplink',
+        reached: false,
+      },
+    ],
+    [
+      'with a routing rule of the node',
+      {
+        change: 'ip rule add from 10.200.0.11 prohibit',
+        undo: 'ip rule del from 10.200.0.11 prohibit',
+        outcome: 'not-uplink',
+        reached: false,
+      },
+    ],
+    [
+      'that the node drops',
+      {
+        change: `${FILTER}; nft add rule ip f forward ip saddr 10.200.0.11 drop`,
+        undo: UNFILTER,
+        outcome: 'firewall',
+        reached: false,
+      },
+    ],
+    [
+      'with a policy for other destinations only',
+      {
+        change: `${FILTER}; nft add rule ip f forward ip saddr 10.200.0.11 ip daddr 8.8.8.8 drop`,
+        undo: UNFILTER,
+        outcome: 'firewall',
+        reached: true,
+      },
+    ],
+    [
+      'with a policy for replies',
+      {
+        change: `${FILTER}; nft add rule ip f forward ip daddr 10.200.0.11 drop`,
+        undo: UNFILTER,
+        outcome: 'firewall',
+        reached: false,
+      },
+    ],
+    [
+      'with a policy in a set',
+      {
+        change: `${FILTER}; nft 'add set ip f allowed { type ipv4_addr; }'; nft 'add rule ip f forward ip saddr 10.200.0.11 ip daddr != @allowed drop'`,
+        undo: UNFILTER,
+        outcome: 'firewall',
+        reached: false,
+      },
+    ],
+    [
+      'with a filter of frames',
+      {
+        change: `nft add table bridge f; nft 'add chain bridge f input { type filter hook prerouting priority 0; }'; nft add rule bridge f input drop`,
+        undo: 'nft delete table bridge f',
+        outcome: 'firewall',
+        reached: false,
+      },
+    ],
+    [
+      'with a filter of the pod’s own',
+      {
+        change: `${IN_POD} nft add table ip f; ${IN_POD} nft 'add chain ip f output { type filter hook output priority 0; }'; ${IN_POD} nft add rule ip f output counter`,
+        undo: `${IN_POD} nft delete table ip f`,
+        outcome: 'firewall',
+        reached: true,
+      },
+    ],
+    [
+      'that the node sends elsewhere',
+      {
+        change: `nft 'add chain ip nat pre { type nat hook prerouting priority dstnat; }'; nft add rule ip nat pre ip daddr 203.0.113.1 dnat to 10.200.0.12`,
+        undo: 'nft delete chain ip nat pre',
+        outcome: 'firewall',
+        reached: false,
+      },
+    ],
+    [
+      'with a service address of the node in a private range',
+      {
+        change: `nft 'add chain ip nat pre { type nat hook prerouting priority dstnat; }'; nft add rule ip nat pre ip daddr 10.96.0.1 tcp dport 443 dnat to 10.200.0.12`,
+        undo: 'nft delete chain ip nat pre',
+        outcome: 'switched',
+        reached: true,
+      },
+    ],
+    [
+      // What it has learnt of this pod before still passes.
+      'by a port of the bridge that takes frames of some only',
+      {
+        change: 'ip link set veth1 type bridge_slave locked on',
+        undo: 'ip link set veth1 type bridge_slave locked off',
+        outcome: 'unknown-way',
+        reached: true,
+      },
+    ],
+    [
+      'by a device that is down',
+      {
+        change: 'ip link set veth1 down',
+        undo: 'ip link set veth1 up',
+        outcome: 'not-uplink',
+        reached: false,
+      },
+    ],
+    ['after all that', { outcome: 'switched', reached: true }],
+  ];
+
+  test.each(CASES)('%s', async (_title, one) => {
+    await expectCase(node, one);
+  });
+
+  test('that are not masqueraded', async () => {
+    const rules = await node.output(['nft', 'list', 'table', 'ip', 'nat']);
+    await node.output(['nft', 'flush', 'table', 'ip', 'nat']);
+    const { reasons } = await connect(node, { outcome: 'firewall', reached: false });
+    expect(reasons).toEqual(['firewall']);
+    await node.output(['nft', '-f', '-'], { stdin: `delete table ip nat\n${rules}` });
+    await expectCase(node, { outcome: 'switched', reached: true });
+  });
+});
+
+describeOnLab('a node without sockswitch/pods', () => {
+  test('keeps its pods on their own network', async () => {
+    const node = await startNode({ annotations: ENABLED });
+    await expectCase(node, { outcome: 'nested-netns', reached: true });
+  });
+});
+
+describeOnLab('a node that waives its firewall', () => {
+  let node: Container;
+  beforeAll(async () => {
+    const annotations = { ...EGRESS, 'sockswitch/firewall': 'ignore' };
+    node = await startNode({ annotations, network: 'slirp4netns' });
+  });
+
+  test.each<readonly [string, Case]>([
+    [
+      'a network policy does not count',
+      {
+        change: `${FILTER}; nft add rule ip f forward ip saddr 10.200.0.11 ip daddr 8.8.8.8 drop`,
+        undo: UNFILTER,
+        outcome: 'switched',
+        reached: true,
+      },
+    ],
+    [
+      'what surely drops the packet does',
+      {
+        change: `${FILTER}; nft add rule ip f forward ip saddr 10.200.0.11 drop`,
+        undo: UNFILTER,
+        outcome: 'isolated',
+        reached: false,
+      },
+    ],
+    [
+      'what may be sent elsewhere stays',
+      {
+        change: `nft 'add chain ip nat pre { type nat hook prerouting priority dstnat; }'; nft add rule ip nat pre ip daddr 203.0.113.1 dnat to 10.200.0.12`,
+        undo: 'nft delete chain ip nat pre',
+        outcome: 'translated',
+        reached: false,
+      },
+    ],
+    ['and else it is switched', { outcome: 'switched', reached: true }],
+  ])('%s', async (_title, one) => {
+    await expectCase(node, one);
+  });
+});

@@ -1,0 +1,49 @@
+/**
+ * A node-like container: privileged, with a bridge and namespaces beside its own as pods, whose packets it forwards and
+ * masquerades, as a container network plugin has it.
+ *
+ * `pod1` and `pod2` are ports of the bridge `cni0`, `pod3` has a routed veth (as the plugin "ptp" makes it).
+ */
+import { type Container, type ContainerOptions, startContainer } from './podman.js';
+
+export const MAKE_NODE = `
+set -e
+echo 1 >/proc/sys/net/ipv4/ip_forward
+ip link add cni0 type bridge forward_delay 0
+ip address add 10.200.0.1/24 dev cni0
+ip link set cni0 up
+pod() { # NUMBER ADDRESS GATEWAY
+  ip netns add pod$1
+  ip link add veth$1 type veth peer name eth0 netns pod$1
+  ip link set veth$1 up
+  in="nsenter --net=/run/netns/pod$1"
+  $in ip address add $2 dev eth0
+  $in ip link set eth0 up
+  $in ip link set lo up
+  $in ip route add default via $3 $4
+}
+pod 1 10.200.0.11/24 10.200.0.1
+pod 2 10.200.0.12/24 10.200.0.1
+ip link set veth1 master cni0
+ip link set veth2 master cni0
+ip address add 10.201.0.1/32 dev lo
+pod 3 10.201.0.2/32 10.201.0.1 "dev eth0 onlink"
+ip address del 10.201.0.1/32 dev lo
+ip address add 10.201.0.1/32 dev veth3
+ip route add 10.201.0.2/32 dev veth3
+nft add table ip nat
+nft 'add chain ip nat post { type nat hook postrouting priority srcnat; }'
+nft 'add rule ip nat post ip saddr 10.200.0.0/15 ip daddr != 10.200.0.0/15 masquerade'
+`;
+
+// Not "ip netns exec" or "ip -n", which want to mount a sysfs and may not in a rootless container.
+export const inPod = (number: number) => `nsenter --net=/run/netns/pod${number}`;
+
+export async function startNode(options: ContainerOptions): Promise<Container> {
+  const node = await startContainer({
+    ...options,
+    args: ['--privileged', ...(options.args ?? [])],
+  });
+  await node.output(['bash', '-c', MAKE_NODE]);
+  return node;
+}

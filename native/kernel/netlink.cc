@@ -56,8 +56,10 @@ UniqueFd open_packet_monitor() {
   return open_netlink(NETLINK_ROUTE, groups);
 }
 
-void drain_monitor(int fd) {
-  drain(fd, [](NetlinkBytes) {});
+bool drain_monitor(int fd) {
+  bool any = false;
+  drain(fd, [&](NetlinkBytes) { any = true; });
+  return any;
 }
 
 bool drain_packet_monitor(int fd) {

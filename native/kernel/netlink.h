@@ -19,8 +19,9 @@ UniqueFd open_packet_monitor();
 inline bool is_fixed(const ndmsg& entry) {
   return (entry.ndm_state & (NUD_PERMANENT | NUD_NOARP)) != 0;
 }
-// Reads and drops what is waiting on a monitor; not all of it if that is much.
-void drain_monitor(int fd);
+// Reads and drops what is waiting on a monitor; not all of it if that is much. Whether there was
+// anything.
+bool drain_monitor(int fd);
 // The same for a packet monitor. Whether anything waited there but what address resolution (ARP,
 // neighbour discovery) finds out by itself all the time.
 [[nodiscard]] bool drain_packet_monitor(int fd);

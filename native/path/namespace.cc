@@ -64,15 +64,21 @@ Namespace::~Namespace() {
 
 void Namespace::watch(int fd, bool routes) {
   watches_.push_back(watcher_.add(fd, EPOLLIN, [this, fd, routes] {
-    bool change = true;
-    if (routes) {
-      change = drain_packet_monitor(fd);
-    } else {
-      drain_monitor(fd);
-    }
-    if (change) changed();
+    take_reports(fd, routes);
     return true;
   }));
+}
+
+void Namespace::take_reports(int fd, bool routes) {
+  const std::lock_guard lock(taking_);
+  const bool change = routes ? drain_packet_monitor(fd) : drain_monitor(fd);
+  if (change) changed();
+}
+
+void Namespace::look_for_reported_changes() {
+  for (const UniqueFd& monitor : monitors_) {
+    take_reports(monitor.get(), &monitor == &monitors_.front());
+  }
 }
 
 void Namespace::changed() {

@@ -10,6 +10,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -49,6 +50,9 @@ class Namespace {
   // As of the present generation.
   const RoutingTables& tables();
   const Firewall& firewall();
+  // Counts what the kernel has reported by now, and does not wait for the watcher to get to it: the
+  // kernel reports a change before the call that made it returns.
+  void look_for_reported_changes();
   // Whether packet filters may have changed that report no changes (legacy tables): counts as a
   // change, then.
   void look_for_silent_changes();
@@ -68,6 +72,7 @@ class Namespace {
 
  private:
   void watch(int fd, bool routes);
+  void take_reports(int fd, bool routes);
   void changed();
 
   Netns netns_;
@@ -76,6 +81,7 @@ class Namespace {
   UniqueFd fresh_v4_;
   UniqueFd fresh_v6_;
   std::vector<UniqueFd> monitors_;
+  std::mutex taking_;  // reports: what was taken is counted when it is free again
   FirewallSockets filters_;
   std::vector<std::uint64_t> watches_;
   std::uint64_t cookie_ = 0;

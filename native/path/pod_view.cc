@@ -168,20 +168,20 @@ PodView::End PodView::leads_on() const {
 // Under the lock. Forgets what another state of the two namespaces said.
 void PodView::stand() {
   const auto time = Clock::now();
-  control_.run([&] {
-    if (time - standing_.looked >= kSilence) {
-      standing_.looked = time;
+  if (time - standing_.looked >= kSilence) {
+    standing_.looked = time;
+    control_.run([&] {
       pod_.look_for_silent_changes();
       node_->inside().look_for_silent_changes();
-    }
-    // Read before the kernel is asked: a change meanwhile makes the answer one generation too old.
-    const std::uint64_t pod = pod_.generation();
-    const std::uint64_t node = node_->generation();
-    if (standing_.valid && standing_.pod == pod && standing_.node == node) return;
-    found_.clear();
-    standing_ = {.pod = pod, .node = node, .valid = true, .looked = standing_.looked};
-    standing_.end = leave_pod();
-  });
+    });
+  }
+  // Read before the kernel is asked: a change meanwhile makes the answer one generation too old.
+  const std::uint64_t pod = pod_.generation();
+  const std::uint64_t node = node_->generation();
+  if (standing_.valid && standing_.pod == pod && standing_.node == node) return;
+  found_.clear();
+  standing_ = {.pod = pod, .node = node, .valid = true, .looked = standing_.looked};
+  control_.run([&] { standing_.end = leave_pod(); });
 }
 
 PodView::End PodView::follow(const Destination& to) {
@@ -219,6 +219,10 @@ RouteDecision PodView::decide(const Destination& to, const Permissions& permissi
   if (!permissions.network_admin) {
     return left(Outcome::kRestricted, "the container may not change its own network");
   }
+  control_.run([&] {
+    pod_.look_for_reported_changes();
+    node_->inside().look_for_reported_changes();
+  });
   // The node's own packet passes its OUTPUT chains, which forwarded ones do not.
   const Permissions own{.network_admin = true, .ignores_firewall = true};
   std::string words;

@@ -23,7 +23,8 @@
 // other destinations than that one. IPv6 is not followed.
 //
 // What is remembered is dropped with each change that the kernel reports in one of the two
-// namespaces. Made, used and dropped as a NetworkView.
+// namespaces, and these reports are looked for with each question: who has shut a pod in knows that
+// the next connect obeys. Made, used and dropped as a NetworkView.
 #pragma once
 
 #include <chrono>

@@ -125,6 +125,7 @@ export function createProgram(): Command {
       '<destination>',
       'ADDRESS[:PORT], [IPV6]:PORT or NAME[:PORT]; the port is 443 if left out; with /udp behind: UDP',
     )
+    .option('--pod <pid>', 'of a pod in the container that a process of this PID on the host is in')
     .option('--json', 'print JSON')
     .addHelpText('after', help.explain)
     .action(async (container, destination, options) =>

@@ -145,7 +145,8 @@ Napi::Value explain(const Napi::CallbackInfo& info, EngineObject& object) {
   std::string device;
   const int protocol = get_string(info, 3) == "udp" ? IPPROTO_UDP : IPPROTO_TCP;
   RouteDecision decision =
-      object.engine().explain(listener_number(info), protocol, to, detail, device);
+      object.engine().explain(listener_number(info), protocol, to,
+                              static_cast<pid_t>(get_integer(info, 4)), detail, device);
   auto verdict = Napi::Object::New(env);
   verdict.Set("outcome", sockswitch::info(decision.outcome).name);
   verdict.Set("detail", detail);

@@ -9,6 +9,7 @@
 #include <stdexcept>
 
 #include "base/errno_error.h"
+#include "notify/pods.h"
 
 namespace sockswitch {
 namespace {
@@ -182,7 +183,7 @@ Engine::Descriptors Engine::descriptors(std::uint64_t number) const {
   return {.fd = found.notify_fd(), .record = found.record_fd()};
 }
 
-RouteDecision Engine::explain(std::uint64_t number, int protocol, const Destination& to,
+RouteDecision Engine::explain(std::uint64_t number, int protocol, const Destination& to, pid_t pod,
                               std::string& detail, std::string& device) const {
   std::lock_guard lock(mutex_);
   const Listener& found = listener(number);
@@ -192,8 +193,9 @@ RouteDecision Engine::explain(std::uint64_t number, int protocol, const Destinat
     detail = "the container's network is not known yet";
     return {Outcome::kInternal, 0, {}};
   }
-  RouteDecision decision = judge(to, *found.policy(), *network->view, -1, &detail);
-  if (decision.outcome == Outcome::kPodmanNetwork) {
+  RouteDecision decision = pod != 0 ? explain_pod(to, pod, *found.policy(), *network->pods, detail)
+                                    : judge(to, *found.policy(), *network->view, -1, &detail);
+  if (pod == 0 && decision.outcome == Outcome::kPodmanNetwork) {
     decision = explain_neighbour(to, *network->view, found.policy()->permissions, detail);
   }
   respect_landlock(found.restricted(), decision, detail);
@@ -206,6 +208,22 @@ RouteDecision Engine::explain(std::uint64_t number, int protocol, const Destinat
     device = name;
   }
   return decision;
+}
+
+RouteDecision Engine::explain_pod(const Destination& to, pid_t pod, const Policy& policy,
+                                  Pods& pods, std::string& detail) const {
+  if (!policy.pods_egress) {
+    detail = "sockswitch/pods is not \"egress\"";
+    return {Outcome::kNestedNetns, 0, {}};
+  }
+  if (auto decision = judge_pod_by_address(to, policy, &detail)) return *decision;
+  if (!guard_.available()) return {Outcome::kUnguarded, 0, {}};
+  try {
+    return pods.explain(pod, to, policy.permissions, detail);
+  } catch (const ErrnoError& error) {
+    detail = error.what();
+    return {Outcome::kUnknownWay, 0, {}};
+  }
 }
 
 RouteDecision Engine::explain_neighbour(const Destination& to, NetworkView& from,

@@ -57,7 +57,8 @@ class Engine {
       const std::vector<std::uint64_t>& reservations) const;
   // What would happen now to a connect of a TCP or UDP socket (IPPROTO_TCP, IPPROTO_UDP) to `to`,
   // in words; `device` gets the egress device's name.
-  RouteDecision explain(std::uint64_t listener, int protocol, const Destination& to,
+  // `pod`: a process of the pod that connects; 0: the container itself does.
+  RouteDecision explain(std::uint64_t listener, int protocol, const Destination& to, pid_t pod,
                         std::string& detail, std::string& device) const;
   // Why nothing is switched in a listener's container, in words; empty: nothing stands against it,
   // or its network is not known yet.
@@ -82,6 +83,8 @@ class Engine {
   };
   // Throws std::out_of_range naming the number.
   const Listener& listener(std::uint64_t number) const;
+  RouteDecision explain_pod(const Destination& to, pid_t pod, const Policy& policy, Pods& pods,
+                            std::string& detail) const;
   RouteDecision explain_neighbour(const Destination& to, NetworkView& from,
                                   const Permissions& permissions, std::string& detail) const;
   std::shared_ptr<ContainerState> container(const std::string& key);

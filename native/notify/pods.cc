@@ -97,18 +97,30 @@ std::shared_ptr<const Pod> Pods::of(std::uint64_t cookie, pid_t tid, std::string
   return {};
 }
 
+// On the control thread.
+std::shared_ptr<PodView> Pods::make_view(pid_t tid) {
+  auto netns = Netns::of_process(tid);
+  if (netns.identity() == node_->identity()) throw ErrnoError(EINVAL, "open", "not a pod");
+  return dropped_in_common_table(
+      control_, std::make_unique<PodView>(std::move(netns), helper_, watcher_, control_, node_));
+}
+
 std::shared_ptr<const Pod> Pods::look(pid_t tid) {
   std::shared_ptr<const Pod> pod;
   control_.run([&] {
-    auto netns = Netns::of_process(tid);
-    if (netns.identity() == node_->identity()) throw ErrnoError(EINVAL, "open", "not a pod");
-    auto view = dropped_in_common_table(
-        control_, std::make_unique<PodView>(std::move(netns), helper_, watcher_, control_, node_));
+    auto view = make_view(tid);
     auto fresh = read_baselines(view->fresh_socket(AF_INET), view->fresh_socket(AF_INET6));
     pod = std::make_shared<const Pod>(Pod{std::move(view), std::move(fresh)});
     tick();
   });
   return pod;
+}
+
+RouteDecision Pods::explain(pid_t pid, const Destination& to, const Permissions& permissions,
+                            std::string& detail) {
+  std::shared_ptr<PodView> view;
+  control_.run([&] { view = make_view(pid); });
+  return view->decide(to, permissions, &detail);
 }
 
 std::shared_ptr<Pods> make_pods(const std::string& helper, Watcher& watcher, ControlThread& control,

@@ -43,6 +43,9 @@ class Pods {
   // The pod that thread `tid` is in, if its namespace has this cookie; null, and why, where it
   // cannot be looked at (now).
   std::shared_ptr<const Pod> of(std::uint64_t cookie, pid_t tid, std::string& why);
+  // Where a connection from the namespace of process `pid` leads, in words. Throws ErrnoError.
+  RouteDecision explain(pid_t pid, const Destination& to, const Permissions& permissions,
+                        std::string& detail);
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -50,6 +53,7 @@ class Pods {
     std::shared_ptr<const Pod> pod;
     Clock::time_point used;
   };
+  std::shared_ptr<PodView> make_view(pid_t tid);
   std::shared_ptr<const Pod> look(pid_t tid);
   void tick();
   void drop_unused();

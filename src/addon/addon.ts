@@ -203,8 +203,17 @@ export interface Engine {
   nestedNetworks(listener: number): number;
   /** Its notification descriptor and its record, which stay the data plane's. */
   descriptors(listener: number): { readonly fd: number; readonly record: number };
-  /** What would happen now to a connect to this destination. `address` numeric, v4 or v6. */
-  explain(listener: number, address: string, port: number, protocol: Mapping['protocol']): Verdict;
+  /**
+   * What would happen now to a connect to this destination. `address` numeric, v4 or v6; `pod`: the PID of a process of
+   * the pod that connects, 0 for the container itself.
+   */
+  explain(
+    listener: number,
+    address: string,
+    port: number,
+    protocol: Mapping['protocol'],
+    pod: number,
+  ): Verdict;
   /** Why nothing is switched in the listener's container, in words; empty: nothing stands against it, as far as is known. */
   obstacle(listener: number): string;
   /** Whether the network namespace at a path has any device except the loopback. Takes some milliseconds. Throws AddonError. */

@@ -239,6 +239,8 @@ export const explainRequestSchema = z.strictObject({
   }),
   port: z.int().min(0).max(65535),
   protocol: z.enum(['tcp', 'udp']).default('tcp'),
+  /** PID, on the host, of a process of the pod that connects; left out: the container itself does. */
+  pod: z.int().min(1).max(4194304).optional(),
 });
 /** As it is written, and as it is read. */
 export type ExplainQuery = z.input<typeof explainRequestSchema>;

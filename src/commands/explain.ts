@@ -1,4 +1,4 @@
-/** `sockswitch explain CONTAINER DEST[:PORT][/udp]`. */
+/** `sockswitch explain CONTAINER DEST[:PORT][/udp] [--pod PID]`. */
 import { lookup } from 'node:dns/promises';
 import { ControlClient } from '../api/client.js';
 import type { Explanation, TunnelExplanation } from '../api/protocol.js';
@@ -20,15 +20,16 @@ const SENTENCE: Readonly<Record<Explanation['kind'], string>> = {
 export async function explain(
   container: string,
   destinationText: string,
-  options: { readonly json?: boolean },
+  options: { readonly json?: boolean; readonly pod?: string },
 ): Promise<void> {
+  const pod = options.pod === undefined ? {} : { pod: pidOf(options.pod) };
   const destination = parseDestination(destinationText);
   const client = new ControlClient(runtimePaths().controlSocket);
   const id = await containerId(client, container);
   const addresses = await addressesOf(destination);
   const { port, protocol } = destination;
   const explanations = await Promise.all(
-    addresses.map((address) => client.explain({ container: id, address, port, protocol })),
+    addresses.map((address) => client.explain({ container: id, address, port, protocol, ...pod })),
   );
   if (options.json === true) {
     printJson(destination.numeric ? explanations[0] : explanations);
@@ -46,6 +47,14 @@ export async function explain(
       `This is for the container's own network namespace. Nested ones (the pods of a node) are left alone: ${nestedText(nested)} so far.`,
     );
   }
+}
+
+function pidOf(text: string): number {
+  const pid = /^[0-9]{1,7}$/.test(text) ? Number(text) : 0;
+  if (pid > 0 && pid <= 4194304) return pid;
+  throw new UserError(
+    `--pod is ${quote(text)}: give the PID, on the host, of a process of the pod (ps -e -o pid,args)`,
+  );
 }
 
 /** One or two sentences on one line: of a tunnel's packets where there is such a tunnel, of a connection otherwise. */

@@ -199,6 +199,8 @@ it tells whether the tunnel's packets to that peer are carried, and why not.
 In a container with nested network namespaces (a Kubernetes node with its pods)
 the answer holds for the container's own. How many connections of the others
 were left alone stands below it.
+--pod PID asks for a connection of a pod, by any process of it (PID on the host),
+in a node container with the annotation sockswitch/pods=egress.
 
 A host name is resolved on the host; the container may resolve it otherwise.`;
 
@@ -209,6 +211,7 @@ Examples:
   sockswitch explain web example.org --json
   sockswitch explain node1 192.0.2.12:8472/udp
   sockswitch explain default/web/nginx 192.0.2.10
+  sockswitch explain node1 203.0.113.1:443 --pod 12345
 `;
 
 export const profileDescription = `Prints a seccomp profile that reports to the daemon what Podman's hook would have

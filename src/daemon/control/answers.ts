@@ -110,7 +110,7 @@ export class Answers implements ControlApi {
     if (listener === undefined)
       throw new ApiError('gone', `container ${container.id} has just ended`);
     const { address, port, protocol } = request;
-    const verdict = engine.explain(listener, address, port, protocol);
+    const verdict = engine.explain(listener, address, port, protocol, request.pod ?? 0);
     const { kind, text } = containers.info(verdict.outcome);
     const tunnel = protocol === 'udp' ? tunnels.explain(container, address, port) : undefined;
     return {

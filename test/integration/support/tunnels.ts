@@ -97,7 +97,7 @@ export async function startNodes(
   for (const { host, peer, index } of ends) {
     const container = await startContainer({
       ...options,
-      annotations: { ...ENABLED, ...(index === 2 ? farAnnotations : {}) },
+      annotations: { ...ENABLED, ...options.annotations, ...(index === 2 ? farAnnotations : {}) },
       args: ['--privileged', '--publish', `${PORT}:${PORT}/udp`, ...(options.args ?? [])],
       host,
     });

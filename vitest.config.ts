@@ -50,6 +50,14 @@ export default defineConfig({
       },
       {
         test: {
+          name: 'kubernetes',
+          include: ['test/kubernetes/**/*.test.ts'],
+          globalSetup: 'test/kubernetes/support/global-setup.ts',
+          ...onRealThings,
+        },
+      },
+      {
+        test: {
           name: 'security',
           include: ['test/security/**/*.test.ts'],
           globalSetup: 'test/security/support/global-setup.ts',

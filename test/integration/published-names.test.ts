@@ -4,8 +4,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { killDaemon, startDaemon } from './support/daemon.js';
-import { describeOnLab, HOST1, remote } from './support/lab.js';
+import { daemonPid, killDaemon, listenerThreads, startDaemon } from './support/daemon.js';
+import { describeOnLab, eventually, HOST1, host1, remote } from './support/lab.js';
 import { startContainer } from './support/podman.js';
 import { addressOf, listening, publish } from './support/published.js';
 
@@ -23,6 +23,17 @@ while True:
     client = server.accept()[0]
     client.sendall(f'{bound}, {name(server)}, {name(client)}\\n'.encode())
     client.close()
+`;
+/** Asks once for a name in six bytes: what stands behind these must stay. */
+const ASKER = `
+import ctypes, os, socket, time
+server = socket.create_server(('', 80))
+buffer = ctypes.create_string_buffer(b'\\xee' * 32, 32)
+length = ctypes.c_uint32(6)
+open('/tmp/asks', 'w').close()
+while not os.path.exists('/tmp/go'): time.sleep(0.05)
+failed = ctypes.CDLL(None).getsockname(server.fileno(), buffer, ctypes.byref(length))
+print(failed, length.value, buffer.raw[:8].hex())
 `;
 const command = (address: string) => ['python3', '-c', SERVICE, address];
 const names = async (from: string, port: number) =>
@@ -51,6 +62,48 @@ describeOnLab('names of services on published ports', () => {
     await killDaemon();
     await startDaemon();
     expect(await names(HOST1.v4, 8080)).toBe(expected);
+    await container.remove();
+  });
+
+  test('of a caller whose buffer is short, when the daemon is killed before it answers', async () => {
+    const before = await listenerThreads();
+    const command = ['python3', '-c', ASKER];
+    const container = await startContainer({ annotations: publish('8080:80'), command });
+    await container.output(['sh', '-c', 'until test -e /tmp/asks; do sleep 0.1; done']);
+    const thread = await eventually('a listener thread of its own', async () => {
+      const now = [...(await listenerThreads())].filter((tid) => !before.has(tid));
+      return now.length === 1 ? now[0] : undefined;
+    });
+    const status = `/proc/${await daemonPid()}/task/${thread}/status`;
+    const written = 'inject=process_vm_writev:delay_exit=8s';
+    const strace = await host1.serve(
+      [
+        'strace',
+        '-qq',
+        '-o',
+        '/dev/null',
+        '-e',
+        'trace=process_vm_writev',
+        '-e',
+        written,
+        '-p',
+        thread,
+      ],
+      `test "$(awk '/TracerPid/ {print $2}' ${status})" -ne 0`,
+      { root: true },
+    );
+    await container.output(['touch', '/tmp/go']);
+    await eventually('the name is written', async () =>
+      (await host1.output(['cat', status])).includes('(tracing stop)') ? true : undefined,
+    );
+    await killDaemon();
+    await startDaemon();
+    await strace.stop();
+    await eventually('the answer', async () => {
+      const answer = await host1.output(['podman', 'logs', container.id]);
+      if (answer !== '') expect(answer).toBe('0 16 020000500000eeee\n');
+      return answer !== '' ? true : undefined;
+    });
     await container.remove();
   });
 

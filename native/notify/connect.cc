@@ -329,6 +329,7 @@ Outcome handle_connect(Context& context, const abi::SeccompNotif& notification,
     context.nested.saw(*netns);
     return outcome;
   }
+  if (of_pod) context.nested.saw(*netns);
 
   SocketAddress address;
   address.length = std::min<socklen_t>(arguments.length, sizeof(sockaddr_in6));

@@ -65,7 +65,7 @@ export type Reason = z.infer<typeof reasonSchema>;
 const nestedSchema = z.object({
   /** Namespaces, since the start of the container or, if later, of the daemon, with those that are gone; 1000: or more. */
   networks: z.int(),
-  /** Their connects, since the start of the container. */
+  /** Those of their connects that were left alone as `nested-netns`, since the start of the container. */
   connects: z.int(),
 });
 export type Nested = z.infer<typeof nestedSchema>;
@@ -98,7 +98,7 @@ const containerSchema = z.object({
   reasons: z.array(reasonSchema),
   /** Why nothing is switched in it, as far as that is known; absent: nothing stands against it. */
   obstacle: z.string().optional(),
-  /** What came from nested network namespaces in it (the pods of a node), which are left alone; absent: nothing did. */
+  /** What came from nested network namespaces in it (the pods of a node); absent: nothing did. */
   nested: nestedSchema.optional(),
   /** What its tunnels amount to; absent: it has none. GET /v1/tunnels lists them. */
   tunnels: z

@@ -1,7 +1,7 @@
 /** `sockswitch explain CONTAINER DEST[:PORT][/udp] [--pod PID]`. */
 import { lookup } from 'node:dns/promises';
 import { ControlClient } from '../api/client.js';
-import type { Explanation, TunnelExplanation } from '../api/protocol.js';
+import type { Explanation, Nested, TunnelExplanation } from '../api/protocol.js';
 import { endpoint } from '../api/tunnel-summary.js';
 import { messageOf, UserError } from '../base/errors.js';
 import { runtimePaths } from '../base/paths.js';
@@ -41,12 +41,17 @@ export async function explain(
     );
   }
   for (const explanation of explanations) print(sentence(explanation));
-  const nested = explanations[0]?.nested;
-  if (nested !== undefined) {
-    print(
-      `This is for the container's own network namespace. Nested ones (the pods of a node) are left alone: ${nestedText(nested)} so far.`,
-    );
-  }
+  const [first] = explanations;
+  if (first?.nested !== undefined && options.pod === undefined) print(nestedSentence(first.nested));
+}
+
+function nestedSentence(nested: Nested): string {
+  const text = nestedText(nested);
+  const others =
+    nested.connects > 0
+      ? `Nested ones (the pods of a node) are left alone: ${text} so far.`
+      : `For nested ones (the pods of a node, ${text} so far) use --pod.`;
+  return `This is for the container's own network namespace. ${others}`;
 }
 
 function pidOf(text: string): number {

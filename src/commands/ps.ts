@@ -54,15 +54,35 @@ export async function ps(options: PsOptions): Promise<void> {
   const lines = list.containers.flatMap((row) => tunnelLines(row, options.trunc, shorten));
   if (lines.length > 0) print('\nTunnels on the fallback network:');
   for (const line of lines) print(line);
-  const nodes = list.containers.flatMap(({ id, nested }) =>
-    nested === undefined ? [] : [`  ${shorten(id)}: ${nestedText(nested)}`],
-  );
-  if (nodes.length > 0) print('\nLeft alone, in nested network namespaces (the pods of a node):');
-  for (const line of nodes) print(line);
+  for (const line of nodeLines(list.containers, shorten)) print(line);
   const shown = options.trunc ? list.incidents.slice(-INCIDENTS_SHOWN) : list.incidents;
   if (shown.length === 0) return;
   print('\nRecently not accelerated:');
   for (const incident of shown) print(incidentLine(incident, shorten));
+}
+
+/** What is told of nodes and their pods, under a title each. */
+export function nodeLines(
+  rows: readonly ContainerRow[],
+  shorten: (id: string) => string,
+): readonly string[] {
+  const under = (title: string, text: (row: ContainerRow) => string | undefined) => {
+    const lines = rows.flatMap((row) => {
+      const found = text(row);
+      return found === undefined ? [] : [escapeControl(`  ${shorten(row.id)}: ${found}`)];
+    });
+    return lines.length === 0 ? [] : [`\n${title}`, ...lines];
+  };
+  const pods = ({ nested }: ContainerRow, alone: boolean) =>
+    nested !== undefined && nested.connects > 0 === alone ? nestedText(nested) : undefined;
+  return [
+    ...under('Left alone, in nested network namespaces (the pods of a node):', (row) =>
+      pods(row, true),
+    ),
+    ...under('Counted above, in nested network namespaces (sockswitch/pods):', (row) =>
+      pods(row, false),
+    ),
+  ];
 }
 
 /** `ignored 12, host-address 3`: why not switched, most frequent first. */

@@ -2,7 +2,14 @@
 import { beforeAll, expect, test } from 'vitest';
 import { describeOnLab, FAR, PUBLIC, REMOTE } from './support/lab.js';
 import { inPod, startNode } from './support/node.js';
-import { type Container, type Counters, counters, difference, ENABLED } from './support/podman.js';
+import {
+  type Container,
+  type Counters,
+  counters,
+  difference,
+  ENABLED,
+  ps,
+} from './support/podman.js';
 
 const EGRESS = { ...ENABLED, 'sockswitch/pods': 'egress' };
 
@@ -239,7 +246,18 @@ describeOnLab('connections of pods', () => {
     expect(await explain(PUBLIC.v4)).toMatch(
       /the pod's eth0 leads to the node's cni0.*Rule: switched/,
     );
-    expect(await explain(FAR.v4)).toContain('Rule: pod-address');
+    const left = await explain(FAR.v4);
+    expect(left).toContain('Rule: pod-address');
+    expect(left).not.toContain("the container's own network namespace");
+  });
+
+  test('are counted by their namespaces', async () => {
+    const row = (await ps()).containers.find(({ id }) => id === node.id);
+    expect(row?.nested).toEqual({ networks: 2, connects: 0 });
+    const shown = await node.host.output(['sockswitch', 'ps']);
+    expect(shown).toMatch(new RegExp(`^  ${node.id.slice(0, 12)}: 2 namespaces$`, 'm'));
+    const answer = await node.host.output(['sockswitch', 'explain', node.id, PUBLIC.v4]);
+    expect(answer).toContain('(the pods of a node, 2 namespaces so far) use --pod');
   });
 
   test('that are not masqueraded', async () => {

@@ -216,8 +216,9 @@ export class Containers {
   nestedOf(container: Container): { nested?: Nested } {
     const [listener] = container.listeners;
     const connects = this.#outcomesOf(container).get(NESTED) ?? 0;
-    if (listener === undefined || connects === 0) return {};
-    return { nested: { networks: this.#engine.nestedNetworks(listener), connects } };
+    if (listener === undefined) return {};
+    const networks = this.#engine.nestedNetworks(listener);
+    return networks === 0 && connects === 0 ? {} : { nested: { networks, connects } };
   }
 
   #obstacleTo({ listeners }: Container): Pick<ContainerRow, 'obstacle'> {

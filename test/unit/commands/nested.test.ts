@@ -6,6 +6,7 @@ test.each([
   [3, 12, '12 connections of 3 namespaces'],
   [1000, 5000, '5000 connections of 1000 or more namespaces'],
   [0, 2, '2 connections'],
+  [2, 0, '2 namespaces'],
 ])('%i namespaces, %i connections', (networks, connects, text) => {
   expect(nestedText({ networks, connects })).toBe(text);
 });

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { tunnelLines, tunnels } from '../../../src/commands/ps.js';
+import { nodeLines, tunnelLines, tunnels } from '../../../src/commands/ps.js';
 import { containerRow } from '../api/rows.js';
 
 const row = (up: number, fallback: number, reasons: string[] = []) =>
@@ -19,4 +19,22 @@ test('why tunnels are on the fallback network', () => {
   expect(tunnelLines(many, true, shorten)).toEqual(['  aa: a', '  aa: b\\n', '  aa: c', '  aa: …']);
   expect(tunnelLines(many, false, shorten)).toHaveLength(4);
   expect(tunnelLines(containerRow(), true, shorten)).toEqual([]);
+});
+
+test('what is told of nodes', () => {
+  const shorten = (id: string) => id.slice(0, 2);
+  const node = (id: string, more: Parameters<typeof containerRow>[0]) =>
+    containerRow({ id, ...more });
+  expect(nodeLines([containerRow()], shorten)).toEqual([]);
+  const lines = nodeLines(
+    [
+      node('b1', { nested: { networks: 2, connects: 3 } }),
+      node('b2', { nested: { networks: 2, connects: 0 } }),
+    ],
+    shorten,
+  );
+  expect(lines.filter((line) => line.startsWith('  b'))).toEqual([
+    '  b1: 3 connections of 2 namespaces',
+    '  b2: 2 namespaces',
+  ]);
 });

@@ -200,6 +200,11 @@ Napi::Value create_engine(const Napi::CallbackInfo& info) {
     method(object, "obstacle", shared, [](const Napi::CallbackInfo& call, EngineObject& self) {
       return Napi::String::New(call.Env(), self.engine().obstacle(listener_number(call)));
     });
+    method(object, "unlistedService", shared,
+           [](const Napi::CallbackInfo& call, EngineObject& self) {
+             return Napi::String::New(call.Env(),
+                                      self.engine().unlisted_service(listener_number(call)));
+           });
     method(object, "isConnected", shared, [](const Napi::CallbackInfo& call, EngineObject& self) {
       return Napi::Boolean::New(call.Env(), self.engine().is_connected(get_string(call, 0)));
     });

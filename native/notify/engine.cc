@@ -9,6 +9,7 @@
 #include <stdexcept>
 
 #include "base/errno_error.h"
+#include "base/public_address.h"
 #include "notify/pods.h"
 
 namespace sockswitch {
@@ -293,6 +294,18 @@ std::string Engine::obstacle(std::uint64_t number) const {
   std::string why;
   if (network) network->view->may_switch(found.policy()->permissions, &why);
   return why;
+}
+
+std::string Engine::unlisted_service(std::uint64_t number) const {
+  std::lock_guard lock(mutex_);
+  const Listener& found = listener(number);
+  const auto* network = found.container().network();
+  if (!network) return {};
+  const auto policy = found.policy();
+  for (const Address& address : network->view->service_addresses()) {
+    if (!is_public(address) && !judge_by_lists({address, 0, 0}, *policy)) return address.text();
+  }
+  return {};
 }
 
 bool Engine::is_connected(const std::string& netns) {

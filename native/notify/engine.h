@@ -63,6 +63,9 @@ class Engine {
   // Why nothing is switched in a listener's container, in words; empty: nothing stands against it,
   // or its network is not known yet.
   std::string obstacle(std::uint64_t listener) const;
+  // One of the private service addresses that kube-proxy's rules in a listener's container name and
+  // no list holds, so that only the rules keep connections to it in the container; empty: none.
+  std::string unlisted_service(std::uint64_t listener) const;
   // Whether the network namespace at a path has any device except the loopback. Throws ErrnoError.
   bool is_connected(const std::string& netns);
   // Looks for tunnel devices in the listener's network namespace from now on (tunnel/tunnels.h).

@@ -15,6 +15,7 @@
 #include "path/ipvs.h"
 #include "path/netavark.h"
 #include "path/nftables.h"
+#include "path/service_addresses.h"
 #include "path/traffic_control.h"
 #include "path/xfrm.h"
 #include "path/xtables.h"
@@ -205,6 +206,10 @@ Translated Firewall::translate(const PacketFacts& packet) const {
   result.is_sure = !evaluate_hook(rules, FilterHook::kPrerouting, packet, no_nat).may_drop &&
                    !evaluate_hook(rules, FilterHook::kPostrouting, later, no_nat).may_drop;
   return result;
+}
+
+std::vector<Address> Firewall::service_addresses() const {
+  return sockswitch::service_addresses(snapshot_->rules);
 }
 
 }  // namespace sockswitch

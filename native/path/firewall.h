@@ -30,6 +30,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "path/firewall_sockets.h"
 #include "path/packet_facts.h"
@@ -90,6 +91,9 @@ class Firewall {
   // What address translation does to such a packet; `packet.known_destination` may leave open where
   // it goes.
   Translated translate(const PacketFacts& packet) const;
+
+  // As path/service_addresses.h has them; what could not be read is not there.
+  std::vector<Address> service_addresses() const;
 
  private:
   struct Snapshot;

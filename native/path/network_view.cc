@@ -181,6 +181,15 @@ bool NetworkView::is_on_link(const Address& destination) {
   return route && route->type == RTN_UNICAST && !route->gateway;
 }
 
+std::vector<Address> NetworkView::service_addresses() {
+  std::vector<Address> addresses;
+  control_.run([&] {
+    inside_.look_for_silent_changes();
+    addresses = inside_.firewall().service_addresses();
+  });
+  return addresses;
+}
+
 UniqueFd NetworkView::open_socket(int domain, int type, int protocol,
                                   const std::string& label) const {
   // The helper is started by the calling thread: a container that asks for many sockets must not

@@ -54,9 +54,6 @@ std::optional<Outcome> fixed_rule(const Destination& destination) {
   return fixed_v6(destination.address, destination.scope);
 }
 
-namespace {
-
-// What addresses alone and lists of prefixes say; no value: nothing.
 std::optional<RouteDecision> judge_by_lists(const Destination& destination, const Policy& policy,
                                             std::string* detail) {
   if (auto rule = fixed_rule(destination)) return RouteDecision{*rule, 0, {}};
@@ -70,8 +67,6 @@ std::optional<RouteDecision> judge_by_lists(const Destination& destination, cons
   }
   return {};
 }
-
-}  // namespace
 
 RouteDecision judge(const Destination& destination, const Policy& policy, NetworkView& view,
                     int socket, std::string* detail) {

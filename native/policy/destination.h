@@ -45,6 +45,11 @@ std::optional<RouteDecision> judge_pod_by_address(const Destination& destination
                                                   const Policy& policy,
                                                   std::string* detail = nullptr);
 
+// What the address alone and lists of prefixes say of a connection, of a pod's, too; no value:
+// nothing.
+std::optional<RouteDecision> judge_by_lists(const Destination& destination, const Policy& policy,
+                                            std::string* detail = nullptr);
+
 // The fixed rules alone; no value if none applies.
 std::optional<Outcome> fixed_rule(const Destination& destination);
 

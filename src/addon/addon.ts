@@ -216,6 +216,11 @@ export interface Engine {
   ): Verdict;
   /** Why nothing is switched in the listener's container, in words; empty: nothing stands against it, as far as is known. */
   obstacle(listener: number): string;
+  /**
+   * One of the private service addresses (ClusterIPs) that kube-proxy's rules in the listener's container name and that its
+   * policy does not keep there; empty: there is none.
+   */
+  unlistedService(listener: number): string;
   /** Whether the network namespace at a path has any device except the loopback. Takes some milliseconds. Throws AddonError. */
   isConnected(netns: string): boolean;
   /** Throws AddonError: `EADDRINUSE`, `EACCES` (a privileged port), `EADDRNOTAVAIL` (no such address). */

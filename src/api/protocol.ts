@@ -100,6 +100,8 @@ const containerSchema = z.object({
   obstacle: z.string().optional(),
   /** What came from nested network namespaces in it (the pods of a node); absent: nothing did. */
   nested: nestedSchema.optional(),
+  /** One of a node's private service addresses that are on no ignore list; absent: there is none. */
+  unlistedService: z.string().optional(),
   /** What its tunnels amount to; absent: it has none. GET /v1/tunnels lists them. */
   tunnels: z
     .object({
@@ -219,7 +221,7 @@ export const eventSchema = z.object({
    * `container-started`, `container-taken-over` (by a new daemon), `container-stopped`; `rejected`,
    * `unaccelerated`, `listener`: as for incidents; `first-fallback`: of one outcome in one
    * container; `keeper-lost`, `keeper-back`; `configuration-read`, `configuration-refused`;
-   * `unguarded`; `tunnel-found`, `tunnel-up`, `tunnel-down`, `tunnel-failed`.
+   * `unguarded`; `unlisted-service`: of a node, once; `tunnel-found`, `tunnel-up`, `tunnel-down`, `tunnel-failed`.
    */
   type: z.string(),
   container: z.string().optional(),
@@ -260,6 +262,8 @@ export const explanationSchema = z.object({
   device: z.string().optional(),
   /** As a container's: the answer is not for these. */
   nested: nestedSchema.optional(),
+  /** As a container's. */
+  unlistedService: z.string().optional(),
   /** Where the container has a tunnel with this UDP port: which way its packets to there take. */
   tunnel: z
     .object({

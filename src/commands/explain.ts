@@ -6,6 +6,7 @@ import { endpoint } from '../api/tunnel-summary.js';
 import { messageOf, UserError } from '../base/errors.js';
 import { runtimePaths } from '../base/paths.js';
 import { escapeControl, quote } from '../base/text.js';
+import { LIST_SERVICES, unlistedService } from '../policy/unlisted-service.js';
 import { containerId } from './container.js';
 import { type Destination, parseDestination } from './destination.js';
 import { nestedText } from './nested.js';
@@ -43,6 +44,9 @@ export async function explain(
   for (const explanation of explanations) print(sentence(explanation));
   const [first] = explanations;
   if (first?.nested !== undefined && options.pod === undefined) print(nestedSentence(first.nested));
+  if (first?.unlistedService !== undefined) {
+    print(escapeControl(`Warning: ${unlistedService(first.unlistedService)}: ${LIST_SERVICES}.`));
+  }
 }
 
 function nestedSentence(nested: Nested): string {

@@ -4,6 +4,7 @@ import type { ContainerRow, Incident } from '../api/protocol.js';
 import { runtimePaths } from '../base/paths.js';
 import { escapeControl } from '../base/text.js';
 import { containerNames } from '../podman/container-names.js';
+import { LIST_SERVICES, unlistedService } from '../policy/unlisted-service.js';
 import { shortId, shownNames } from './container.js';
 import { nestedText } from './nested.js';
 import { ago, print, printJson, printTable } from './output.js';
@@ -81,6 +82,9 @@ export function nodeLines(
     ),
     ...under('Counted above, in nested network namespaces (sockswitch/pods):', (row) =>
       pods(row, false),
+    ),
+    ...under('Warning:', ({ unlistedService: address }) =>
+      address === undefined ? undefined : `${unlistedService(address)}: ${LIST_SERVICES}`,
     ),
   ];
 }

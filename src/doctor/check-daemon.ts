@@ -4,6 +4,7 @@ import { ControlClient, NoDaemonError } from '../api/client.js';
 import { messageOf } from '../base/errors.js';
 import type { RuntimePaths } from '../base/paths.js';
 import { version } from '../base/version.js';
+import { LIST_SERVICES, unlistedService } from '../policy/unlisted-service.js';
 import { type Finding, note, ok, problem, warning } from './finding.js';
 
 const SHORT_ID = 12;
@@ -52,6 +53,17 @@ export async function checkDaemon(runtime: RuntimePaths): Promise<Finding[]> {
               note(
                 'container.network',
                 `container ${id.slice(0, SHORT_ID)} asks for acceleration and gets none: ${obstacle}`,
+              ),
+            ],
+      ),
+      ...containers.flatMap(({ id, unlistedService: address }) =>
+        address === undefined
+          ? []
+          : [
+              warning(
+                'container.services',
+                `container ${id.slice(0, SHORT_ID)}: ${unlistedService(address)}`,
+                LIST_SERVICES,
               ),
             ],
       ),

@@ -60,16 +60,28 @@ export async function annotationsFor(options: WithOptions): Promise<Record<strin
 
 async function clusterNetworks(options: WithOptions): Promise<Prefix[]> {
   const { parsePrefix } = await import('../policy/prefix.js');
-  const pods = await prefixes('--pod-cidr', options.podCidr ?? KUBERNETES.pods);
-  const services = await prefixes('--service-cidr', options.serviceCidr ?? KUBERNETES.services);
+  const { podCidr, serviceCidr } = options;
+  const pods = await networks('--pod-cidr', podCidr ?? KUBERNETES.pods);
+  const services = await networks('--service-cidr', serviceCidr ?? KUBERNETES.services);
+  const whose = (given: readonly string[] | undefined) =>
+    given === undefined ? ' (of the preset)' : '';
   for (const pod of pods) {
     const other = services.find((service) => overlap(pod, service, parsePrefix));
     if (other === undefined) continue;
     throw new UserError(
-      `the pod CIDR ${pod} and the service CIDR ${other} overlap, which no cluster can have: correct --pod-cidr or --service-cidr`,
+      `the pod CIDR ${pod}${whose(podCidr)} and the service CIDR ${other}${whose(serviceCidr)} overlap, which no cluster can have: correct --pod-cidr or --service-cidr`,
     );
   }
   return [...pods, ...services];
+}
+
+/** As `prefixes`, and there is one: a list without these would keep nothing in the node. */
+async function networks(option: string, values: readonly string[]): Promise<Prefix[]> {
+  const found = await prefixes(option, values);
+  if (found.length > 0) return found;
+  throw new UserError(
+    `${option} is ${quote(values.join(','))}, which names no network: give the cluster's, such as 10.96.0.0/16, or leave the option out`,
+  );
 }
 
 /** Entries may be separated by commas and blanks, as Kubernetes and the annotation do. */

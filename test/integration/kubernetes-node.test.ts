@@ -13,6 +13,17 @@ const PRESET = {
   'sockswitch/tunnels': 'true',
 } as const;
 const SERVICE = '10.96.7.7';
+/** On no list. */
+const UNLISTED = '10.112.7.7';
+const curl = (address: string) => [
+  'curl',
+  '-sSf',
+  '-o',
+  '/dev/null',
+  '--max-time',
+  '10',
+  `http://${address}/`,
+];
 const SERVER = 'python3 -u -m http.server --directory /srv 8000';
 
 /** As kube-proxy does for a service with one pod, and flannel for pods' way out. */
@@ -49,15 +60,6 @@ describeOnLab('a node of Kubernetes', () => {
   test('services and pods of the other host stay in the node and its tunnel', async () => {
     const [near, far] = nodes;
     const before = await near.container.counters();
-    const curl = (address: string) => [
-      'curl',
-      '-sSf',
-      '-o',
-      '/dev/null',
-      '--max-time',
-      '10',
-      `http://${address}/`,
-    ];
     for (const address of [SERVICE, `${far.pod}:8000`]) {
       await near.container.output(curl(address));
       const fromPod = await near.inPod(curl(address).join(' '));
@@ -78,5 +80,27 @@ describeOnLab('a node of Kubernetes', () => {
     const after = await near.container.counters();
     expect((after?.switched ?? 0) - (before?.switched ?? 0)).toBe(1);
     expect(after?.reasons['nested-netns']).toBe((before?.reasons['nested-netns'] ?? 0) + 1);
+  });
+
+  test('a service address that is on no list is warned of, once in the events', async () => {
+    const [{ container, host }] = nodes;
+    const sockswitch = async (...words: string[]) =>
+      (await host.run(['sockswitch', ...words])).stdout;
+    expect(await sockswitch('ps')).not.toContain('service address');
+    const more = `
+iptables -t nat -A KUBE-SERVICES -d ${UNLISTED}/32 -p tcp --dport 80 -j KUBE-MARK-MASQ
+iptables -t nat -A KUBE-SERVICES -d ${UNLISTED}/32 -p tcp --dport 80 -j KUBE-SVC-WEB`;
+    await container.output(['sh', '-ec', more]);
+    const before = await container.counters();
+    for (let times = 0; times < 2; times++) await container.output(curl(UNLISTED));
+    const after = await container.counters();
+    expect(after?.switched).toBe(before?.switched);
+    expect(after?.reasons).toMatchObject({ translated: 2 });
+    const said = `the service address ${UNLISTED}, which kube-proxy's rules name, is on no ignore list`;
+    const short = container.id.slice(0, 12);
+    expect(await sockswitch('ps')).toContain(`Warning:\n  ${short}: ${said}`);
+    expect(await sockswitch('explain', container.id, UNLISTED)).toContain(`Warning: ${said}`);
+    expect(await sockswitch('doctor')).toContain(`WARNING container ${short}: ${said}`);
+    expect((await sockswitch('events')).split(said)).toHaveLength(2);
   });
 });

@@ -22,6 +22,7 @@ interface Answer {
   readonly translate: boolean;
   readonly forwarded: string;
   readonly words: string;
+  readonly services: readonly string[];
 }
 
 const PUBLIC = '192.0.2.1';
@@ -65,6 +66,7 @@ function programsOf(rules: string): string[] {
     'iptables-nft',
     'iptables-legacy',
     'ip6tables-legacy',
+    'ip6tables-nft',
     'arptables-nft',
     'tc',
   ];
@@ -465,6 +467,39 @@ map m { type ipv4_addr : verdict; flags interval; elements = { 10.1.0.0/17 : jum
     const answers = await ask(rules, Object.keys(expected), '--out eth0 --source 198.51.100.2');
     const found = Object.keys(expected).map((key, i) => [key, answers[i]?.translate]);
     expect(Object.fromEntries(found)).toEqual(expected);
+  });
+});
+
+describe('service addresses', () => {
+  const restore = (program: string, rules: string) =>
+    `${program}-restore <<'RULES'\n${rules}\nRULES`;
+  const version6 = (program: string) => `
+${program} -t nat -N KUBE-SERVICES; ${program} -t nat -N KUBE-SVC-A; ${program} -t nat -N KUBE-EXT-A
+${program} -t nat -A OUTPUT -j KUBE-SERVICES
+${program} -t nat -A KUBE-SERVICES -d fd00:10:96::a/128 -p tcp --dport 80 -j KUBE-SVC-A
+${program} -t nat -A KUBE-SERVICES -d fd00:10:97::/112 -p tcp --dport 80 -j KUBE-SVC-A
+${program} -t nat -A KUBE-SERVICES ! -d fd00:10:98::1/128 -p tcp --dport 80 -j KUBE-SVC-A
+${program} -t nat -A KUBE-SERVICES -d fd00:10:99::1/128 -p tcp --dport 80 -j KUBE-EXT-A`;
+  const rows: [name: string, rules: string, expected: string[]][] = [
+    ['none', '', []],
+    ["netavark's", nft(NETAVARK_NFTABLES), []],
+    ['nftables mode', nft(KUBE_PROXY_NFTABLES), ['10.96.0.1', '10.96.0.10', '10.96.0.77']],
+    ...['iptables-nft', 'iptables-legacy'].map((program): (typeof rows)[number] => [
+      program,
+      restore(program, KUBE_PROXY_IPTABLES),
+      ['10.96.0.1', '10.96.0.10'],
+    ]),
+    ['IPVS mode', restore('iptables-legacy', KUBE_PROXY_IPVS_CHAINS), []],
+    ...['ip6tables-nft', 'ip6tables-legacy'].map((program): (typeof rows)[number] => [
+      `${program}, one address only`,
+      version6(program),
+      ['fd00:10:96::a'],
+    ]),
+  ];
+  test.for(rows)('%s', async ([, rules, expected], context) => {
+    await need(programsOf(rules), context);
+    const [answer] = await ask(rules, [PUBLIC, '80']);
+    expect(answer?.services).toEqual(expected);
   });
 });
 

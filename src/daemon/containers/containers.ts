@@ -207,6 +207,7 @@ export class Containers {
         reasons: this.#reasonsOf(container),
         ...this.#obstacleTo(container),
         ...this.nestedOf(container),
+        ...this.unlistedServiceOf(container),
         ...sources.tunnels(container),
       };
     });
@@ -219,6 +220,13 @@ export class Containers {
     if (listener === undefined) return {};
     const networks = this.#engine.nestedNetworks(listener);
     return networks === 0 && connects === 0 ? {} : { nested: { networks, connects } };
+  }
+
+  /** Asks the kernel where the container's packet filter has changed. */
+  unlistedServiceOf({ listeners }: Container): Pick<ContainerRow, 'unlistedService'> {
+    const [listener] = listeners;
+    const address = listener === undefined ? '' : this.#engine.unlistedService(listener);
+    return address === '' ? {} : { unlistedService: address };
   }
 
   #obstacleTo({ listeners }: Container): Pick<ContainerRow, 'obstacle'> {

@@ -124,6 +124,7 @@ export class Answers implements ControlApi {
       detail: verdict.detail,
       ...(verdict.device === undefined ? {} : { device: verdict.device }),
       ...containers.nestedOf(container),
+      ...containers.unlistedServiceOf(container),
       ...(tunnel === undefined ? {} : { tunnel }),
     };
   }

@@ -20,6 +20,7 @@ import type {
   Engine,
   KeeperLink,
   KeptListener,
+  Outcome,
   Policy,
 } from '../../addon/addon.js';
 import { codeOf, messageOf, UserError } from '../../base/errors.js';
@@ -28,6 +29,7 @@ import { type ContainerRequest, parseAnnotations } from '../../oci/annotations.j
 import { kubernetesName, printKubernetesName } from '../../oci/kubernetes-name.js';
 import { type ListenerMetadata, parseMetadata } from '../../oci/listener-metadata.js';
 import { SWITCH_NOTHING } from '../../policy/compile.js';
+import { LIST_SERVICES, unlistedService } from '../../policy/unlisted-service.js';
 import { secondsSince } from '../../system/moment.js';
 import { type ContainerProcessState, parseContainerState } from '../containers/container-state.js';
 import type { Container, Containers } from '../containers/containers.js';
@@ -39,6 +41,16 @@ const ATTACH_PAUSE_MS = 1_000;
 
 /** A keeper whose socket is full is given the rest after this time. */
 const REFILL_PAUSE_MS = 10;
+
+/** What connections of a node, or of its pods, come to where kube-proxy has written rules (native/base/outcome.cc). */
+const OF_NODES: ReadonlySet<Outcome> = new Set([
+  'translated',
+  'firewall',
+  'nested-netns',
+  'pod-address',
+]);
+/** The event, and that it was told. */
+const UNLISTED = 'unlisted-service';
 
 const NO_REQUEST: ContainerRequest = {
   enabled: false,
@@ -215,19 +227,10 @@ export class Listeners {
     const { containers, log } = this.#options;
     const container = containers.ofListener(event.listener);
     if (event.type === 'first-outcome') {
-      const outcome = containers.info(event.outcome ?? '');
-      if (container?.told.has(outcome.name)) return;
-      container?.told.add(outcome.name);
-      log.info(
-        { container: container?.id, outcome: outcome.name, detail: event.detail },
-        `${outcome.kind}: ${outcome.text}`,
-      );
-      const detail = event.detail === '' ? '' : ` (${event.detail})`;
-      this.#options.journal.event({
-        type: 'first-fallback',
-        ...(container === undefined ? {} : { container: container.id }),
-        message: `${outcome.name}: ${outcome.text}${detail}`,
-      });
+      this.#onFirstOutcome(event, container);
+      if (container !== undefined && OF_NODES.has(event.outcome ?? '')) {
+        this.#lookForServices(container);
+      }
       return;
     }
     if (event.type.startsWith('tunnel-')) {
@@ -266,6 +269,33 @@ export class Listeners {
       container: container.id,
       message: `after ${seconds} s: ${switched} switched, ${fallback} on the fallback network`,
     });
+  }
+
+  #onFirstOutcome(event: DataPlaneEvent, container: Container | undefined): void {
+    const outcome = this.#options.containers.info(event.outcome ?? '');
+    if (container?.told.has(outcome.name)) return;
+    container?.told.add(outcome.name);
+    this.#options.log.info(
+      { container: container?.id, outcome: outcome.name, detail: event.detail },
+      `${outcome.kind}: ${outcome.text}`,
+    );
+    const detail = event.detail === '' ? '' : ` (${event.detail})`;
+    this.#options.journal.event({
+      type: 'first-fallback',
+      ...(container === undefined ? {} : { container: container.id }),
+      message: `${outcome.name}: ${outcome.text}${detail}`,
+    });
+  }
+
+  /** Warns once of a node whose service addresses are not on its ignore list. */
+  #lookForServices(container: Container): void {
+    if (container.told.has(UNLISTED)) return;
+    const { unlistedService: address } = this.#options.containers.unlistedServiceOf(container);
+    if (address === undefined) return;
+    container.told.add(UNLISTED);
+    const message = `${unlistedService(address)}: ${LIST_SERVICES}`;
+    this.#options.log.warn({ container: container.id, address }, message);
+    this.#options.journal.event({ type: UNLISTED, container: container.id, message });
   }
 
   #requestOf({ metadata, state }: ContainerProcessState): ContainerRequest {

@@ -29,12 +29,14 @@ test('what is told of nodes', () => {
   const lines = nodeLines(
     [
       node('b1', { nested: { networks: 2, connects: 3 } }),
-      node('b2', { nested: { networks: 2, connects: 0 } }),
+      node('b2', { nested: { networks: 2, connects: 0 }, unlistedService: '172.20.0.1' }),
     ],
     shorten,
   );
   expect(lines.filter((line) => line.startsWith('  b'))).toEqual([
     '  b1: 3 connections of 2 namespaces',
     '  b2: 2 namespaces',
+    expect.stringContaining('  b2: the service address 172.20.0.1, which'),
   ]);
+  expect(lines.at(-1)).toContain('--service-cidr');
 });

@@ -19,6 +19,8 @@ export class FakeEngine implements Engine {
   readonly forgotten: number[] = [];
   readonly ports = new Map<number, Mapping>();
   failure: Error | undefined;
+  /** Of each container. */
+  unlisted = '';
   stopped = false;
   #last = 0;
 
@@ -53,6 +55,10 @@ export class FakeEngine implements Engine {
 
   obstacle() {
     return '';
+  }
+
+  unlistedService() {
+    return this.unlisted;
   }
 
   isConnected() {

@@ -45,6 +45,14 @@ const char* name_of(Forwarded::Verdict verdict) {
   return "unknown";
 }
 
+std::string service_addresses(const Firewall& firewall) {
+  std::string list;
+  for (const Address& address : firewall.service_addresses()) {
+    list += (list.empty() ? "" : ",") + quoted(address.text());
+  }
+  return "[" + list + "]";
+}
+
 int run(const std::vector<std::string>& words) {
   PacketFacts packet;
   std::size_t i = 0;
@@ -84,7 +92,8 @@ int run(const std::vector<std::string>& words) {
     std::cout << "{\"obstacle\":" << (obstacle ? quoted(*obstacle) : "null")
               << ",\"translate\":" << (translate ? "true" : "false")
               << ",\"forwarded\":" << quoted(name_of(forwarded.verdict))
-              << ",\"words\":" << quoted(forwarded.words) << ",\"readUs\":" << us(read)
+              << ",\"words\":" << quoted(forwarded.words)
+              << ",\"services\":" << service_addresses(firewall) << ",\"readUs\":" << us(read)
               << ",\"askUs\":" << us(answered) << "}\n";
   }
   return 0;

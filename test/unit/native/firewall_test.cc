@@ -16,6 +16,7 @@
 #include "path/ipvs.h"
 #include "path/known_bits.h"
 #include "path/nftables.h"
+#include "path/service_addresses.h"
 #include "path/traffic_control.h"
 #include "path/xfrm.h"
 #include "path/xtables.h"
@@ -291,6 +292,48 @@ TEST(a_destination_that_is_known_in_part) {
   CHECK(!beside.may_translate && beside.may_stay);
   const HookResult around = sent(rule_on("203.0.0.0", kLength8, Kind::kTranslate));
   CHECK(around.may_translate && !around.may_stay);
+}
+
+// A rule of KUBE-SERVICES on one destination.
+FilterRule service_rule(const char* address, std::size_t chain) {
+  FilterRule rule =
+      rule_on(address, UINT32_MAX, FilterOperation::Kind::kVerdict).chains[0].rules[0];
+  rule.operations.erase(rule.operations.begin() + 1);  // the mask
+  rule.operations.back().verdict = {FilterVerdict::Kind::kJump, chain};
+  return rule;
+}
+
+TEST(service_addresses_are_those_that_lead_to_a_service) {
+  FilterRules rules;
+  rules.chains.resize(4);
+  rules.chains[0].name = "KUBE-SERVICES";
+  rules.chains[1].name = "KUBE-SVC-A";
+  rules.chains[2].name = "KUBE-EXT-A";
+  rules.chains[3].name = "OTHER";
+  FilterRule masked =
+      rule_on("10.96.9.0", 0xffffff00, FilterOperation::Kind::kVerdict).chains[0].rules[0];
+  masked.operations.back().verdict = {FilterVerdict::Kind::kJump, 1};
+  FilterRule inverted = service_rule("10.96.0.4", 1);
+  inverted.operations[1].key = NFT_CMP_NEQ;
+  rules.chains[0].rules = {service_rule("10.96.0.2", 1),
+                           service_rule("10.96.0.1", 1),
+                           service_rule("10.96.0.2", 1),
+                           service_rule("192.168.0.9", 2),
+                           service_rule("10.96.0.3", 99),
+                           masked,
+                           inverted};
+  rules.chains[3].rules = {service_rule("10.96.0.5", 1)};
+  CHECK(service_addresses(rules) ==
+        (std::vector<Address>{*Address::parse("10.96.0.1"), *Address::parse("10.96.0.2")}));
+  FilterSet set;
+  set.table = "kube-proxy";
+  set.name = "cluster-ips";
+  set.elements = {{.key = {10, 96, 0, 7}}, {.key = {1, 2}}, {.key = {}, .catch_all = true}};
+  rules.sets = {set, set};
+  rules.sets[1].table = "other";
+  rules.sets[1].elements[0].key = {10, 96, 0, 8};
+  CHECK_EQ(service_addresses(rules).size(), std::size_t{3});
+  CHECK_EQ(service_addresses(rules).back().text(), std::string("10.96.0.7"));
 }
 
 }  // namespace

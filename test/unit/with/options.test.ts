@@ -46,7 +46,24 @@ describe('options', () => {
     );
     await expect(
       annotationsFor({ preset: 'kubernetes', podCidr: ['10.96.4.0/24'] }),
-    ).rejects.toThrow('the pod CIDR 10.96.4.0/24 and the service CIDR 10.96.0.0/12 overlap');
+    ).rejects.toThrow(
+      'the pod CIDR 10.96.4.0/24 and the service CIDR 10.96.0.0/12 (of the preset) overlap',
+    );
+    await expect(
+      annotationsFor({
+        preset: 'kubernetes',
+        podCidr: ['10.1.0.0/16'],
+        serviceCidr: ['10.2.0.0/16,10.0.0.0/8'],
+      }),
+    ).rejects.toThrow('the pod CIDR 10.1.0.0/16 and the service CIDR 10.0.0.0/8 overlap');
+    await expect(
+      annotationsFor({ preset: 'kubernetes', serviceCidr: ['10.96.0/16'] }),
+    ).rejects.toThrow('--service-cidr holds "10.96.0/16"');
+    for (const empty of ['', ' , ']) {
+      await expect(annotationsFor({ preset: 'kubernetes', serviceCidr: [empty] })).rejects.toThrow(
+        `--service-cidr is "${empty}", which names no network`,
+      );
+    }
     const many = Array.from({ length: 1025 }, (_, n) => `10.${n >> 8}.${n & 255}.0/24`).join(',');
     await expect(annotationsFor({ ignore: [many] })).rejects.toThrow('1025 entries');
   });

@@ -238,6 +238,27 @@ test('events: one line each, and those of unknown listeners do no harm', () => {
   ]);
 });
 
+test('a node whose service addresses are not listed is warned of once', () => {
+  accept(state('creating'));
+  accept(state('running'));
+  const outcome = (listener: number, name: string) =>
+    listeners.onEvents([{ type: 'first-outcome', listener, outcome: name, detail: '' }]);
+  const warnings = () => journal.events().filter(({ type }) => type === 'unlisted-service');
+  outcome(1, 'nested-netns');
+  expect(warnings()).toEqual([]);
+  engine.unlisted = '172.20.0.1';
+  expect(rows()[0]?.unlistedService).toBe('172.20.0.1');
+  outcome(1, 'ignored');
+  expect(warnings()).toEqual([]);
+  // Of another process tree, which comes to what the first one did.
+  outcome(2, 'nested-netns');
+  outcome(1, 'translated');
+  expect(warnings()).toMatchObject([
+    { container: ID, message: expect.stringContaining('172.20.0.1') },
+  ]);
+  expect(lines.filter(({ level }) => level === 40)).toMatchObject([{ address: '172.20.0.1' }]);
+});
+
 test('containers are found by the beginning of their id', () => {
   accept(state('creating'));
   accept(state('creating', {}, { id: `${'a'.repeat(60)}bbbb` }));

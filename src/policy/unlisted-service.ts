@@ -1,0 +1,9 @@
+/** What is said of a node whose service addresses are not all on its ignore list. */
+
+/** `address`: one of them. */
+export function unlistedService(address: string): string {
+  return `the service address ${address}, which kube-proxy's rules name, is on no ignore list of the node; where there is no such rule (yet), connections to it leave by the host's network`;
+}
+
+export const LIST_SERVICES =
+  'make the node again with "sockswitch with --preset kubernetes --service-cidr PREFIX", or with the prefix in sockswitch/ignore';

@@ -28,6 +28,8 @@ std::string restriction_of(const RoutingTables& tables, int uplink) {
   if (!tables.v4.unknown.empty()) return tables.v4.unknown;
   if (!tables.v4.plain) return "routing rules";
   for (const FoundRoute& route : tables.routes) {
+    // Without other rules, TCP meets no other table.
+    if (route.table != RT_TABLE_MAIN && route.table != RT_TABLE_DEFAULT) continue;
     if (!route.v4 || !holds_public_ipv4(route.network, route.prefix_length)) continue;
     const std::string prefix = route.prefix_text();
     if (route.type != RTN_UNICAST) return "a route that refuses " + prefix;

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <utility>
 
 namespace sockswitch {
 namespace {
@@ -95,6 +96,9 @@ void read_attribute(const NetlinkAttribute& attribute, FoundRoute& route) {
     case RTA_PRIORITY:
       route.priority = attribute.number<std::uint32_t>().value_or(0);
       break;
+    case RTA_TABLE:
+      route.table = attribute.number<std::uint32_t>().value_or(0);
+      break;
     default:
       if (is_plain(attribute.type)) break;
       if (const char* text = strange_text(attribute.type)) {
@@ -147,7 +151,7 @@ std::optional<FoundRoute> parse_route(const NetlinkMessage& message) {
   if (message.type != RTM_NEWROUTE) return {};
   auto header = message.header<rtmsg>();
   if (!header || (header->rtm_family != AF_INET && header->rtm_family != AF_INET6)) return {};
-  FoundRoute route{.type = header->rtm_type, .tos = header->rtm_tos};
+  FoundRoute route{.type = header->rtm_type, .tos = header->rtm_tos, .table = header->rtm_table};
   route.prefix_length = header->rtm_dst_len;
   route.v4 = header->rtm_family == AF_INET;
   bool whole =
@@ -185,10 +189,12 @@ bool add_rule(const NetlinkMessage& message, RuleSelectors& selectors) {
   if (!header) return false;
   std::uint32_t priority = 0;
   std::uint32_t table = header->table;
+  std::uint8_t protocol = 0;
+  RuleSelectors added = selectors;
   bool selects = header->src_len != 0 || header->dst_len != 0 || header->tos != 0;
   const char* unknown = header->tos != 0 ? "type of service" : nullptr;
   std::string other;
-  if (header->src_len != 0) selectors.source = true;
+  if (header->src_len != 0) added.source = true;
   bool whole = walk_attributes(message.attributes(sizeof(fib_rule_hdr)),
                                [&](const NetlinkAttribute& attribute) {
                                  switch (attribute.type) {
@@ -199,14 +205,14 @@ bool add_rule(const NetlinkMessage& message, RuleSelectors& selectors) {
                                      table = attribute.number<std::uint32_t>().value_or(0);
                                      return;
                                    case FRA_UID_RANGE:
-                                     selectors.uid = true;
+                                     added.uid = true;
                                      break;
                                    case kFraDportMask:
                                    case FRA_DPORT_RANGE:
-                                     selectors.port = true;
+                                     added.port = true;
                                      break;
                                    case FRA_SRC:
-                                     selectors.source = true;
+                                     added.source = true;
                                      break;
                                    case FRA_SPORT_RANGE:
                                      unknown = "source port";
@@ -217,6 +223,9 @@ bool add_rule(const NetlinkMessage& message, RuleSelectors& selectors) {
                                    case kFraFlowlabel:
                                      unknown = "flow label";
                                      break;
+                                   case FRA_IP_PROTO:
+                                     protocol = attribute.number<std::uint8_t>().value_or(0);
+                                     break;
                                    // Told to the kernel, or the same for each packet that we follow
                                    // (no mark, no device that the socket is bound to, no tunnel
                                    // key).
@@ -226,7 +235,6 @@ bool add_rule(const NetlinkMessage& message, RuleSelectors& selectors) {
                                    case FRA_GOTO:
                                    case FRA_FWMARK:
                                    case FRA_FWMASK:
-                                   case FRA_IP_PROTO:
                                    case FRA_TUN_ID:
                                    case FRA_L3MDEV:
                                      break;
@@ -245,8 +253,12 @@ bool add_rule(const NetlinkMessage& message, RuleSelectors& selectors) {
                                  selects = true;
                                });
   if (!whole) return false;
-  if (unknown) selectors.unknown = rule_name(priority) + ": " + unknown;
-  if (selects || !is_initial(*header, priority, table)) selectors.plain = false;
+  const bool is_of_other_protocol = protocol != 0 && protocol != IPPROTO_TCP &&
+                                    (header->flags & FIB_RULE_INVERT) == 0 && other.empty();
+  if (is_of_other_protocol) return true;
+  if (unknown) added.unknown = rule_name(priority) + ": " + unknown;
+  if (selects || !is_initial(*header, priority, table)) added.plain = false;
+  selectors = std::move(added);
   return true;
 }
 

@@ -34,6 +34,7 @@ struct FoundRoute {
   std::uint8_t tos = 0;   // of a routing table's entry
   int device = 0;         // ifindex
   std::uint32_t priority = 0;
+  std::uint32_t table = 0;
   std::optional<Address> gateway;
   std::optional<Address> source;  // what the kernel would choose
   Address network;                // of the table's entry
@@ -59,6 +60,8 @@ std::optional<FoundRoute> route_of(NetlinkSocket& socket, const RoutedPacket& pa
 std::optional<FoundRoute> entry_of(NetlinkSocket& socket, const RoutedPacket& packet);
 
 // What the rules of one family look at, besides the destination (which the kernel is always told).
+// Rules of other protocols than TCP (a tunnel's, for UDP: tunnel/tap.h) are left out: no packet
+// that is followed meets them.
 struct RuleSelectors {
   bool uid = false;
   bool port = false;
@@ -69,7 +72,7 @@ struct RuleSelectors {
   std::string unknown;
 };
 
-// Adds what one rule (RTM_NEWRULE) looks at; false if it is no rule.
+// Adds what one rule (RTM_NEWRULE) looks at, if TCP can meet it; false if it is no rule.
 bool add_rule(const NetlinkMessage& message, RuleSelectors& selectors);
 
 // All rules and routes of a namespace, as of one moment.

@@ -139,6 +139,25 @@ describeOnLab('connections of pods', () => {
       },
     ],
     [
+      // As a tunnel that is carried has it (native/tunnel/tap.h).
+      'with a routing rule of the node for datagrams',
+      {
+        change: 'ip rule add ipproto udp table 100; ip route add 203.0.113.0/24 dev cni0 table 100',
+        undo: 'ip rule del ipproto udp table 100; ip route flush table 100',
+        outcome: 'switched',
+        reached: true,
+      },
+    ],
+    [
+      'with a routing rule of the node for all but datagrams',
+      {
+        change: 'ip rule add not ipproto udp table 100',
+        undo: 'ip rule del not ipproto udp table 100',
+        outcome: 'restricted',
+        reached: true,
+      },
+    ],
+    [
       'that the node drops',
       {
         change: `${FILTER}; nft add rule ip f forward ip saddr 10.200.0.11 drop`,

@@ -104,6 +104,27 @@ TEST(a_rule_for_another_table_is_not_plain) {
   CHECK(!selectors_of(rule(32766, 100)).plain);
 }
 
+TEST(rules_that_tcp_does_not_meet_are_left_out) {
+  auto other = [](std::uint32_t flags) {
+    Recorded recorded(
+        RTM_NEWRULE,
+        fib_rule_hdr{.family = AF_INET, .table = 100, .action = FR_ACT_TO_TBL, .flags = flags});
+    recorded->number<std::uint32_t>(FRA_PRIORITY, 100);
+    recorded->number<std::uint8_t>(FRA_IP_PROTO, IPPROTO_UDP);
+    recorded->number<std::uint32_t>(FRA_SPORT_RANGE, 0);
+    return recorded;
+  };
+  RuleSelectors selectors = selectors_of(other(0));
+  CHECK(selectors.plain && selectors.unknown.empty());
+  // ip rule add not ipproto udp ...
+  selectors = selectors_of(other(FIB_RULE_INVERT));
+  CHECK(!selectors.plain && !selectors.unknown.empty());
+
+  Recorded of_the_future = other(0);
+  of_the_future->number<std::uint32_t>(200, 1);
+  CHECK(!selectors_of(of_the_future).plain);
+}
+
 TEST(routes_that_cannot_be_followed_are_named) {
   auto route = [](std::uint16_t type) {
     Recorded recorded(RTM_NEWROUTE, rtmsg{.rtm_family = AF_INET, .rtm_type = RTN_UNICAST});

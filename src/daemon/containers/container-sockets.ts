@@ -1,8 +1,8 @@
 /**
  * Which host sockets a container has: looked up when somebody asks, nothing is followed.
  *
- * A container's processes are those in its first process's pid namespace, or, where it has the host's, in
- * its cgroup. Their descriptors name sockets by inode; an inode that is among the connected sockets of the
+ * A container's processes are those in its first process's pid namespace, unless that is the host's, and those in
+ * its cgroup, as pods of a node are, which have pid namespaces of their own. Their descriptors name sockets by inode; an inode that is among the connected sockets of the
  * host's network namespace is a switched socket.
  */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
@@ -40,10 +40,10 @@ function processesOf(
   const namespace = link(`${proc}/${container.pid}/ns/pid`);
   const own = link(`${proc}/self/ns/pid`);
   const byNamespace = namespace !== undefined && namespace !== own;
-  return processes(proc).filter((pid) =>
-    byNamespace
-      ? link(`${proc}/${pid}/ns/pid`) === namespace
-      : cgroupOf(pid, proc).some((name) => name.includes(container.id) && !name.includes('conmon')),
+  return processes(proc).filter(
+    (pid) =>
+      (byNamespace && link(`${proc}/${pid}/ns/pid`) === namespace) ||
+      cgroupOf(pid, proc).some((name) => name.includes(container.id) && !name.includes('conmon')),
   );
 }
 

@@ -48,6 +48,13 @@ test('the processes of its pid namespace, each socket once', () => {
   ]);
 });
 
+test('those of pods in it, which have pid namespaces of their own in its cgroup', () => {
+  process_('7', 'pid:[2]', `/user.slice/libpod-${ID}.scope/container`, {});
+  process_('8', 'pid:[3]', `/user.slice/libpod-${ID}.scope/container/pod`, { 3: 'socket:[100]' });
+  process_('9', 'pid:[1]', `/user.slice/libpod-conmon-${ID}.scope`, { 3: 'socket:[101]' });
+  expect(found(7)).toEqual([[8, 3, 100]]);
+});
+
 test("with the host's pid namespace those of its cgroup, and not its monitor", () => {
   process_('7', 'pid:[1]', `/user.slice/libpod-${ID}.scope/container`, { 3: 'socket:[100]' });
   process_('8', 'pid:[1]', `/user.slice/libpod-conmon-${ID}.scope`, { 3: 'socket:[101]' });

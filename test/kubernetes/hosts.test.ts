@@ -7,15 +7,23 @@ import {
   expectOnlyNodesSwitched,
   expectPodsWork,
   expectWayOut,
+  expectWayOutSwitched,
 } from './support/checks.js';
 import { Cluster, describeOnClusters } from './support/cluster.js';
 
+const MODES = [
+  { accelerated: false, podsEgress: false },
+  { accelerated: true, podsEgress: false },
+  { accelerated: true, podsEgress: true },
+];
+
 describeOnClusters('two nodes on two hosts', () => {
   describe.each(['slirp4netns', 'pasta'] as const)('%s', (network) => {
-    describe.each([false, true])('accelerated: %s', (accelerated) => {
+    describe.each(MODES)("accelerated: $accelerated, pods' way out: $podsEgress", (mode) => {
+      const { accelerated, podsEgress } = mode;
       let cluster: Cluster | undefined;
       beforeAll(async () => {
-        cluster = await Cluster.start({ network, accelerated });
+        cluster = await Cluster.start({ network, ...mode });
       });
       afterAll(() => cluster?.remove());
       const get = (): Cluster => {
@@ -44,7 +52,7 @@ describeOnClusters('two nodes on two hosts', () => {
         }
       });
 
-      test.runIf(accelerated)(
+      test.runIf(accelerated && !podsEgress)(
         "the node's connections are switched, not those of pods",
         async () => {
           await expectOnlyNodesSwitched(get());
@@ -55,6 +63,10 @@ describeOnClusters('two nodes on two hosts', () => {
           expect(remotes.length).toBeGreaterThan(0);
         },
       );
+
+      test.runIf(podsEgress)('of pods, connections to public addresses are switched', async () => {
+        await expectWayOutSwitched(get());
+      });
     });
   });
 });

@@ -2,12 +2,12 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { killDaemon, startDaemon, stopDaemon } from '../integration/support/daemon.js';
 import { eventually, host1, host2 } from '../integration/support/lab.js';
-import { tunnelsOf } from '../integration/support/tunnels.js';
 import {
   expectNodePortWorks,
   expectOnlyNodesSwitched,
   expectPodsWork,
   expectWayOut,
+  tunnelCarried,
 } from './support/checks.js';
 import { Cluster, type ClusterNode, describeOnClusters } from './support/cluster.js';
 
@@ -43,13 +43,6 @@ class Pulse {
   }
 }
 
-/** Waits until the tunnel of a node is carried. */
-async function carried(node: ClusterNode): Promise<void> {
-  await eventually(`the tunnel of ${node.name} is carried`, async () =>
-    (await tunnelsOf(node))?.up === 1 ? true : undefined,
-  );
-}
-
 describeOnClusters('lifecycle', () => {
   let cluster: Cluster;
   beforeAll(async () => {
@@ -73,7 +66,7 @@ describeOnClusters('lifecycle', () => {
       await end(host);
       await pulse.lives(); // over the fallback network
       await startDaemon(host);
-      for (const node of cluster.nodes) await carried(node);
+      for (const node of cluster.nodes) await tunnelCarried(node);
       await pulse.lives();
       await expectPodsWork(cluster);
     }
@@ -115,7 +108,7 @@ describeOnClusters('lifecycle', () => {
     });
     await cluster.nodesReady();
     await cluster.podsReady();
-    for (const each of cluster.nodes) await carried(each);
+    for (const each of cluster.nodes) await tunnelCarried(each);
     await expectPodsWork(cluster);
     await expectNodePortWorks(cluster);
     await expectWayOut(cluster);

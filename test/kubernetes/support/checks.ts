@@ -1,6 +1,7 @@
 /** What works in a cluster, with and without acceleration, and what of it may be switched. */
 import { expect } from 'vitest';
-import { eventually, REMOTE, remote } from '../../integration/support/lab.js';
+import { eventually, PUBLIC, REMOTE, remote } from '../../integration/support/lab.js';
+import { tunnelsOf } from '../../integration/support/tunnels.js';
 import { CLUSTER_IP, type Cluster, type ClusterNode, NODE_PORT } from './cluster.js';
 
 const wget = (address: string, port = 80) => `wget -q -O - -T 10 http://${address}:${port}/`;
@@ -11,6 +12,10 @@ const curl = (address: string, port = 80) => [
   '10',
   `http://${address}:${port}/`,
 ];
+/** `default/kubernetes`: the first address of the services' network. */
+const API_CLUSTER_IP = '10.96.0.1';
+/** Of test/lab/README.md. */
+const BIG_SHA256 = '59d019013ce42b9fcfea4581650403b2869211ad281fac9eef93a665b969cf2c';
 /** Of workload.yaml: which pod has answered. */
 const SERVERS = ['server-1\n', 'server-2\n'];
 
@@ -54,6 +59,13 @@ export async function expectWayOut(cluster: Cluster): Promise<void> {
   }
 }
 
+/** Waits until the tunnel of a node is carried. */
+export async function tunnelCarried(node: ClusterNode): Promise<void> {
+  await eventually(`the tunnel of ${node.name} is carried`, async () =>
+    (await tunnelsOf(node))?.up === 1 ? true : undefined,
+  );
+}
+
 /** `nc` to remote's echo, from a node and from a pod: that of the node is switched, and nothing that is a pod's or leads to one is. */
 export async function expectOnlyNodesSwitched(cluster: Cluster): Promise<void> {
   for (const node of cluster.nodes) {
@@ -78,6 +90,48 @@ export async function expectOnlyNodesSwitched(cluster: Cluster): Promise<void> {
     expect(nested(after)).toBeGreaterThan(nested(before));
     expect(after?.reasons['ignored']).toBeGreaterThan(0);
     await node.output(['pkill', '--full', 'socat - TCP:10.77.0.100:7']);
+  }
+}
+
+/** With the pods' way out: of all that a pod connects to, only the public address is switched. */
+export async function expectWayOutSwitched(cluster: Cluster): Promise<void> {
+  const servers = [await cluster.pod('server-1'), await cluster.pod('server-2')] as const;
+  const [{ address: apiServer }] = cluster.nodes;
+  for (const [index, node] of cluster.nodes.entries()) {
+    const [pod, other] = index === 0 ? servers : ([servers[1], servers[0]] as const);
+    const before = await node.counters();
+    const kept = [
+      `${CLUSTER_IP}:80`,
+      `${API_CLUSTER_IP}:443`,
+      `${other.address}:80`,
+      `${apiServer}:${cluster.apiPort}`,
+      `${REMOTE.v4}:7`,
+    ];
+    const switched = `${PUBLIC.v4}:7`;
+    const hold = [...kept, switched].map((to) => `sleep 1000 | nc ${to.replace(':', ' ')} &`);
+    await cluster.inPod(pod.name, `(${hold.join('\n')}\n) </dev/null >/dev/null 2>&1`);
+    // What is switched is no connection of the pod's network namespace.
+    const own = async () => {
+      const { stdout } = await node.inPod(pod, ['ss', '-Htn', 'state', 'established']);
+      const remotes = stdout.split('\n').map((line) => line.trim().split(/\s+/).at(-1) ?? '');
+      return [...kept, switched].filter((remote) => remotes.includes(remote));
+    };
+    await eventually(`the public connection of ${pod.name} is switched`, async () =>
+      (await node.switchedTo()).includes(switched) ? true : undefined,
+    );
+    await eventually(`the other connections of ${pod.name}`, async () =>
+      (await own()).length >= kept.length ? true : undefined,
+    );
+    expect(await own()).toEqual(kept);
+    const { reasons = {} } = (await node.counters()) ?? {};
+    // Service and pod addresses are on the preset's list, the other two are private.
+    expect(reasons['pod-address']).toBeGreaterThanOrEqual(
+      (before?.reasons['pod-address'] ?? 0) + 2,
+    );
+    expect(reasons['ignored']).toBeGreaterThanOrEqual((before?.reasons['ignored'] ?? 0) + 3);
+    expect(reasons['nested-netns']).toBeUndefined();
+    const download = `wget -q -O - http://${PUBLIC.v4}/big | sha256sum`;
+    expect(await cluster.inPod(pod.name, download)).toContain(BIG_SHA256);
   }
 }
 

@@ -5,6 +5,9 @@
  * On pasta and slirp4netns the nodes are on two hosts, and reach each other by published ports, as with Usernetes. On a bridge they are on
  * one host and one Podman network, as with kind.
  */
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { setTimeout } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { describe, inject } from 'vitest';
 import { z } from 'zod';
 import {
@@ -24,19 +27,33 @@ export const REGISTRY = 'remote.lab:5000';
 /** Of workload.yaml. */
 export const CLUSTER_IP = '10.96.7.7';
 export const NODE_PORT = 30080;
+/** Of node/start. */
+export const API_TOKEN = 'a-secret-of-this-test';
 const API_PORT = 6443;
+/** Where the whole logs of a cluster that did not start are left. */
+const LOGS = fileURLToPath(new URL('../../../build/test-results/kubernetes/', import.meta.url));
 
 const BRIDGE = {
   name: 'kind',
   subnet: '10.89.77.0/24',
   addresses: ['10.89.77.11', '10.89.77.12'],
 } as const;
-const WITH = ['sockswitch', 'with', '--preset', 'kubernetes', '--'];
+const WITH = ['sockswitch', 'with', '--preset', 'kubernetes'];
+/** As kind has it. */
+const NODE_OPTIONS = [
+  ...['--privileged', '--tmpfs', '/tmp', '--tmpfs', '/run', '--volume', '/var'],
+  ...['--cgroupns=private', '--device', '/dev/fuse'],
+];
 
 export interface ClusterOptions {
   readonly network: 'pasta' | 'slirp4netns' | 'bridge';
   readonly accelerated: boolean;
-  /** Of a second cluster on the same hosts: added to the numbers of published ports. */
+  /** Whether connections of pods to public addresses are, too. */
+  readonly podsEgress?: boolean;
+  /**
+   * Of a second cluster on the same hosts: added to the numbers of published ports. 100 will do; 1 takes the scheduler's port for the
+   * kubelet's, which then ends again and again.
+   */
   readonly portOffset?: number;
 }
 
@@ -137,7 +154,9 @@ export class Cluster {
     try {
       await cluster.ready();
     } catch (error) {
-      throw new Error(`${error}\n${await cluster.#logs()}`);
+      const logs = await cluster.#logs();
+      await cluster.remove();
+      throw new Error(`${error}\n${logs}`);
     }
     return cluster;
   }
@@ -228,10 +247,20 @@ export class Cluster {
     return this.kubectl(['exec', pod, '--', 'sh', '-c', script]);
   }
 
+  /** Stops all of its processes, those of pods included. */
+  async pause(): Promise<void> {
+    for (const { host, id } of this.nodes) await host.output(['podman', 'pause', id]);
+  }
+
+  async resume(): Promise<void> {
+    for (const { host, id } of this.nodes) await host.output(['podman', 'unpause', id]);
+    // Until then each of its commands has seen that time has passed, and has done what it does about that.
+    await setTimeout(5_000);
+    await this.nodesReady();
+  }
+
   async remove(): Promise<void> {
-    // With the volume of /var.
-    const remove = ['podman', 'rm', '--force', '--volumes', '--time', '0', '--ignore'];
-    for (const node of this.nodes) await node.host.run([...remove, node.name]);
+    for (const { host, name } of this.nodes) await removeNode(host, name);
   }
 
   /** As `eventually`; the error has what Kubernetes knows of nodes and pods. */
@@ -244,24 +273,57 @@ export class Cluster {
     }
   }
 
+  /** What ended a command, and the end of all logs. The whole of them is left in LOGS. */
   async #logs(): Promise<string> {
-    const tails = 'tail --lines=5 /var/log/kubernetes/*.log';
     const parts = this.nodes.map(async (node) => {
       const { stdout, stderr } = await node.logs();
-      return `${node.name}: ${stdout}${stderr}\n${(await node.sh(tails)).stdout}`;
+      const end = await node.sh(
+        `cd /var/log/kubernetes; grep '^F[0-9]' *.log | tail --lines=3; tail --lines=5 *.log`,
+      );
+      const whole = await node.sh('tail --lines=+1 /var/log/kubernetes/*.log');
+      const file = `${LOGS}${node.name}.log`;
+      await mkdir(LOGS, { recursive: true });
+      await writeFile(file, whole.stdout);
+      return `${node.name}: ${stdout}${stderr}\n${end.stdout}\nThe whole logs: ${file}`;
     });
     return (await Promise.all(parts)).join('\n');
   }
 }
 
+/** A container of a node's image with containerd alone and the host's network: what a node is compared with. */
+export class HostNetworkNode extends Container {
+  static async start(host: Host): Promise<HostNetworkNode> {
+    const name = 'host-network';
+    const registry = `/etc/containerd/certs.d/${REGISTRY}`;
+    const words = [
+      ...['podman', 'run', '--detach', '--name', name, ...NODE_OPTIONS, '--network', 'host'],
+      ...[inject('kubernetes').image, 'sh', '-c'],
+      `mkdir -p ${registry} && echo '[host."http://${REGISTRY}"]' >${registry}/hosts.toml && exec containerd`,
+    ];
+    const node = new HostNetworkNode(host, (await host.output(words)).trim(), name);
+    await eventually('containerd on the host network', async () =>
+      (await node.exec(['ctr', 'version'])).status === 0 ? true : undefined,
+    );
+    return node;
+  }
+
+  override remove(): Promise<void> {
+    return removeNode(this.host, this.name);
+  }
+}
+
+/** With the volume of /var. */
+async function removeNode(host: Host, name: string): Promise<void> {
+  await host.run(['podman', 'rm', '--force', '--volumes', '--time', '0', '--ignore', name]);
+}
+
 async function readManifest(): Promise<string> {
-  const { readFile } = await import('node:fs/promises');
   return readFile(new URL('../workload.yaml', import.meta.url), 'utf8');
 }
 
 /** `which`: 0 is the control plane. */
 async function startNode(options: ClusterOptions, which: 0 | 1): Promise<ClusterNode> {
-  const { network, accelerated, portOffset = 0 } = options;
+  const { network, accelerated, podsEgress = false, portOffset = 0 } = options;
   const onBridge = network === 'bridge';
   const host = which === 0 || onBridge ? host1 : host2;
   const addresses = onBridge ? BRIDGE.addresses : ([HOST1.v4, HOST2.v4] as const);
@@ -289,11 +351,9 @@ async function startNode(options: ClusterOptions, which: 0 | 1): Promise<Cluster
     TUNNEL_PORT: tunnel,
   };
   const words = [
-    ...(accelerated ? WITH : []),
+    ...(accelerated ? [...WITH, '--pods', podsEgress ? 'egress' : 'none', '--'] : []),
     ...['podman', 'run', '--detach', '--name', name, '--hostname', `node-${which + 1}`],
-    // As kind has it.
-    ...['--privileged', '--tmpfs', '/tmp', '--tmpfs', '/run', '--volume', '/var'],
-    ...['--cgroupns=private', '--device', '/dev/fuse'],
+    ...NODE_OPTIONS,
     ...['--network', onBridge ? `${BRIDGE.name}:ip=${address}` : network],
     ...(onBridge ? [] : published.flatMap((port) => ['--publish', port])),
     ...Object.entries(environment).flatMap(([key, value]) => ['--env', `${key}=${value}`]),

@@ -21,6 +21,12 @@ bool is_same(const FoundRoute& left, const FoundRoute& right) {
   return left.device == right.device && left.gateway == right.gateway;
 }
 
+// Whether TCP meets it where there are no routing rules but the initial ones.
+bool is_met(const FoundRoute& route) {
+  return route.table == RT_TABLE_LOCAL || route.table == RT_TABLE_MAIN ||
+         route.table == RT_TABLE_DEFAULT;
+}
+
 // What in the tables may lead some packets to public addresses elsewhere than by the default route,
 // or by `uplink`, on-link; empty: nothing.
 std::string restriction_of(const RoutingTables& tables, int uplink) {
@@ -28,8 +34,7 @@ std::string restriction_of(const RoutingTables& tables, int uplink) {
   if (!tables.v4.unknown.empty()) return tables.v4.unknown;
   if (!tables.v4.plain) return "routing rules";
   for (const FoundRoute& route : tables.routes) {
-    // Without other rules, TCP meets no other table.
-    if (route.table != RT_TABLE_MAIN && route.table != RT_TABLE_DEFAULT) continue;
+    if (!is_met(route)) continue;
     if (!route.v4 || !holds_public_ipv4(route.network, route.prefix_length)) continue;
     const std::string prefix = route.prefix_text();
     if (route.type != RTN_UNICAST) return "a route that refuses " + prefix;

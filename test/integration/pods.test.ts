@@ -139,6 +139,15 @@ describeOnLab('connections of pods', () => {
       },
     ],
     [
+      'by a route in the node’s table of its own addresses',
+      {
+        change: 'ip route add 203.0.113.0/24 dev cni0 table local',
+        undo: 'ip route del 203.0.113.0/24 dev cni0 table local',
+        outcome: 'restricted',
+        reached: false,
+      },
+    ],
+    [
       // As a tunnel that is carried has it (native/tunnel/tap.h).
       'with a routing rule of the node for datagrams',
       {

@@ -1,8 +1,7 @@
 // connect(2), start to end.
 //
-//   a socket of a nested namespace     the kernel's, except of a pod that is asked for (pods.h): to
-//   a
-//                                      public address as below
+//   a socket of a nested namespace     the kernel's; of a pod that is opted in, to a public
+//                                      address, as below (pods.h)
 //   address is no IPv4/IPv6 one        the kernel's (AF_UNIX, netlink, malformed, unreadable)
 //   the container's loopback, ...      the kernel's, on the container's own socket
 //   not a TCP socket of the container  the kernel's, on the fallback network

@@ -11,11 +11,10 @@
 //   pod    no routing rules; one route to public addresses, the default one, over an address of the
 //          node on the other end of the veth, or of the bridge that this end is a port of; no
 //          packet filter
-//   node   no routing rules; no route to public addresses but those by its own uplink; it forwards
-//   by
-//          the same route as it sends; no packet filter could see the packet, its frames or its
-//          replies, except for rules of address translation; these masquerade it, and send it
-//          nowhere else, wherever it goes
+//   node   no routing rules; no route to public addresses but those by its own uplink; it
+//          forwards by the same route as it sends; no packet filter could see the packet, its
+//          frames or its replies, except for rules of address translation; these masquerade it,
+//          and send it nowhere else, wherever it goes
 //   then   the node's own packet to that destination would be switched
 //
 // What is waived with the node's firewall (sockswitch/firewall=ignore): packet filters of both

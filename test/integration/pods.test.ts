@@ -26,6 +26,9 @@ interface Case {
 
 const FILTER = `nft add table ip f; nft 'add chain ip f forward { type filter hook forward priority 0; }'`;
 const UNFILTER = 'nft delete table ip f';
+/** What a network policy of pod 1 comes to: for all destinations, and for another one than is asked for. */
+const SHUT_IN = `${FILTER}; nft add rule ip f forward ip saddr 10.200.0.11 drop`;
+const SHUT_OFF = `${FILTER}; nft add rule ip f forward ip saddr 10.200.0.11 ip daddr 8.8.8.8 drop`;
 const IN_POD = inPod(1);
 
 /** By node, what was counted when it was last asked: nothing else connects there. */
@@ -169,7 +172,7 @@ describeOnLab('connections of pods', () => {
     [
       'that the node drops',
       {
-        change: `${FILTER}; nft add rule ip f forward ip saddr 10.200.0.11 drop`,
+        change: SHUT_IN,
         undo: UNFILTER,
         outcome: 'firewall',
         reached: false,
@@ -178,7 +181,7 @@ describeOnLab('connections of pods', () => {
     [
       'with a policy for other destinations only',
       {
-        change: `${FILTER}; nft add rule ip f forward ip saddr 10.200.0.11 ip daddr 8.8.8.8 drop`,
+        change: SHUT_OFF,
         undo: UNFILTER,
         outcome: 'firewall',
         reached: true,
@@ -316,7 +319,7 @@ describeOnLab('a node that waives its firewall', () => {
     [
       'a network policy does not count',
       {
-        change: `${FILTER}; nft add rule ip f forward ip saddr 10.200.0.11 ip daddr 8.8.8.8 drop`,
+        change: SHUT_OFF,
         undo: UNFILTER,
         outcome: 'switched',
         reached: true,
@@ -325,7 +328,7 @@ describeOnLab('a node that waives its firewall', () => {
     [
       'what surely drops the packet does',
       {
-        change: `${FILTER}; nft add rule ip f forward ip saddr 10.200.0.11 drop`,
+        change: SHUT_IN,
         undo: UNFILTER,
         outcome: 'isolated',
         reached: false,

@@ -23,8 +23,12 @@
 // AF_UNSPEC meanwhile disconnects its own socket, which stays pinned to its device.) One difference
 // shows: when SO_SNDTIMEO runs out, the continued call says EALREADY, not EINPROGRESS.
 //
-// The SYN goes out as early as can be. Options that it does not depend on are carried over when the
-// host socket has the number already (switch/socket_options.h).
+// The host socket takes the number first and starts to connect then: whatever another thread sets
+// from that moment on is set on the host socket itself, so each option is read once. The SYN goes
+// out as soon as the host socket has what it depends on; the other options are carried over in the
+// time until the peer answers (switch/socket_options.h). If the connect fails at once the container
+// socket gets its number back. (Another thread that makes the descriptor blocking in between makes
+// the container's own listener thread wait for the peer.)
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -82,23 +86,24 @@ GuardFamily family_of(const Target& target, bool v4, bool one_family) {
   return v4 ? GuardFamily::kV4 : GuardFamily::kV6;
 }
 
-// A connected host socket for a neighbour's service; its state, for answer_connect(), is
-// EINPROGRESS. None if that cannot be: the container's network leads there, too.
-UniqueFd connect_to_neighbour(Context& context, const Target& target, OptionCopy& options,
-                              bool rare, const Shortcut& shortcut) {
+// A connected host socket for a neighbour's service. None if that cannot be: the container's
+// network leads there, too.
+MadeSocket connect_to_neighbour(Context& context, const Target& target, OptionCopy& options,
+                                bool rare, const Shortcut& shortcut) {
   const ClientUse use{
       .domain = target.identity.domain,
       .device = shortcut.outlet.device,
       .family = family_of(target, shortcut.outlet.address.is_v4(), shortcut.one_family),
       .neighbours_port = shortcut.door->publication->mapping.host_port};
-  MadeSocket made = make_host_socket(context, options, rare, use, context.container.fresh);
-  if (!made.fd) {
-    context.detail = made.detail;
-    return {};
+  MadeSocket made = context.pool.take(use, context.container.fresh);
+  if (!made.fd) return made;
+  made.detail = options.first(made.fd.get());
+  if (made.detail.empty() && rare) made.detail = options.rare(made.fd.get());
+  if (made.detail.empty() && !shortcut.connect(made.fd.get(), target.identity.domain)) {
+    made.detail = shortcut.text() + " does not answer";
   }
-  if (shortcut.connect(made.fd.get(), target.identity.domain)) return std::move(made.fd);
-  context.detail = shortcut.text() + " does not answer";
-  return {};
+  if (!made.detail.empty()) made.fd.reset();
+  return made;
 }
 
 // The kernel executes the call on the container's own socket; a call on a host socket fails with
@@ -127,18 +132,6 @@ bool may_have_rare_options(Context& context, const Target& target) {
   return target.of_host(context) || context.policy.options_unseen || context.options.is_set();
 }
 
-// Carries over what another thread has set on the container socket since it was read. Nobody waits
-// for this any more, and the host socket (of that cookie) is the caller's alone.
-void carry_over_again(Context& context, const Target& target, OptionCopy& options,
-                      std::uint64_t host_socket) {
-  const bool rare = context.option_calls.any();
-  if (!rare && !options.changed()) return;
-  const UniqueFd fetched = target.caller.fetch(target.number);
-  if (!fetched || socket_cookie(fetched.get()) != host_socket) return;
-  options.again(fetched.get());
-  if (rare) options.rare(fetched.get());
-}
-
 Outcome switch_socket(Context& context, Target& target, const SocketAddress& address,
                       const Destination& to, const Leaving& way) {
   auto flags = target.caller.flags(target.number);
@@ -162,71 +155,66 @@ Outcome switch_socket(Context& context, Target& target, const SocketAddress& add
   // What pods set is not noted.
   const bool rare = way.pod || may_have_rare_options(context, target);
 
-  int state = EINPROGRESS;
-  UniqueFd host_socket;
-  std::uint64_t cookie = 0;
-  if (context.interrupted.has_sockets()) {
-    auto kept = context.interrupted.take_socket(socket_cookie(target.socket.get()), to);
-    host_socket = std::move(kept.fd);
-    state = kept.state;
-  }
-  if (!host_socket && way.shortcut) {
+  MadeSocket host_socket;
+  if (way.shortcut) {
     host_socket = connect_to_neighbour(context, target, options, rare, *way.shortcut);
-    if (!host_socket) return continue_call(context, target.id, Outcome::kNeighbourRelayed);
-  }
-  if (!host_socket) {
+    if (!host_socket.fd) {
+      context.detail = host_socket.detail;
+      return continue_call(context, target.id, Outcome::kNeighbourRelayed);
+    }
+  } else {
     const ClientUse use{.domain = target.identity.domain,
                         .device = way.device,
                         .family = family_of(target, to.address.is_v4(), way.one_family),
                         .of_pod = way.pod != nullptr};
-    MadeSocket made = make_host_socket(context, options, rare, use, fresh);
-    if (!made.fd) {
-      context.detail = made.detail;
-      return fall_back(context, target, made.outcome, ENETUNREACH);
+    host_socket = context.pool.take(use, fresh);
+    if (!host_socket.fd) {
+      context.detail = host_socket.detail;
+      return fall_back(context, target, host_socket.outcome, ENETUNREACH);
     }
-    host_socket = std::move(made.fd);
-    cookie = made.cookie;
-    if (way.source && !bind_source(host_socket.get(), target.identity.domain, *way.source)) {
+    if (way.source && !bind_source(host_socket.fd.get(), target.identity.domain, *way.source)) {
       context.detail = "bind to " + way.source->text() + ": " + ::strerror(errno);
       return fall_back(context, target, Outcome::kHostError, ENETUNREACH);
     }
-    state = start_connect(host_socket.get(), address);
-    if (state != 0 && state != EINPROGRESS) {
-      context.detail = to.text() + ": " + ::strerror(state);
-      return fall_back(context, target, Outcome::kHostError, state);
+    // What cannot be carried over is one of these, mostly: then the number need not change hands.
+    if (rare) {
+      context.detail = options.rare(host_socket.fd.get());
+      if (!context.detail.empty())
+        return fall_back(context, target, Outcome::kSocketOption, ENETUNREACH);
     }
   }
-  if (blocking) set_blocking(host_socket.get(), true);
+  const int fd = host_socket.fd.get();
+  int state = EINPROGRESS;  // of the connect, for answer_connect()
+  const auto failed = [&] { return state != 0 && state != EINPROGRESS; };
   const auto complete = [&]() -> std::string {
-    std::string option = options.late(host_socket.get());
+    std::string option = way.shortcut ? options.again(fd) : options.first(fd);
+    if (!option.empty()) return option;
+    if (!way.shortcut) state = start_connect(fd, address);
+    if (failed()) return to.text() + ": " + ::strerror(state);
+    if (blocking) set_blocking(fd, true);
+    option = options.late(fd);
     // Another thread has just been told to set one.
-    if (option.empty() && context.option_calls.any()) option = options.rare(host_socket.get());
+    if (option.empty() && context.option_calls.any()) option = options.rare(fd);
     return option;
   };
-  switch (replace_descriptor(context,
-                             {target.id, target.socket.get(), host_socket.get(), target.number,
-                              flags->close_on_exec, complete},
-                             registrations)) {
-    case Replaced::kYes: {
-      if (cookie == 0) cookie = socket_cookie(host_socket.get());
+  switch (replace_descriptor(
+      context, {target.id, target.socket.get(), fd, target.number, flags->close_on_exec, complete},
+      registrations)) {
+    case Replaced::kYes:
       // Not ours any more: the caller, who may close it at once, is to be the last who does.
-      host_socket.reset();
-      const Outcome outcome = answer_connect(context, target, cookie, blocking, state);
-      carry_over_again(context, target, options, cookie);
-      return outcome;
-    }
+      host_socket.fd.reset();
+      return answer_connect(context, target, host_socket.cookie, blocking, state);
     case Replaced::kNotAdded:
       return fall_back(context, target, Outcome::kNotAdded, ENETUNREACH);
     case Replaced::kNotComplete:
+      if (failed()) return fall_back(context, target, Outcome::kHostError, state);
       return fall_back(context, target, Outcome::kSocketOption, ENETUNREACH);
     case Replaced::kNotInEpoll:
       return fall_back(context, target, Outcome::kEpoll, ENETUNREACH);
     case Replaced::kCallerGone:
       break;
   }
-  context.interrupted.keep_socket(socket_cookie(target.socket.get()), to,
-                                  {std::move(host_socket), state});
-  return Outcome::kCallerGone;
+  return Outcome::kCallerGone;  // the call, if it is repeated, begins anew
 }
 
 // A host socket that is not connected (its connect failed) may connect again: it is judged as the
@@ -361,8 +349,8 @@ Outcome handle_connect(Context& context, const abi::SeccompNotif& notification,
     return continue_call(context, id, Outcome::kOtherFamily);
   }
   // Of a thread that is known the memory was read if its flags can be read afterwards, which
-  // switch_socket() begins with. Where the call itself was interrupted meanwhile, what follows is
-  // kept for its repetition.
+  // switch_socket() begins with. Where the call itself was interrupted meanwhile, its number is not
+  // given away.
   if ((of_host || !to || !target->caller.is_known()) && !still_waits(context, notification)) {
     return Outcome::kCallerGone;
   }

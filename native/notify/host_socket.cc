@@ -14,16 +14,6 @@ MadeSocket failed(Outcome outcome, std::string detail) {
 
 }  // namespace
 
-MadeSocket make_host_socket(const Context& context, OptionCopy& options, bool rare,
-                            const ClientUse& use, const OptionBaselines& fresh) {
-  MadeSocket made = context.pool.take(use, fresh);
-  if (!made.fd) return made;
-  std::string option = options.first(made.fd.get());
-  if (option.empty() && rare) option = options.rare(made.fd.get());
-  if (!option.empty()) return failed(Outcome::kSocketOption, std::move(option));
-  return made;
-}
-
 bool bind_source(int fd, int domain, const Address& source) {
   int on = 1;
   ::setsockopt(fd, IPPROTO_IP, abi::kIpBindAddressNoPort, &on, sizeof on);

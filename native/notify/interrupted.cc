@@ -1,7 +1,6 @@
 #include "notify/interrupted.h"
 
 #include <algorithm>
-#include <utility>
 
 namespace sockswitch {
 namespace {
@@ -12,24 +11,6 @@ constexpr std::size_t kMaxKept = 64;
 
 }  // namespace
 
-void Interrupted::keep_socket(std::uint64_t container_socket, const Destination& to,
-                              Kept host_socket) {
-  if (sockets_.size() >= kMaxKept) sockets_.pop_front();
-  sockets_.push_back({container_socket, to, std::move(host_socket), Clock::now()});
-}
-
-Interrupted::Kept Interrupted::take_socket(std::uint64_t container_socket, const Destination& to) {
-  for (auto entry = sockets_.begin(); entry != sockets_.end(); ++entry) {
-    if (entry->container_socket != container_socket) continue;
-    bool same = entry->to.address == to.address && entry->to.port == to.port;
-    Kept socket = std::move(entry->host_socket);
-    sockets_.erase(entry);
-    if (same) return socket;
-    return {};
-  }
-  return {};
-}
-
 void Interrupted::keep_result(std::uint64_t host_socket, int result) {
   if (results_.size() >= kMaxKept) results_.pop_front();
   results_.push_back({host_socket, result, Clock::now()});
@@ -38,7 +19,6 @@ void Interrupted::keep_result(std::uint64_t host_socket, int result) {
 void Interrupted::expire() {
   if (is_empty()) return;
   auto limit = Clock::now() - kPatience;
-  while (!sockets_.empty() && sockets_.front().since < limit) sockets_.pop_front();
   while (!results_.empty() && results_.front().since < limit) results_.pop_front();
   while (!lengths_.empty() && lengths_.front().since < limit) lengths_.pop_front();
 }

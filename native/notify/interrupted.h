@@ -3,15 +3,11 @@
 
 #include <sys/types.h>
 
-#include <cerrno>
 #include <chrono>
 #include <cstdint>
 #include <deque>
 #include <optional>
 #include <tuple>
-
-#include "base/address.h"
-#include "base/unique_fd.h"
 
 namespace sockswitch {
 
@@ -19,15 +15,6 @@ namespace sockswitch {
 // What the first one had done is remembered here for a moment, so that the second returns the same.
 class Interrupted {
  public:
-  // A connecting host socket that could not be put into the caller's table: it waits for the
-  // restart.
-  struct Kept {
-    UniqueFd fd;
-    int state = EINPROGRESS;  // of its connect: 0 or EINPROGRESS
-  };
-  void keep_socket(std::uint64_t container_socket, const Destination& to, Kept host_socket);
-  // Gives it back if this container socket connects to the same destination again.
-  Kept take_socket(std::uint64_t container_socket, const Destination& to);
   // A switched call whose result could not be delivered. `result`: 0 or a positive errno.
   void keep_result(std::uint64_t host_socket, int result);
   std::optional<int> take_result(std::uint64_t host_socket);
@@ -39,18 +26,11 @@ class Interrupted {
   // Drops what no restarted call has asked for within a second.
   void expire();
   // Whether there is anything left to expire.
-  bool is_empty() const { return sockets_.empty() && results_.empty() && lengths_.empty(); }
-  bool has_sockets() const { return !sockets_.empty(); }
+  bool is_empty() const { return results_.empty() && lengths_.empty(); }
   bool has_results() const { return !results_.empty(); }
 
  private:
   using Clock = std::chrono::steady_clock;
-  struct Socket {
-    std::uint64_t container_socket;
-    Destination to;
-    Kept host_socket;
-    Clock::time_point since;
-  };
   struct Result {
     std::uint64_t host_socket = 0;
     int result = 0;
@@ -61,7 +41,6 @@ class Interrupted {
     int length = 0;
     Clock::time_point since;
   };
-  std::deque<Socket> sockets_;
   std::deque<Result> results_;
   std::deque<Length> lengths_;
 };

@@ -1,11 +1,11 @@
 // The end of a connect(2) that a killed daemon had begun (Listener::resume()).
 //
-// The daemon replaces the caller's descriptor only after the host socket has started to connect, so
-// whoever finds an unclosed host socket at the descriptor's number finds the work done but for the
+// Whoever finds an unclosed host socket at the descriptor's number finds the work done but for the
 // answer. A non-blocking caller is told EINPROGRESS, as always. A blocking one is left to the
 // kernel, which waits for the connection; only where the connect had succeeded and been told so
-// (EISCONN) the answer is given here. What was to be carried over after the replacement and was not
-// (late options, epoll registrations) is lost with the daemon that held the container socket.
+// (EISCONN) the answer is given here. A closed host socket had not begun to connect: the call is
+// handled as a new one. What was to be carried over after the replacement and was not (options,
+// epoll registrations) is lost with the daemon that held the container socket.
 #include <netinet/in.h>
 
 #include "kernel/syscalls.h"

@@ -281,19 +281,6 @@ std::string OptionCopy::late(int to) {
   return {};
 }
 
-bool OptionCopy::changed() const {
-  const Memory memory(from_);
-  if (memory.receive_buffer() != receive_buffer_ || memory.send_buffer() != send_buffer_ ||
-      (memory.has_attachments() && !pinned_)) {
-    return true;
-  }
-  return std::ranges::any_of(options_of(When::kFirst, baseline_.domain()), [&](std::size_t index) {
-    if (is_fixed_by_port(option_at(index)) || baseline_.value(index).length == 0) return false;
-    const OptionValue value = read_option(from_, option_at(index));
-    return value.length != 0 && value != carried(index);
-  });
-}
-
 std::string OptionCopy::again(int to) {
   for (std::size_t index : options_of(When::kFirst, baseline_.domain())) {
     if (is_fixed_by_port(option_at(index))) continue;

@@ -6,13 +6,15 @@
 //
 // There are three kinds of options:
 //
-//   first  what the SYN depends on: carried over before the connect. Read once more afterwards.
-//   late   usual ones that every socket takes at any time: carried over when the host socket has
-//          the descriptor's number already, in the time until the peer answers. So what another
-//          thread sets at that time is either seen here, or set on the host socket itself.
+//   first  what the SYN depends on: carried over before the connect.
+//   late   usual ones that every socket takes at any time: carried over in the time until the peer
+//          answers.
 //   rare   some forty, which few programs set: the filter reports where one is set
 //          (src/oci/seccomp-setsockopt.ts), and only then are they read, before the connect
 //          (notify/set_option.cc).
+//
+// The first two are read when the host socket has the descriptor's number already. So what another
+// thread sets at that time is either seen here, or set on the host socket itself.
 #pragma once
 
 #include <sys/socket.h>
@@ -84,9 +86,7 @@ class OptionCopy {
   std::string rare(int to);
   // After it.
   std::string late(int to);
-  // Whether what has been read before the connect, but for the rare ones, is another value by now;
-  // and carrying it over once more.
-  bool changed() const;
+  // The first ones once more, after the connect.
   std::string again(int to);
   // All of it, where there is no connect to wait for.
   std::string all(int to);

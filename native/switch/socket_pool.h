@@ -45,7 +45,12 @@ class SocketPool {
   SocketPool(SocketGuard& guard, const HostNetwork& network, const OptionBaselines& host)
       : guard_(guard), network_(network), host_(host) {}
 
-  // A non-blocking TCP socket, pinned and guarded. `container`: the defaults that it shall have.
+  // A non-blocking, unconnected TCP socket of the host, pinned to the device of `use`: from then on
+  // loopback is out of its reach (not the host's address on that device), which a holder without
+  // CAP_NET_RAW in the host's namespace cannot undo (socket(7), SO_BINDTODEVICE; Linux 5.7). Where
+  // there are the means, a guard keeps it to its job (socket_guard.h): to connect elsewhere, or to
+  // a neighbour's published port. `container`: the defaults of the container's namespace, or of a
+  // pod's, which it has.
   MadeSocket take(const ClientUse& use, const OptionBaselines& container);
   // Whether some should be made when there is time.
   bool wants_more() const { return wants_more_; }

@@ -131,18 +131,6 @@ TEST(descriptor_flags_are_read_in_octal) {
 
 TEST(an_interrupted_call_is_remembered_once) {
   Interrupted interrupted;
-  Destination to{*Address::parse("192.0.2.1"), 80, 0};
-  Destination other{*Address::parse("192.0.2.1"), 81, 0};
-  interrupted.keep_socket(5, to, {UniqueFd(::dup(0)), 0});
-  CHECK(!interrupted.take_socket(6, to).fd);
-  CHECK(interrupted.has_sockets());
-  auto kept = interrupted.take_socket(5, to);
-  CHECK(kept.fd && kept.state == 0);
-  CHECK(!interrupted.has_sockets());
-  // Another destination: what was kept is of no use to anybody any more.
-  interrupted.keep_socket(5, to, {UniqueFd(::dup(0)), 0});
-  CHECK(!interrupted.take_socket(5, other).fd);
-  CHECK(!interrupted.has_sockets());
   interrupted.keep_result(9, 115);
   CHECK(!interrupted.take_result(8));
   CHECK(interrupted.take_result(9) == 115);

@@ -129,13 +129,8 @@ TEST(options_are_carried_over_in_steps) {
   CHECK_EQ(options.rare(to.get()), std::string());
   CHECK_EQ(has(IPPROTO_TCP, TCP_MAXSEG), 1000);
   // Set by another thread meanwhile, also back to what it was.
-  CHECK(!options.changed());
   set(IPPROTO_IP, IP_TOS, 0);
-  CHECK(options.changed());
-  CHECK_EQ(options.again(to.get()), std::string());
-  CHECK(!options.changed());
   set(SOL_SOCKET, SO_SNDBUF, 50000);
-  CHECK(options.changed());
   CHECK_EQ(options.again(to.get()), std::string());
   CHECK_EQ(has(IPPROTO_IP, IP_TOS), 0);
   CHECK_EQ(has(SOL_SOCKET, SO_SNDBUF), 100000);

@@ -217,6 +217,13 @@ Outcome switch_socket(Context& context, Target& target, const SocketAddress& add
   return Outcome::kCallerGone;  // the call, if it is repeated, begins anew
 }
 
+// What the container has changed of its own network by now counts in the next judgement.
+void take_own_changes(Context& context) {
+  if (!context.policy.permissions.network_admin) return;
+  if (!context.reports) context.reports = context.container.view->reports();
+  context.container.view->count_reports(context.reports.get());
+}
+
 // A host socket that is not connected (its connect failed) may connect again: it is judged as the
 // first time. AF_UNSPEC, and destinations that are the container's, make it a container socket
 // again. What cannot be done so is refused, never continued: the kernel would do it in the host's
@@ -243,6 +250,7 @@ Outcome reconnect(Context& context, const abi::SeccompNotif& notification, Targe
   }
   // What it may reach is said of the caller's pod, not of where the socket came from.
   const bool of_pod = pod_of_caller(context, target.caller.tid()).has_value();
+  take_own_changes(context);
   RouteDecision decision = of_pod ? RouteDecision{Outcome::kNestedNetns, 0, {}}
                                   : judge(*to, context.policy, *context.container.view, fd);
   context.detail = to->text();
@@ -362,6 +370,7 @@ Outcome handle_connect(Context& context, const abi::SeccompNotif& notification,
     return continue_call(context, id, Outcome::kDisconnect);
   }
   if (of_pod) return connect_from_pod(context, notification, *target, address, *to);
+  take_own_changes(context);
   RouteDecision decision =
       judge(*to, context.policy, *context.container.view, target->socket.get());
   respect_landlock(context, notification, decision);

@@ -51,6 +51,7 @@ struct Context {
   InFlight& epoll_calls;
   InFlight& option_calls;
   OptionMark& options;
+  UniqueFd& reports;  // of changes of the container's network; see take_own_changes()
   // Without a view where it could not be looked up: only bind and listen are handled then.
   const ContainerNetwork& container;
   NestedNetworks& nested;

@@ -316,6 +316,7 @@ void Listener::handle(Session& session, const abi::SeccompNotif& notification, b
                   session.epoll_calls,
                   session.option_calls,
                   session.options,
+                  session.reports,
                   container ? *container : kUnknown,
                   container_->nested(),
                   *policy,

@@ -81,6 +81,7 @@ class Listener {
     EpollReading epoll_reading;
     InFlight epoll_calls;
     InFlight option_calls;
+    UniqueFd reports;  // of changes of the container's network, once it has been asked for them
     std::chrono::steady_clock::time_point next_lookup;
     std::string lookup_problem;  // why the last one failed
     bool relay_knows = false;    // the network of the container, for its published ports

@@ -56,6 +56,13 @@ Namespace::Namespace(Netns netns, const std::string& helper, Watcher& watcher,
   cookie_ = *cookie;
   // The first one is that of routes; the others are packet filters'.
   for (const UniqueFd& monitor : monitors_) watch(monitor.get(), &monitor == &monitors_.front());
+  reports_ = UniqueFd(::epoll_create1(EPOLL_CLOEXEC));
+  if (!reports_) throw_errno("epoll_create1");
+  for (const UniqueFd& monitor : monitors_) {
+    epoll_event event{.events = EPOLLIN, .data = {}};
+    if (::epoll_ctl(reports_.get(), EPOLL_CTL_ADD, monitor.get(), &event) != 0)
+      throw_errno("epoll_ctl");
+  }
 }
 
 Namespace::~Namespace() {

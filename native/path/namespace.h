@@ -53,6 +53,10 @@ class Namespace {
   // Counts what the kernel has reported by now, and does not wait for the watcher to get to it: the
   // kernel reports a change before the call that made it returns.
   void look_for_reported_changes();
+  // To be polled for POLLIN: whether there are reports that nobody has taken yet.
+  int reports() const { return reports_.get(); }
+  // Waits until what somebody has taken is counted. Any thread.
+  void finish_counting() { const std::lock_guard lock(taking_); }
   // Whether packet filters may have changed that report no changes (legacy tables): counts as a
   // change, then.
   void look_for_silent_changes();
@@ -81,6 +85,7 @@ class Namespace {
   UniqueFd fresh_v4_;
   UniqueFd fresh_v6_;
   std::vector<UniqueFd> monitors_;
+  UniqueFd reports_;   // an epoll set of them
   std::mutex taking_;  // reports: what was taken is counted when it is free again
   FirewallSockets filters_;
   std::vector<std::uint64_t> watches_;

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/rtnetlink.h>
+#include <poll.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -162,6 +163,20 @@ bool NetworkView::may_switch(const Permissions& permissions, std::string* why) {
   }
   if (why && why->empty()) *why = standing_.words;
   return false;
+}
+
+void NetworkView::count_reports(int reports) {
+  struct pollfd waiting{.fd = reports, .events = POLLIN};
+  if (::poll(&waiting, 1, 0) == 0) return inside_.finish_counting();
+  control_.run([&] { inside_.look_for_reported_changes(); });
+}
+
+UniqueFd NetworkView::reports() const {
+  return control_.bring([&] {
+    UniqueFd copy(::fcntl(inside_.reports(), F_DUPFD_CLOEXEC, 0));
+    if (!copy) throw_errno("fcntl", "F_DUPFD_CLOEXEC");
+    return copy;
+  });
 }
 
 bool NetworkView::is_own(const Address& address) {

@@ -75,6 +75,12 @@ class NetworkView {
   // Whether a container may be given sockets of the host at all, which a service's are, too; `why`,
   // where given, says why not.
   bool may_switch(const Permissions& permissions, std::string* why = nullptr);
+  // Counts what the kernel has reported of the namespace by now, although the watcher has not come
+  // to it: the kernel reports a change before the call that made it returns. So a container that
+  // may change its own network is not judged by what it has just changed. One system call, where
+  // there is nothing to count. `reports`: of reports(), in the calling thread's table.
+  void count_reports(int reports);
+  UniqueFd reports() const;
   // Whether an address is one of the container's own.
   bool is_own(const Address& address);
   // Its own address towards destinations outside; no value where it has no way there.

@@ -15,6 +15,7 @@ import {
   curl,
   TCP_CONNECT,
   TCP_LOOPBACK,
+  TCP_RULES,
   UDP_CONNECTED,
   UDP_ECHO,
   UNIX_STREAM,
@@ -109,6 +110,11 @@ async function noRoute(pair: Pair): Promise<Verdict> {
     expect(comparison.accelerated.stdout).toBe(`${errno}\n`);
     expect(comparison.moved.reasons).toEqual({ 'no-route': 1 });
   }
+  // What was remembered ends with the rule, not with the moment in which the daemon gets to know it.
+  const rules = await compare(pair, [...TCP_RULES, REMOTE.v4]);
+  expectAlike(rules);
+  expect(rules.accelerated.stdout).toBe('0\n');
+  expect(rules.moved.switched).toBeGreaterThan(50);
   if (!(await hasIpv6(pair))) {
     const comparison = await alike(pair, [...TCP_CONNECT, REMOTE.v6, '80'], 'fallback');
     expect(comparison.accelerated.stdout).toBe('ENETUNREACH\n');

@@ -71,6 +71,36 @@ print(client.recv(100).decode())
 ] as const;
 
 /** A server and a client of AF_UNIX, both kinds of address. */
+/** ADDRESS: connects to its port 80 right after a rule that forbids it was made and unmade, in turns; how often that went against the rule. */
+export const TCP_RULES: readonly string[] = [
+  'python3',
+  '-c',
+  `
+import errno, socket, struct, sys
+address = sys.argv[1]
+kernel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)
+
+def rule(kind, flags):
+    prohibit = struct.pack("=BBBBBBBBI", socket.AF_INET, 32, 0, 0, 0, 0, 0, 8, 0)
+    attributes = struct.pack("=HH4s", 8, 1, socket.inet_aton(address)) + struct.pack("=HHI", 8, 6, 77)
+    length = 16 + len(prohibit) + len(attributes)
+    kernel.send(struct.pack("=IHHII", length, kind, flags | 5, 0, 0) + prohibit + attributes)
+    assert struct.unpack_from("=i", kernel.recv(4096), 16) == (0,)
+
+def connects():
+    with socket.socket() as made:
+        return made.connect_ex((address, 80))
+
+wrong = 0
+for _ in range(100):
+    wrong += connects() != 0
+    rule(32, 0x600)
+    wrong += connects() != errno.EACCES
+    rule(33, 0)
+print(wrong)
+`,
+];
+
 export const UNIX_STREAM = [
   'python3',
   '-c',

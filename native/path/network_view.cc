@@ -167,8 +167,18 @@ bool NetworkView::may_switch(const Permissions& permissions, std::string* why) {
 
 void NetworkView::count_reports(int reports) {
   struct pollfd waiting{.fd = reports, .events = POLLIN};
-  if (::poll(&waiting, 1, 0) == 0) return inside_.finish_counting();
-  control_.run([&] { inside_.look_for_reported_changes(); });
+  const bool reported = ::poll(&waiting, 1, 0) != 0;
+  if (!reported) inside_.finish_counting();
+  const bool silent = Clock::now() < silent_until_.load(std::memory_order_acquire);
+  if (!reported && !silent) return;
+  control_.run([&] {
+    if (reported) inside_.look_for_reported_changes();
+    if (silent) inside_.look_for_silent_changes();
+  });
+}
+
+void NetworkView::expect_silent_change() {
+  silent_until_.store(Clock::now() + kSilence, std::memory_order_release);
 }
 
 UniqueFd NetworkView::reports() const {

@@ -81,6 +81,9 @@ class NetworkView {
   // there is nothing to count. `reports`: of reports(), in the calling thread's table.
   void count_reports(int reports);
   UniqueFd reports() const;
+  // Somebody is about to change legacy packet filters of the namespace, which the kernel does not
+  // report: for a second from now count_reports() takes each moment for such a change. Any thread.
+  void expect_silent_change();
   // Whether an address is one of the container's own.
   bool is_own(const Address& address);
   // Its own address towards destinations outside; no value where it has no way there.
@@ -137,6 +140,7 @@ class NetworkView {
   Surroundings& around_;
   ControlThread& control_;
   Namespace inside_;
+  std::atomic<std::chrono::steady_clock::time_point> silent_until_;
 
   std::mutex mutex_;
   Standing standing_;

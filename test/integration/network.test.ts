@@ -1,6 +1,6 @@
 /** What stays on the fallback network or inside the container works there as without the annotation. */
-import { expect } from 'vitest';
-import { FAR, REMOTE } from './support/lab.js';
+import { expect, test } from 'vitest';
+import { describeOnLab, FAR, REMOTE } from './support/lab.js';
 import {
   type Comparison,
   compare,
@@ -10,7 +10,7 @@ import {
   expectWent,
   type Pair,
 } from './support/matrix.js';
-import { difference, hasIpv6 } from './support/podman.js';
+import { difference, ENABLED, hasIpv6, startContainer } from './support/podman.js';
 import {
   curl,
   TCP_CONNECT,
@@ -149,6 +149,35 @@ async function netlink(pair: Pair): Promise<Verdict> {
   await alike(pair, ['ip', 'route', 'get', '127.0.0.1'], 'inside');
   return 'inside';
 }
+
+describeOnLab('legacy packet filters, whose changes the kernel does not report', () => {
+  test.each([
+    { iptables: 'iptables-legacy', address: REMOTE.v4 },
+    { iptables: 'ip6tables-legacy', address: REMOTE.v6 },
+  ])('count at once: $iptables', async ({ iptables, address }) => {
+    const container = await startContainer({
+      network: 'pasta',
+      annotations: ENABLED,
+      args: ['--cap-add=NET_ADMIN,NET_RAW'],
+    });
+    const script = `
+connect() { ${TCP_CONNECT.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ')} "$1" 80; }
+for turn in 1 2 3 4 5; do
+  connect "$1"
+  ${iptables} -A OUTPUT -p tcp -d "$1" -j REJECT --reject-with tcp-reset || exit 1
+  connect "$1"
+  ${iptables} -D OUTPUT 1
+done`;
+    const before = await countersOf(container);
+    const turns = 5;
+    expect(await container.output(['bash', '-c', script, 'sh', address])).toBe(
+      'connected\nECONNREFUSED\n'.repeat(turns),
+    );
+    const moved = difference(before, await countersOf(container));
+    expect(moved.switched).toBe(turns);
+    await container.remove();
+  });
+});
 
 describeMatrix(
   'not accelerated',

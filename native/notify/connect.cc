@@ -29,7 +29,6 @@
 // time until the peer answers (switch/socket_options.h). If the connect fails at once the container
 // socket gets its number back. (Another thread that makes the descriptor blocking in between makes
 // the container's own listener thread wait for the peer.)
-#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -58,11 +57,6 @@ struct SocketAddress {
 // Starts the connect on a host socket. 0: established; EINPROGRESS; another errno: failed.
 int start_connect(int fd, const SocketAddress& address) {
   return ::connect(fd, address.get(), address.length) == 0 ? 0 : errno;
-}
-
-// A socket fresh from socket(2): O_RDWR and O_NONBLOCK are all the flags it has.
-void set_blocking(int fd, bool blocking) {
-  ::fcntl(fd, F_SETFL, blocking ? O_RDWR : O_RDWR | O_NONBLOCK);
 }
 
 // Reports to the caller, who has the host socket (of that cookie) by now, how its connect stands.
@@ -136,7 +130,8 @@ Outcome switch_socket(Context& context, Target& target, const SocketAddress& add
                       const Destination& to, const Leaving& way) {
   auto flags = target.caller.flags(target.number);
   if (!flags) return fall_back(context, target, Outcome::kNotASocket, EBADF);
-  bool blocking = !flags->non_blocking;
+  const bool blocking = !flags->non_blocking || context.notify.began_blocking(target.id);
+  context.notify.note_blocking(blocking);
   const bool of_host = target.of_host(context);
   Registrations registrations = find_registrations(context, target.caller, target.socket.get(),
                                                    target.number, flags->inode, !of_host);
@@ -191,7 +186,7 @@ Outcome switch_socket(Context& context, Target& target, const SocketAddress& add
     if (!option.empty()) return option;
     if (!way.shortcut) state = start_connect(fd, address);
     if (failed()) return to.text() + ": " + ::strerror(state);
-    if (blocking) set_blocking(fd, true);
+    if (blocking) set_blocking(fd);
     option = options.late(fd);
     // Another thread has just been told to set one.
     if (option.empty() && context.option_calls.any()) option = options.rare(fd);

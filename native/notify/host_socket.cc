@@ -1,5 +1,6 @@
 #include "notify/host_socket.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -13,6 +14,8 @@ MadeSocket failed(Outcome outcome, std::string detail) {
 }
 
 }  // namespace
+
+void set_blocking(int fd) { ::fcntl(fd, F_SETFL, O_RDWR); }
 
 bool bind_source(int fd, int domain, const Address& source) {
   int on = 1;

@@ -12,6 +12,9 @@
 
 namespace sockswitch {
 
+// Of a socket fresh from the pool, whose flags are O_RDWR and O_NONBLOCK.
+void set_blocking(int fd);
+
 // Binds a host socket to a source address, the port being chosen when it connects. False: errno.
 bool bind_source(int fd, int domain, const Address& source);
 

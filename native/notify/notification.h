@@ -21,6 +21,9 @@ struct CallInHand {
   // The call's id, once what cannot be done twice may have been done: its descriptor replaced, the
   // length that it gave overwritten.
   std::uint64_t begun = 0;
+  // Of a connect that has begun: whether its caller waits for the connection. The host socket at
+  // its number may not be blocking yet.
+  bool blocking = false;
 };
 
 class NotifyFd {
@@ -44,6 +47,10 @@ class NotifyFd {
   bool send(const abi::SeccompNotifResp& response) const;
   // Writes down that it begins with what cannot be done twice.
   void begin(std::uint64_t id) const { in_hand_.begun = id; }
+  // For whoever has to bring a connect to its end that has begun; and what was written down of the
+  // one in hand.
+  void note_blocking(bool blocking) const { in_hand_.blocking = blocking; }
+  bool began_blocking(std::uint64_t id) const { return in_hand_.begun == id && in_hand_.blocking; }
   // Puts `fd` at the caller's descriptor `number`, closing what is there. 0 or an errno.
   int replace(std::uint64_t id, int fd, int number, bool close_on_exec) const;
   // The answered caller runs on the answering CPU at once (Linux 6.6); false where not available.

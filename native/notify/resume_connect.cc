@@ -10,6 +10,7 @@
 
 #include "kernel/syscalls.h"
 #include "notify/handlers.h"
+#include "notify/host_socket.h"
 #include "notify/target.h"
 
 namespace sockswitch {
@@ -31,12 +32,14 @@ std::optional<Outcome> resume_connect(Context& context, const abi::SeccompNotif&
   auto flags = target->caller.flags(target->number);
   if (!flags) return {};
   const int fd = target->socket.get();
-  if (!flags->non_blocking && !is_established(fd)) {
+  const bool blocking = !flags->non_blocking || context.notify.began_blocking(target->id);
+  if (blocking && flags->non_blocking) set_blocking(fd);
+  if (blocking && !is_established(fd)) {
     return continue_call(context, target->id, Outcome::kSwitched);
   }
   // The kernel's own bookkeeping of a connect that nobody has waited for yet ends with this.
-  if (!flags->non_blocking) probe_connect(fd, target->identity.domain);
-  const int result = flags->non_blocking ? EINPROGRESS : 0;
+  if (blocking) probe_connect(fd, target->identity.domain);
+  const int result = blocking ? 0 : EINPROGRESS;
   const Outcome outcome = answer_or_keep(context, *target, socket_cookie(fd), result);
   return outcome == Outcome::kHousekeeping ? Outcome::kSwitched : outcome;
 }

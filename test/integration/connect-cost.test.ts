@@ -6,7 +6,13 @@
  */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { daemonPid, killDaemon, listenerThreads, startDaemon } from './support/daemon.js';
+import {
+  daemonPid,
+  killDaemon,
+  listenerThreads,
+  newListenerThread,
+  startDaemon,
+} from './support/daemon.js';
 import { describeOnLab, eventually, host1 } from './support/lab.js';
 import { countersOf } from './support/matrix.js';
 import { type Container, difference, ENABLED, startContainer } from './support/podman.js';
@@ -80,10 +86,7 @@ describeOnLab('the cost of a connect, in system calls', () => {
   beforeAll(async () => {
     const before = await listenerThreads();
     container = await startProbe();
-    thread = await eventually('a listener thread of its own', async () => {
-      const now = [...(await listenerThreads())].filter((tid) => !before.has(tid));
-      return now.length === 1 ? now[0] : undefined;
-    });
+    thread = await newListenerThread(before);
   });
   afterAll(async () => {
     await container.remove();

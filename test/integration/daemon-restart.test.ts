@@ -10,6 +10,9 @@ import {
   grantGuard,
   keeperPid,
   killDaemon,
+  killDaemonAt,
+  listenerThreads,
+  newListenerThread,
   startDaemon,
   stopDaemon,
 } from './support/daemon.js';
@@ -39,6 +42,26 @@ while True:
         page = urllib.request.urlopen(f'http://{sys.argv[1]}/', timeout=None).read()
         print('fetched', page.decode().strip(), flush=True)
     time.sleep(0.05)
+`;
+
+/** Connects to the echo server when it is told by a signal. */
+const WAITER = `
+import errno, select, signal, socket, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+print('waiting', flush=True)
+signal.sigwait([signal.SIGUSR1])
+made = socket.socket()
+made.setblocking(sys.argv[2] == 'blocking')
+code = made.connect_ex((sys.argv[1], 7))
+if sys.argv[2] == 'non-blocking':
+    assert code == errno.EINPROGRESS, errno.errorcode[code]
+    select.select([], [made], [])
+    code = made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    made.setblocking(True)
+assert code == 0, errno.errorcode[code]
+made.sendall(b'marco')
+print(made.recv(5).decode(), flush=True)
+signal.pause()
 `;
 
 describeOnLab('while a container runs, the daemon', () => {
@@ -83,6 +106,24 @@ describeOnLab('while a container runs, the daemon', () => {
         const { containers, listeners } = await daemonStatus();
         return containers === 0 && listeners === 0 ? true : undefined;
       });
+    });
+  });
+
+  describe.each([
+    ['has given the number away', 'before', 'connect'],
+    ['has begun to connect', 'after', 'connect'],
+  ] as const)('is killed when it %s', (_, when, call) => {
+    test.each(['blocking', 'non-blocking'])('a %s connect goes on', async (kind) => {
+      const before = await listenerThreads();
+      const command = ['python3', '-c', WAITER, REMOTE.v4, kind];
+      const container = await startContainer({ annotations: ENABLED, command });
+      await logged(container, 'waiting');
+      const thread = await newListenerThread(before);
+      const go = () => container.host.run(['podman', 'kill', '--signal=USR1', container.id]);
+      await killDaemonAt(thread, when, call, go);
+      await logged(container, 'marco');
+      await eventuallyCounters(container, ({ switched }) => switched === 1);
+      await container.remove();
     });
   });
 

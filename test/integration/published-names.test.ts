@@ -4,7 +4,13 @@
  */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { daemonPid, killDaemon, listenerThreads, startDaemon } from './support/daemon.js';
+import {
+  killDaemon,
+  killDaemonAt,
+  listenerThreads,
+  newListenerThread,
+  startDaemon,
+} from './support/daemon.js';
 import { describeOnLab, eventually, HOST1, host1, remote } from './support/lab.js';
 import { startContainer } from './support/podman.js';
 import { addressOf, listening, publish } from './support/published.js';
@@ -70,35 +76,9 @@ describeOnLab('names of services on published ports', () => {
     const command = ['python3', '-c', ASKER];
     const container = await startContainer({ annotations: publish('8080:80'), command });
     await container.output(['sh', '-c', 'until test -e /tmp/asks; do sleep 0.1; done']);
-    const thread = await eventually('a listener thread of its own', async () => {
-      const now = [...(await listenerThreads())].filter((tid) => !before.has(tid));
-      return now.length === 1 ? now[0] : undefined;
-    });
-    const status = `/proc/${await daemonPid()}/task/${thread}/status`;
-    const written = 'inject=process_vm_writev:delay_exit=8s';
-    const strace = await host1.serve(
-      [
-        'strace',
-        '-qq',
-        '-o',
-        '/dev/null',
-        '-e',
-        'trace=process_vm_writev',
-        '-e',
-        written,
-        '-p',
-        thread,
-      ],
-      `test "$(awk '/TracerPid/ {print $2}' ${status})" -ne 0`,
-      { root: true },
-    );
-    await container.output(['touch', '/tmp/go']);
-    await eventually('the name is written', async () =>
-      (await host1.output(['cat', status])).includes('(tracing stop)') ? true : undefined,
-    );
-    await killDaemon();
-    await startDaemon();
-    await strace.stop();
+    const thread = await newListenerThread(before);
+    const ask = () => container.output(['touch', '/tmp/go']);
+    await killDaemonAt(thread, 'after', 'process_vm_writev', ask);
     await eventually('the answer', async () => {
       const answer = await host1.output(['podman', 'logs', container.id]);
       if (answer !== '') expect(answer).toBe('0 16 020000500000eeee\n');

@@ -1,6 +1,6 @@
 /** The sockswitch daemon of a host: stopping, starting, killing it, and what it holds. */
 import { z } from 'zod';
-import { type Host, host1, lab } from './lab.js';
+import { eventually, type Host, host1, lab } from './lab.js';
 
 async function verb(action: 'start' | 'stop', host: Host): Promise<void> {
   const result = await lab(['daemon', action, host.name]);
@@ -11,10 +11,15 @@ export const startDaemon = (host: Host = host1) => verb('start', host);
 /** SIGTERM. The keeper stays. */
 export const stopDaemon = (host: Host = host1) => verb('stop', host);
 
-/** SIGKILL. Returns when it is gone. */
-export async function killDaemon(host: Host = host1): Promise<void> {
+/** SIGKILL. Returns when it is gone; `meanwhile` is done after the signal. */
+export async function killDaemon(
+  host: Host = host1,
+  meanwhile: () => Promise<unknown> = async () => undefined,
+): Promise<void> {
   const pid = String(await daemonPid(host));
-  await host.sh('kill -KILL "$1"; while kill -0 "$1" 2>/dev/null; do sleep 0.05; done', [pid]);
+  await host.run(['kill', '-KILL', pid]);
+  await meanwhile();
+  await host.sh('while kill -0 "$1" 2>/dev/null; do sleep 0.05; done', [pid]);
 }
 
 /** As an administrator, or a package, does with the sockswitch-guard of an installation. */
@@ -54,6 +59,40 @@ export async function listenerThreads(): Promise<Set<string>> {
   const script = 'cd "/proc/$1/task" && grep --files-with-matches ssw-listener */comm; true';
   const found = await host1.sh(script, [String(await daemonPid())], { root: true });
   return new Set(found.stdout.split('\n').map((path) => path.replace('/comm', '')));
+}
+
+/** The thread of the one listener that has come since `before`. */
+export async function newListenerThread(before: ReadonlySet<string>): Promise<string> {
+  return eventually('a listener thread of its own', async () => {
+    const now = [...(await listenerThreads())].filter((tid) => !before.has(tid));
+    return now.length === 1 ? now[0] : undefined;
+  });
+}
+
+/**
+ * Kills the daemon while a thread of it is about to make a system call, or has made it, and starts another. `begin` brings it
+ * there, and nothing else of the container may.
+ */
+export async function killDaemonAt(
+  thread: string,
+  when: 'before' | 'after',
+  call: string,
+  begin: () => Promise<unknown>,
+): Promise<void> {
+  const status = `/proc/${await daemonPid()}/task/${thread}/status`;
+  const delay = `inject=${call}:delay_${when === 'before' ? 'enter' : 'exit'}=8s`;
+  const strace = await host1.serve(
+    ['strace', '-qq', '-o', '/dev/null', '-e', `trace=${call}`, '-e', delay, '-p', thread],
+    `test "$(awk '/TracerPid/ {print $2}' ${status})" -ne 0`,
+    { root: true },
+  );
+  await begin();
+  await eventually(`the thread at ${call}`, async () =>
+    (await host1.output(['cat', status])).includes('(tracing stop)') ? true : undefined,
+  );
+  // A process that strace holds does not end.
+  await killDaemon(host1, strace.stop);
+  await startDaemon();
 }
 
 export async function keeperPid(host: Host = host1): Promise<number> {

@@ -4,7 +4,7 @@ import { version } from './base/version.js';
 import * as help from './commands/help.js';
 import { SHELLS } from './manual/completion.js';
 import { LOG_LEVELS } from './policy/log-levels.js';
-import { CANNOT, FIREWALL, knows, PODS, PRESETS } from './with/choices.js';
+import { CANNOT, FIREWALL, knows, PRESETS } from './with/choices.js';
 
 /** For an option that can be repeated. */
 function collect(value: string, before: readonly string[] = []): string[] {
@@ -168,8 +168,10 @@ export function createProgram(): Command {
       new Option('--firewall <how>', 'as the annotation sockswitch/firewall').choices(FIREWALL),
     );
   }
-  withVerb.addOption(
-    new Option('--pods <what>', 'as the annotation sockswitch/pods').choices(PODS),
+  withVerb.option(
+    '--pods <what>',
+    '"none", or "egress" and prefixes, as the annotation sockswitch/pods; can be repeated',
+    collect,
   );
   if (knows('sockswitch/tunnels')) {
     withVerb.option('--tunnels', 'accelerate tunnels, as the annotation sockswitch/tunnels');

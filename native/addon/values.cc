@@ -153,6 +153,11 @@ Policy get_policy(const Napi::Value& value, const Engine& engine) {
   policy.permissions = {.network_admin = get_bool(object, "networkAdmin"),
                         .ignores_firewall = get_bool(object, "ignoreFirewall")};
   policy.pods_egress = get_bool(object, "podsEgress");
+  for (const std::string& text : get_strings(object, "podsNetworks")) {
+    const auto network = parse_ipv4_block(text);
+    if (!network || !may_be_listed(*network)) wrong(object.Env(), "podsNetworks", "IPv4 prefixes");
+    policy.pods_networks.push_back(*network);
+  }
   policy.listen_unseen = get_bool(object, "listenUnseen");
   policy.options_unseen = get_bool(object, "optionsUnseen");
   policy.socket_label = get_string(object, "socketLabel");

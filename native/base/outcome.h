@@ -49,6 +49,7 @@ enum class Outcome : std::uint8_t {
   kNoHostRoute,
   kNestedNetns,
   kPodAddress,
+  kPodNetwork,
   kBound,
   kSocketOption,
   kEpoll,

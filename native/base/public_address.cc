@@ -22,15 +22,11 @@ constexpr std::array<Ipv4Block, 10> kClosed{{
     block(198, 18, 0, 15), block(224, 0, 0, 3),  // multicast, reserved, broadcast
 }};
 
-bool is_inside(const Ipv4Block& inner, const Ipv4Block& outer) {
-  return (inner.mask & outer.mask) == outer.mask && (inner.network & outer.mask) == outer.network;
-}
-
 // Halves what is partly closed until nothing is.
 void add_public(const Ipv4Block& part, unsigned length, std::vector<Ipv4Block>& found) {
-  const auto inside = [&](const Ipv4Block& closed) { return is_inside(part, closed); };
+  const auto inside = [&](const Ipv4Block& closed) { return closed.contains(part); };
   if (std::ranges::any_of(kClosed, inside)) return;
-  const auto holds = [&](const Ipv4Block& closed) { return is_inside(closed, part); };
+  const auto holds = [&](const Ipv4Block& closed) { return part.contains(closed); };
   if (std::ranges::none_of(kClosed, holds)) {
     found.push_back(part);
     return;
@@ -63,7 +59,7 @@ const std::vector<Ipv4Block>& public_ipv4() {
 bool holds_public_ipv4(const Address& network, unsigned length) {
   const Ipv4Block part{network.is_v4() ? network.v4() : 0, mask_of(std::min(length, kBits))};
   return std::ranges::none_of(kClosed,
-                              [&](const Ipv4Block& closed) { return is_inside(part, closed); });
+                              [&](const Ipv4Block& closed) { return closed.contains(part); });
 }
 
 }  // namespace sockswitch

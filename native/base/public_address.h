@@ -3,19 +3,13 @@
 // global unicast, 2000::/3. Prefixes for documentation count as public.
 #pragma once
 
-#include <cstdint>
 #include <span>
 #include <vector>
 
 #include "base/address.h"
+#include "base/ipv4_block.h"
 
 namespace sockswitch {
-
-// Addresses that are equal to `network` in the bits of `mask`; host byte order.
-struct Ipv4Block {
-  std::uint32_t network = 0;
-  std::uint32_t mask = 0;
-};
 
 bool is_public(const Address& address);
 

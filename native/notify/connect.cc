@@ -1,7 +1,7 @@
 // connect(2), start to end.
 //
-//   a socket of a nested namespace     the kernel's; of a pod that is opted in, to a public
-//                                      address, as below (pods.h)
+//   a socket of a nested namespace     the kernel's; of a pod that is opted in, to a public address
+//                                      or a listed one, as below (pods.h)
 //   address is no IPv4/IPv6 one        the kernel's (AF_UNIX, netlink, malformed, unreadable)
 //   the container's loopback, ...      the kernel's, on the container's own socket
 //   not a TCP socket of the container  the kernel's, on the fallback network
@@ -114,7 +114,8 @@ struct Leaving {
   std::optional<Address> source;  // that the fallback program would have bound it to
   bool one_family = false;        // as in RouteDecision
   const Shortcut* shortcut = nullptr;
-  const Pod* pod = nullptr;  // whose socket it is
+  const Pod* pod = nullptr;                 // whose socket it is
+  std::optional<Ipv4Block> pods_network{};  // that it may reach, instead of public addresses
 };
 
 Leaving leaving(const RouteDecision& decision) {
@@ -161,7 +162,8 @@ Outcome switch_socket(Context& context, Target& target, const SocketAddress& add
     const ClientUse use{.domain = target.identity.domain,
                         .device = way.device,
                         .family = family_of(target, to.address.is_v4(), way.one_family),
-                        .of_pod = way.pod != nullptr};
+                        .of_pod = way.pod != nullptr,
+                        .pods_network = way.pods_network};
     host_socket = context.pool.take(use, fresh);
     if (!host_socket.fd) {
       context.detail = host_socket.detail;
@@ -286,19 +288,21 @@ Outcome connect_from_pod(Context& context, const abi::SeccompNotif& notification
   if (target.identity.bound) {
     return leave(is_closed(target.socket.get()) ? Outcome::kBound : Outcome::kNotFresh);
   }
-  // What keeps a pod from all but public addresses is the guard.
+  // What keeps a pod from all but public addresses, or a listed network, is the guard.
   if (!context.guard.available()) return leave(Outcome::kUnguarded);
+  const auto listed = listed_for_pods(to.address, context.policy);
   std::string why;
   const auto pod = context.container.pods->of(target.identity.netns, target.caller.tid(), why);
   if (!pod) {
     context.detail += ": " + why;
     return leave(Outcome::kUnknownWay);
   }
-  RouteDecision decision = pod->view->decide(to, context.policy.permissions);
+  RouteDecision decision = pod->view->decide(to, listed, context.policy.permissions);
   respect_landlock(context, notification, decision);
   if (decision.outcome != Outcome::kSwitched) return leave(decision.outcome);
   Leaving way = leaving(decision);
   way.pod = pod.get();
+  way.pods_network = listed;
   return switch_socket(context, target, address, to, way);
 }
 

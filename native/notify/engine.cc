@@ -220,7 +220,7 @@ RouteDecision Engine::explain_pod(const Destination& to, pid_t pod, const Policy
   if (auto decision = judge_pod_by_address(to, policy, &detail)) return *decision;
   if (!guard_.available()) return {Outcome::kUnguarded, 0, {}};
   try {
-    return pods.explain(pod, to, policy.permissions, detail);
+    return pods.explain(pod, to, listed_for_pods(to.address, policy), policy.permissions, detail);
   } catch (const ErrnoError& error) {
     detail = error.what();
     return {Outcome::kUnknownWay, 0, {}};

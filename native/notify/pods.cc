@@ -116,11 +116,12 @@ std::shared_ptr<const Pod> Pods::look(pid_t tid) {
   return pod;
 }
 
-RouteDecision Pods::explain(pid_t pid, const Destination& to, const Permissions& permissions,
+RouteDecision Pods::explain(pid_t pid, const Destination& to,
+                            const std::optional<Ipv4Block>& listed, const Permissions& permissions,
                             std::string& detail) {
   std::shared_ptr<PodView> view;
   control_.run([&] { view = make_view(pid); });
-  return view->decide(to, permissions, &detail);
+  return view->decide(to, listed, permissions, &detail);
 }
 
 std::shared_ptr<Pods> make_pods(const std::string& helper, Watcher& watcher, ControlThread& control,

@@ -44,8 +44,8 @@ class Pods {
   // cannot be looked at (now).
   std::shared_ptr<const Pod> of(std::uint64_t cookie, pid_t tid, std::string& why);
   // Where a connection from the namespace of process `pid` leads, in words. Throws ErrnoError.
-  RouteDecision explain(pid_t pid, const Destination& to, const Permissions& permissions,
-                        std::string& detail);
+  RouteDecision explain(pid_t pid, const Destination& to, const std::optional<Ipv4Block>& listed,
+                        const Permissions& permissions, std::string& detail);
 
  private:
   using Clock = std::chrono::steady_clock;

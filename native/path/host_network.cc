@@ -33,6 +33,11 @@ std::optional<FoundRoute> HostNetwork::entry(const RoutedPacket& packet) {
   return entry_of(routes_, packet);
 }
 
+RoutingTables HostNetwork::tables() {
+  std::lock_guard lock(mutex_);
+  return read_tables(routes_);
+}
+
 bool HostNetwork::is_near(const Address& address) {
   std::lock_guard lock(mutex_);
   RoutingTables tables = read_tables(routes_);

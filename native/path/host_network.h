@@ -26,6 +26,7 @@ class HostNetwork {
   std::optional<FoundRoute> route(const RoutedPacket& packet);
   // The matching entry of the routing table.
   std::optional<FoundRoute> entry(const RoutedPacket& packet);
+  RoutingTables tables();
   // Whether an address is a default gateway of the host, or on one of its links.
   bool is_near(const Address& address);
   // Whether an address is one of the host's own.

@@ -69,7 +69,12 @@ bool Ipvs::may_translate(const PacketFacts& packet) const {
   return std::ranges::any_of(services, [&](const IpvsService& service) {
     if (service.family != family) return false;
     if (!service.address) return true;
-    return service.address == packet.destination.address && service.protocol == packet.protocol &&
+    if (service.protocol != packet.protocol) return false;
+    if (!packet.port_known()) {
+      const std::uint32_t differs = service.address->v4() ^ packet.destination.address.v4();
+      return (differs & packet.known_destination) == 0;
+    }
+    return service.address == packet.destination.address &&
            (service.port == 0 || service.port == packet.destination.port);
   });
 }

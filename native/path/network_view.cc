@@ -63,6 +63,7 @@ void NetworkView::stand() {
     return;
   }
   ways_.clear();
+  blocks_.clear();
   control_.run([&] {
     const RoutingTables& tables = inside_.tables();
     now.settled = true;
@@ -149,6 +150,16 @@ RouteDecision NetworkView::explain(const Destination& to, const Permissions& per
   control_.run([&] { way = follow(ground(), packet(to, -1), &words); });
   detail = joined(words);
   return permitted(way, to.address.is_v4(), permissions, &detail);
+}
+
+BlockWay NetworkView::decide_block(const Ipv4Block& block) {
+  std::lock_guard lock(mutex_);
+  stand();
+  if (auto found = blocks_.find(block); found != blocks_.end()) return found->second;
+  BlockWay way;
+  control_.run([&] { way = follow_block(ground(), block); });
+  if (way.settled && standing_.settled) blocks_.emplace(block, way);
+  return way;
 }
 
 bool NetworkView::may_switch(const Permissions& permissions, std::string* why) {

@@ -72,6 +72,8 @@ class NetworkView {
   RouteDecision decide(const Destination& to, int socket, const Permissions& permissions);
   // The same, not from the memory, and the way in words.
   RouteDecision explain(const Destination& to, const Permissions& permissions, std::string& detail);
+  // Whether all of a block goes that way: follow_block().
+  BlockWay decide_block(const Ipv4Block& block);
   // Whether a container may be given sockets of the host at all, which a service's are, too; `why`,
   // where given, says why not.
   bool may_switch(const Permissions& permissions, std::string* why = nullptr);
@@ -145,6 +147,7 @@ class NetworkView {
   std::mutex mutex_;
   Standing standing_;
   std::unordered_map<Key, Way, KeyHash> ways_;
+  std::map<Ipv4Block, BlockWay> blocks_;
 };
 
 // The views in use, by namespace.

@@ -3,7 +3,7 @@
 #include <linux/rtnetlink.h>
 
 #include "base/public_address.h"
-#include "path/way.h"
+#include "path/block_routes.h"
 
 namespace sockswitch {
 namespace {
@@ -21,29 +21,9 @@ bool is_same(const FoundRoute& left, const FoundRoute& right) {
   return left.device == right.device && left.gateway == right.gateway;
 }
 
-// Whether TCP meets it where there are no routing rules but the initial ones.
-bool is_met(const FoundRoute& route) {
-  return route.table == RT_TABLE_LOCAL || route.table == RT_TABLE_MAIN ||
-         route.table == RT_TABLE_DEFAULT;
-}
-
-// What in the tables may lead some packets to public addresses elsewhere than by the default route,
-// or by `uplink`, on-link; empty: nothing.
+// What may lead some packets to public addresses elsewhere.
 std::string restriction_of(const RoutingTables& tables, int uplink) {
-  if (!tables.unknown.empty()) return tables.unknown;
-  if (!tables.v4.unknown.empty()) return tables.v4.unknown;
-  if (!tables.v4.plain) return "routing rules";
-  for (const FoundRoute& route : tables.routes) {
-    if (!is_met(route)) continue;
-    if (!route.v4 || !holds_public_ipv4(route.network, route.prefix_length)) continue;
-    const std::string prefix = route.prefix_text();
-    if (route.type != RTN_UNICAST) return "a route that refuses " + prefix;
-    if (!route.strange.empty()) return "a route to " + prefix + " with " + route.strange;
-    if (route.tos != 0) return "a route by type of service to " + prefix;
-    const bool fits = route.gateway ? route.prefix_length == 0 : route.device == uplink;
-    if (!fits) return "a route to " + prefix;
-  }
-  return {};
+  return led_elsewhere(tables, holds_public_ipv4, uplink);
 }
 
 }  // namespace
@@ -216,8 +196,37 @@ PodView::End PodView::follow(const Destination& to) {
   return {Outcome::kSwitched, {}};
 }
 
-RouteDecision PodView::decide(const Destination& to, const Permissions& permissions,
-                              std::string* detail) {
+std::string PodView::part_elsewhere(const Ipv4Block& listed) {
+  if (auto words = led_elsewhere(pod_.tables(), listed); !words.empty()) {
+    return "the pod has " + words;
+  }
+  Namespace& node = node_->inside();
+  if (auto words = led_elsewhere(node.tables(), listed); !words.empty()) {
+    return "the node has " + words;
+  }
+  PacketFacts facts = forwarded({Address::from_v4(in_addr{htonl(listed.network)}), 0, 0});
+  facts.known_destination = listed.mask;
+  const Translated result = node.firewall().translate(facts);
+  if (result.masqueraded && !result.may_be_sent && result.is_sure) return {};
+  return "the node's rules of address translation may do other than masquerade packets of the pod";
+}
+
+// Under the lock. Empty: none.
+std::string PodView::obstacle_of(const Ipv4Block& listed, const BlockWay& onward, int device) {
+  auto found = standing_.listed.find(listed);
+  if (found == standing_.listed.end()) {
+    std::string words;
+    control_.run([&] { words = part_elsewhere(listed); });
+    if (standing_.listed.size() >= kRemembered) standing_.listed.clear();
+    found = standing_.listed.insert_or_assign(listed, std::move(words)).first;
+  }
+  if (!found->second.empty()) return found->second;
+  if (!onward.obstacle.empty()) return onward.obstacle;
+  return onward.device == device ? std::string() : "the host's routes are changing";
+}
+
+RouteDecision PodView::decide(const Destination& to, const std::optional<Ipv4Block>& listed,
+                              const Permissions& permissions, std::string* detail) {
   auto left = [&](Outcome outcome, const std::string& words) {
     if (detail && !words.empty()) *detail += (detail->empty() ? "" : "; ") + words;
     return RouteDecision{.outcome = outcome};
@@ -234,6 +243,7 @@ RouteDecision PodView::decide(const Destination& to, const Permissions& permissi
   const Permissions own{.network_admin = true, .ignores_firewall = true};
   std::string words;
   const RouteDecision node = detail ? node_->explain(to, own, words) : node_->decide(to, -1, own);
+  const BlockWay onward = listed ? node_->decide_block(*listed) : BlockWay{};
   std::lock_guard lock(mutex_);
   stand();
   left(Outcome::kSwitched, standing_.end.words);
@@ -245,6 +255,14 @@ RouteDecision PodView::decide(const Destination& to, const Permissions& permissi
   }
   left(Outcome::kSwitched, words);
   if (node.outcome != Outcome::kSwitched) return {.outcome = node.outcome};
+  if (listed) {
+    const std::string obstacle = obstacle_of(*listed, onward, node.device);
+    if (!obstacle.empty()) {
+      return left(Outcome::kPodNetwork,
+                  "part of the listed " + listed->text() + " leads elsewhere: " + obstacle);
+    }
+    if (detail) *detail += "; all of the listed " + listed->text() + " goes this way";
+  }
   const std::pair key{to.address, to.port};
   auto found = detail ? found_.end() : found_.find(key);
   if (found == found_.end()) {

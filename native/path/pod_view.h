@@ -17,9 +17,19 @@
 //          and send it nowhere else, wherever it goes
 //   then   the node's own packet to that destination would be switched
 //
+// A prefix that is listed (sockswitch/pods) is private, so its addresses mean other machines in
+// other networks. All of it has to go that way, too, or none of it is switched; then the kernel
+// keeps the socket to this prefix instead of to public addresses:
+//
+//   pod    no other route to a part of it, and no address of the pod in it
+//   node   the same; address translation surely masquerades packets to all of it, and sends them
+//          nowhere else
+//   then   follow_block() of the node: Podman's networks, the fallback program's own addresses, the
+//          host's routes and addresses
+//
 // What is waived with the node's firewall (sockswitch/firewall=ignore): packet filters of both
 // namespaces, except where they surely drop the packet in question, and address translation for
-// other destinations than that one. IPv6 is not followed.
+// other destinations than that one, unless they are listed. IPv6 is not followed.
 //
 // What is remembered is dropped with each change that the kernel reports in one of the two
 // namespaces, and these reports are looked for with each question: who has shut a pod in knows that
@@ -40,6 +50,7 @@
 #include "kernel/watcher.h"
 #include "path/namespace.h"
 #include "path/network_view.h"
+#include "path/way.h"
 
 namespace sockswitch {
 
@@ -53,10 +64,10 @@ class PodView {
 
   std::uint64_t cookie() const { return pod_.cookie(); }
   int fresh_socket(int domain) const { return pod_.fresh_socket(domain); }
-  // `permissions`: the node's. `detail`, where given, gets the way in words, and nothing is taken
-  // from memory.
-  RouteDecision decide(const Destination& to, const Permissions& permissions,
-                       std::string* detail = nullptr);
+  // `listed`: the prefix that `to` is switched for, if not as a public address. `permissions`: the
+  // node's. `detail`, where given, gets the way in words, and nothing is taken from memory.
+  RouteDecision decide(const Destination& to, const std::optional<Ipv4Block>& listed,
+                       const Permissions& permissions, std::string* detail = nullptr);
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -79,6 +90,8 @@ class PodView {
     PacketDevice device;  // the pod's
     PacketDevice in;      // the node's
     PacketDevice uplink;
+    // Of prefixes that were asked about, what leads a part of them elsewhere; empty: nothing.
+    std::map<Ipv4Block, std::string> listed;
   };
 
   void stand();
@@ -87,6 +100,8 @@ class PodView {
   End cross_node();
   End leads_on() const;
   End follow(const Destination& to);
+  std::string part_elsewhere(const Ipv4Block& listed);
+  std::string obstacle_of(const Ipv4Block& listed, const BlockWay& onward, int device);
   PacketFacts sent(const Destination& to) const;
   PacketFacts forwarded(const Destination& to) const;
 

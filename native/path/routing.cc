@@ -295,6 +295,8 @@ RoutingTables read_tables(NetlinkSocket& socket) {
       case RTN_LOCAL:
       case RTN_BROADCAST:
       case RTN_ANYCAST:
+        tables.own.push_back(std::move(*route));
+        break;
       case RTN_MULTICAST:
         break;
       default:

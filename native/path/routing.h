@@ -79,7 +79,8 @@ bool add_rule(const NetlinkMessage& message, RuleSelectors& selectors);
 struct RoutingTables {
   RuleSelectors v4;
   RuleSelectors v6;
-  std::vector<FoundRoute> routes;  // unicast ones and refusals, without what is local
+  std::vector<FoundRoute> routes;  // unicast ones and refusals
+  std::vector<FoundRoute> own;     // what the namespace has itself: local, broadcast, anycast
   std::string unknown;             // why this is not all; empty: it is
 
   const RuleSelectors& rules(bool ipv4) const { return ipv4 ? v4 : v6; }

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <map>
 
+#include "path/block_routes.h"
+
 namespace sockswitch {
 namespace {
 
@@ -34,6 +36,7 @@ class Follower {
 
   Way follow(const RoutedPacket& packet);
   Way leads_out(const RoutedPacket& packet);
+  BlockWay follow(const Ipv4Block& block);
 
  private:
   struct Inside {
@@ -377,6 +380,51 @@ Way Follower::leads_out(const RoutedPacket& packet) {
   return way;
 }
 
+BlockWay Follower::follow(const Ipv4Block& block) {
+  const auto left = [&](const std::string& words) { return BlockWay{.obstacle = words}; };
+  const RoutedPacket packet{.destination = nowhere(true)};
+  Inside inside = leave_container(packet);
+  if (!inside.found) return left("no way out");
+  Exit exit = exit_by(inside.route.device, inside.route.gateway, packet.destination);
+  if (!exit.program) return {.obstacle = "no way out", .settled = exit.end.settled};
+  Namespace& at = exit.shared ? *exit.shared : ground_.inside;
+  if (exit.shared) {
+    const std::string where = "in the namespace of Podman's bridges: ";
+    FoundRoute onward = inside.route;
+    const Way crossed = cross_bridge(exit, packet, onward);
+    if (crossed.outcome != Outcome::kSwitched) {
+      return {.obstacle = where + "no way out", .settled = crossed.settled};
+    }
+    if (auto words = led_elsewhere(at.tables(), block); !words.empty()) return left(where + words);
+    const auto tap = at.link(onward.device);
+    const Forwarded forwarded = at.firewall().forwarded(
+        {.source = inside.route.source,
+         .destination = {Address::from_v4(in_addr{htonl(block.network)}), 0, 0},
+         .known_destination = block.mask,
+         .in = {exit.bridge.index, exit.bridge.name},
+         .out = {onward.device, tap ? tap->name : std::string()}});
+    if (forwarded.verdict != Forwarded::Verdict::kPasses) return left(where + forwarded.words);
+  }
+  const FallbackOptions& options = exit.program->options;
+  const std::string name(fallback_name(exit.program->kind));
+  if (!options.v4.obstacle.empty()) return left(options.v4.obstacle);
+  for (const Prefix& own : options.own) {
+    const auto taken = parse_ipv4_block(own.text());
+    if (taken && overlap(*taken, block)) return left(name + " answers " + own.text() + " itself");
+  }
+  const RoutingTables outside = ground_.host.tables();
+  if (options.v4.maps_gateway) {
+    for (const RoutingTables* tables : {&outside, &at.tables()}) {
+      if (auto words = near_part(*tables, block); !words.empty()) {
+        return left(name + " may lead to the host's loopback what is in " + words);
+      }
+    }
+  }
+  BlockRoute route = route_of_block(outside, block);
+  if (!route.obstacle.empty()) return left("the host has " + route.obstacle);
+  return {.obstacle = {}, .device = route.device};
+}
+
 }  // namespace
 
 const Address& nowhere(bool v4) {
@@ -391,6 +439,10 @@ Way follow(const Ground& ground, const RoutedPacket& packet, std::vector<std::st
 
 Way leads_out(const Ground& ground, bool v4, std::vector<std::string>* words) {
   return Follower(ground, words).leads_out({.destination = nowhere(v4)});
+}
+
+BlockWay follow_block(const Ground& ground, const Ipv4Block& block) {
+  return Follower(ground, nullptr).follow(block);
 }
 
 std::string restriction(const Ground& ground, bool& settled) {

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "base/address.h"
+#include "base/ipv4_block.h"
 #include "base/outcome.h"
 #include "path/firewall.h"
 #include "path/host_network.h"
@@ -60,6 +61,17 @@ Way follow(const Ground& ground, const RoutedPacket& packet,
 // packet to nowhere in particular, up to there. With outcome kSwitched they do; `filtered` says
 // whether packet filters see them. `words` as above.
 Way leads_out(const Ground& ground, bool v4, std::vector<std::string>* words = nullptr);
+
+// Whether packets to all addresses of a block go the way of those to nowhere in particular, from
+// the bridge or tap on: through the namespace of Podman's bridges, past the fallback program, which
+// answers none of them itself, and by one device of the host, which has none of them. What the
+// container's own namespace does with them is not looked at.
+struct BlockWay {
+  std::string obstacle;  // why that is not so, in words; empty: it is
+  bool settled = true;   // false: the network is changing, so this must not be remembered
+  int device = 0;        // ifindex on the host
+};
+BlockWay follow_block(const Ground& ground, const Ipv4Block& block);
 
 // What in the namespace's routes and rules limits where its packets may go, in words ("10.99.0.0/16
 // by 10.101.9.2, which is another container"); empty: nothing. Where only Podman can have made

@@ -75,10 +75,18 @@ RouteDecision judge(const Destination& destination, const Policy& policy, Networ
                 : view.decide(destination, socket, policy.permissions);
 }
 
+std::optional<Ipv4Block> listed_for_pods(const Address& address, const Policy& policy) {
+  std::optional<Ipv4Block> found;
+  for (const Ipv4Block& network : policy.pods_networks) {
+    if (network.contains(address) && (!found || found->contains(network))) found = network;
+  }
+  return found;
+}
+
 std::optional<RouteDecision> judge_pod_by_address(const Destination& destination,
                                                   const Policy& policy, std::string* detail) {
   if (auto decision = judge_by_lists(destination, policy, detail)) return decision;
-  if (is_public(destination.address)) return {};
+  if (is_public(destination.address) || listed_for_pods(destination.address, policy)) return {};
   return RouteDecision{Outcome::kPodAddress, 0, {}};
 }
 

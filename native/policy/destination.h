@@ -25,8 +25,9 @@ struct Policy {
   bool options_unseen = true;
   // Connections of nested namespaces to public addresses are switched (sockswitch/pods=egress).
   bool pods_egress = false;
-  bool listen_unseen = false;  // the profile, another tool's, does not report listen(2)
-  std::string socket_label;    // SELinux context of the container's sockets; empty: none
+  std::vector<Ipv4Block> pods_networks;  // ... and to these
+  bool listen_unseen = false;            // the profile, another tool's, does not report listen(2)
+  std::string socket_label;              // SELinux context of the container's sockets; empty: none
 
   // Throws std::invalid_argument naming the text that is no prefix.
   static Policy compile(const std::vector<std::string>& ignore,
@@ -44,6 +45,9 @@ RouteDecision judge(const Destination& destination, const Policy& policy, Networ
 std::optional<RouteDecision> judge_pod_by_address(const Destination& destination,
                                                   const Policy& policy,
                                                   std::string* detail = nullptr);
+
+// The smallest network that is listed for pods and has the address; no value: none.
+std::optional<Ipv4Block> listed_for_pods(const Address& address, const Policy& policy);
 
 // What the address alone and lists of prefixes say of a connection, of a pod's, too; no value:
 // nothing.

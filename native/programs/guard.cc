@@ -7,12 +7,16 @@
 //
 // Every user of the host may run it, so it gives nobody more than that:
 //
-//   what it loads     takes things away from sockets. The caller chooses its kind, a port and a
-//                     device; the addresses are those that the device has, in this process's
-//                     network namespace. That one is the host's: a process in a user namespace of
-//                     its own has its capabilities there only, and loading asks for them in the
-//                     first one. So no caller has the kernel compile numbers of its choice, which
-//                     are not blinded for a holder of the capability (bpf_jit_harden=1).
+//   what it loads     takes things away from sockets. The caller chooses its kind, a port, a
+//                     device and, of one kind, a network; the addresses are those that the device
+//                     has, in this process's network namespace. That one is the host's: a process
+//                     in a user namespace of its own has its capabilities there only, and loading
+//                     asks for them in the first one. So no caller has the kernel compile numbers
+//                     of its choice, except for a port's 16 bits: they are not blinded for a holder
+//                     of the capability (bpf_jit_harden=1). Of a network each bit is a test of its
+//                     own, for which the program has the same constants whichever value the bit
+//                     has: the caller chooses how many tests there are, and which of two jumps each
+//                     ends with.
 //   how much          The kernel does not hold a holder of the capability to
 //                     net.core.bpf_jit_limit. So the same filter is attached to a socket of ours
 //                     first, by a thread that has no capability in effect: where that is beyond the
@@ -254,14 +258,18 @@ class Guard {
     if (const int error = decode_question(question, use)) return refuse(error, question);
     try {
       const int program = find(use);
-      say({}, std::span(&program, 1));
+      say({.version = guard_version(question)}, std::span(&program, 1));
     } catch (const ErrnoError& failure) {
       refuse(failure.error(), question);
     }
   }
 
   int find(const GuardUse& use) {
-    GuardRole role{.kind = use.kind, .port = use.port, .own = {}, .family = use.family};
+    GuardRole role{.kind = use.kind,
+                   .port = use.port,
+                   .own = {},
+                   .family = use.family,
+                   .network = use.network};
     if (use.kind != GuardKind::kService) role.own = addresses_.of(use.device, kMaxOwnAddresses + 1);
     // Those that are too many to be told apart are all alike.
     if (role.own.size() > kMaxOwnAddresses) role.own.assign(kMaxOwnAddresses + 1, Address{});
@@ -276,7 +284,12 @@ class Guard {
 
   // In the words of the version that asked.
   void refuse(int error, std::string_view question) {
-    if (is_guard_message(question)) return say({.error = error}, {});
+    if (is_guard_message(question)) {
+      // A later version than this guard's own gets the latest that it knows.
+      const std::uint32_t asked = guard_version(question);
+      const bool known = asked == kGuardVersion || asked == kGuardVersionOfNetworks;
+      return say({.version = known ? asked : kGuardVersionOfNetworks, .error = error}, {});
+    }
     struct iovec part{&error, sizeof error};
     send_message(channel_, std::span(&part, 1));
   }

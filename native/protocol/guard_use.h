@@ -4,20 +4,30 @@
 #include <compare>
 #include <cstdint>
 
+#include "base/ipv4_block.h"
+
 namespace sockswitch {
 
-enum class GuardKind : std::uint16_t { kClient, kNeighbour, kService, kPodClient };
+enum class GuardKind : std::uint16_t {
+  kClient,
+  kNeighbour,
+  kService,
+  kPodClient,   // reaches public addresses
+  kPodNetwork,  // reaches one network: a pod's, too
+};
 
 // What a client may hear: packets of both families, or of one.
 enum class GuardFamily : std::uint16_t { kBoth, kV4, kV6 };
 
 // What a socket is for, from which its role follows. `port` is 0 for a client and a pod's, `device`
-// (ifindex) 0 for a service, whose `family` is kBoth.
+// (ifindex) 0 for a service, whose `family` is kBoth; `network` is of kPodNetwork alone, one that
+// may_be_listed().
 struct GuardUse {
   GuardKind kind = GuardKind::kClient;
   std::uint16_t port = 0;
   int device = 0;
   GuardFamily family = GuardFamily::kBoth;
+  Ipv4Block network{};
 
   auto operator<=>(const GuardUse&) const = default;
 };

@@ -107,8 +107,26 @@ void drop_ipv4_that_is_not_public(Program& program) {
   }
 }
 
+// A bit at a time, with the same constants whatever the bit is: whoever asks for the program
+// chooses between two jumps, and no number that stands in it (programs/guard.cc).
+void drop_ipv4_outside(Program& program, const Ipv4Block& network) {
+  constexpr int kBits = 32;
+  for (int index = 0; index < kBits; ++index) {
+    const std::uint32_t bit = 1U << static_cast<unsigned>(kBits - 1 - index);
+    if ((network.mask & bit) == 0) continue;
+    program.load(kSource4 + index / 8);
+    program.keep_bits(1U << static_cast<unsigned>(7 - index % 8));
+    if ((network.network & bit) != 0) {
+      program.jump_if(0, Program::kDrop);
+    } else {
+      program.jump_unless(0, Program::kDrop);
+    }
+  }
+}
+
 void drop_ipv4_of_this_machine(Program& program, const GuardRole& role) {
   if (role.kind == GuardKind::kPodClient) drop_ipv4_that_is_not_public(program);
+  if (role.kind == GuardKind::kPodNetwork) drop_ipv4_outside(program, role.network);
   program.load(kSource4);
   program.jump_if(kLoopbackNet, Program::kDrop);
   take_what_comes_from_elsewhere(program, role);
@@ -138,7 +156,7 @@ void drop_what_is_not_for_it(Program& program, const GuardRole& role) {
   const auto version6 = program.new_label();
   program.load(kVersion);
   program.keep_bits(kVersionBits);
-  if (role.kind == GuardKind::kPodClient) {
+  if (role.kind == GuardKind::kPodClient || role.kind == GuardKind::kPodNetwork) {
     program.jump_unless(kVersion4, Program::kDrop);
     return drop_ipv4_of_this_machine(program, role);
   }
@@ -199,7 +217,7 @@ std::vector<struct sock_filter> classic_guard(const GuardRole& role) {
   std::vector<struct sock_filter> encoded;
   for (std::size_t index = 0; index < program.steps().size(); ++index) {
     const Step& step = program.steps()[index];
-    // kMaxOwnAddresses keeps it below 256.
+    // kMaxOwnAddresses, and the 32 bits of a network, keep it below 256.
     const auto distance = [&] { return static_cast<std::uint8_t>(program.distance(index)); };
     switch (step.kind) {
       case Step::Kind::kLoad:

@@ -9,6 +9,7 @@
 //               one.)
 //   pod client  the same, and nothing that answers its own SYN from an address that is not a public
 //               one of IPv4 (base/public_address.h)
+//   pod network the same, and nothing that answers its own SYN from outside one network of IPv4
 //   neighbour   like client, but for what comes from `port`, the published one of a neighbour
 //               (publish/neighbours.h)
 //               All: of an IPv6 socket, which carries IPv4, too, no answer to its own SYN in the
@@ -37,6 +38,7 @@ struct GuardRole {
   std::uint16_t port = 0;
   std::vector<Address> own;
   GuardFamily family = GuardFamily::kBoth;
+  Ipv4Block network{};
 
   auto operator<=>(const GuardRole&) const = default;
 };

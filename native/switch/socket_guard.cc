@@ -93,8 +93,8 @@ void GuardSource::connect() {
 
 // Where it throws because the guard does not answer, there is none any more.
 UniqueFd GuardSource::ask(const GuardUse& use) {
-  GuardQuestion question = encode_question(use);
-  struct iovec part{&question, sizeof question};
+  std::string question = encode_question(use);
+  struct iovec part{question.data(), question.size()};
   Message answer;
   try {
     answer = ask_helper(process_ ? process_->channel() : channel_.get(), std::span(&part, 1));
@@ -104,7 +104,7 @@ UniqueFd GuardSource::ask(const GuardUse& use) {
     channel_.reset();
     throw;
   }
-  if (const int error = decode_answer(answer.bytes)) {
+  if (const int error = decode_answer(answer.bytes, guard_version(use))) {
     throw ErrnoError(error, "sockswitch-guard",
                      error == EPROTONOSUPPORT ? "of another version than the daemon" : "bpf");
   }
@@ -135,7 +135,8 @@ UniqueFd GuardSource::load(const GuardUse& use, std::uint64_t generation) {
 }
 
 GuardRole role_of(const GuardUse& use) {
-  GuardRole role{.kind = use.kind, .port = use.port, .own = {}, .family = use.family};
+  GuardRole role{
+      .kind = use.kind, .port = use.port, .own = {}, .family = use.family, .network = use.network};
   if (use.kind != GuardKind::kService)
     role.own = DeviceAddresses(open_netlink(NETLINK_ROUTE)).of(use.device, kMaxOwnAddresses + 1);
   return role;

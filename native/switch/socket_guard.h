@@ -97,9 +97,12 @@ class SocketGuard {
   int guard_client(int fd, int device, GuardFamily family) {
     return attach(fd, {GuardKind::kClient, 0, device, family});
   }
-  // ... and is a pod's.
+  // ... and is a pod's: it reaches public addresses, or one network.
   int guard_pods_client(int fd, int device) {
     return attach(fd, {GuardKind::kPodClient, 0, device});
+  }
+  int guard_pods_client(int fd, int device, const Ipv4Block& network) {
+    return attach(fd, {GuardKind::kPodNetwork, 0, device, GuardFamily::kBoth, network});
   }
   // ... and connects to `port` of a neighbour, on the host's address there.
   int guard_neighbours_client(int fd, int device, GuardFamily family, std::uint16_t port) {

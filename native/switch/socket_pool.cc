@@ -29,16 +29,22 @@ MadeSocket failed(const char* syscall) {
 }  // namespace
 
 MadeSocket SocketPool::make(const ClientUse& use, const OptionBaselines& container) {
-  const auto [domain, device, family, port, of_pod] = use;
+  const auto [domain, device, family, port, of_pod, network] = use;
   if (device <= 0) return failed(Outcome::kInternal, "no device to pin a socket to");
   UniqueFd fd(::socket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
   if (!fd) return failed("socket");
   if (::setsockopt(fd.get(), SOL_SOCKET, abi::kSoBindToIfindex, &device, sizeof device) != 0) {
     return failed("setsockopt SO_BINDTOIFINDEX");
   }
-  int error = of_pod      ? guard_.guard_pods_client(fd.get(), device)
+  int error = network     ? guard_.guard_pods_client(fd.get(), device, *network)
+              : of_pod    ? guard_.guard_pods_client(fd.get(), device)
               : port == 0 ? guard_.guard_client(fd.get(), device, family)
                           : guard_.guard_neighbours_client(fd.get(), device, family, port);
+  if (error == EPROTONOSUPPORT) {
+    return failed(Outcome::kUnguarded,
+                  "sockswitch-guard is of an older version, which knows no networks of pods: "
+                  "install this version's, as `sockswitch doctor` says, and restart the daemon");
+  }
   if (error != 0) {
     return failed(guard_.missing() ? Outcome::kUnguarded : Outcome::kHostError,
                   std::string("the guard of a socket: ") + ::strerror(error));

@@ -28,7 +28,9 @@ struct ClientUse {
   // The one that the container's network carries, of an IPv6 socket.
   GuardFamily family = GuardFamily::kBoth;
   std::uint16_t neighbours_port = 0;  // the published one that it connects to; 0: none
-  bool of_pod = false;                // of a nested namespace: it reaches public addresses only
+  // Of a nested namespace: it reaches public addresses only, or those of `pods_network`.
+  bool of_pod = false;
+  std::optional<Ipv4Block> pods_network{};
 
   bool operator==(const ClientUse&) const = default;
 };

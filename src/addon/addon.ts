@@ -37,6 +37,8 @@ export interface Policy {
   readonly ignoreFirewall: boolean;
   /** Connections of nested network namespaces to public addresses are switched, too. */
   readonly podsEgress: boolean;
+  /** ... and to these, IPv4. */
+  readonly podsNetworks: readonly string[];
   /** Not all socket options that are set are known to be the usual ones: all are read before a socket is switched. */
   readonly optionsUnseen: boolean;
   /** SELinux context of the sockets that the container gets; empty: the daemon's. */

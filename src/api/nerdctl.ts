@@ -188,6 +188,7 @@ function requestOf(spec: Bypass): ContainerRequest {
     publish: parsePublish(ports.flatMap(entriesOf).join(' '), 'portMapping'),
     ignoreFirewall: false,
     podsEgress: false,
+    podsNetworks: [],
     hostNames: true,
     tunnels: 'published',
   };

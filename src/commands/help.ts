@@ -243,8 +243,9 @@ elsewhere: sockswitch says so where it can see it.
 --preset kubernetes is for commands that make Kubernetes nodes of containers:
 addresses of pods and services stay inside, as the usual tools number them
 (kind, minikube, kubeadm, k3s). --pod-cidr and --service-cidr name others.
---pods egress accelerates pods' connections to public addresses, too; with the
-preset, network policies do not hold for these.`;
+--pods egress accelerates pods' connections to public addresses, too, and
+--pods egress,10.20.0.0/16 those to a private network; with the preset, network
+policies do not hold for these.`;
 
 export const withText = `
 Environment of the command:

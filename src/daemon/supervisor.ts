@@ -346,6 +346,7 @@ export class Supervisor {
       networkAdmin: container.metadata.networkAdmin,
       ignoreFirewall: container.request.ignoreFirewall,
       podsEgress: container.request.podsEgress,
+      podsNetworks: container.request.podsNetworks,
       optionsUnseen: !container.metadata.optionsReported,
       socketLabel: container.metadata.socketLabel ?? '',
     });

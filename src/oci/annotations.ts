@@ -9,6 +9,7 @@ import { z } from 'zod';
 import type { Mapping } from '../addon/addon.js';
 import { UserError } from '../base/errors.js';
 import { nearest, quote } from '../base/text.js';
+import { type PodsRequest, parsePods, refuseIgnored } from '../policy/pods.js';
 import { type Prefix, parsePrefix } from '../policy/prefix.js';
 import { parsePublish } from '../policy/publish.js';
 import { MAX_IGNORED, OUR_ANNOTATIONS } from './annotation-names.js';
@@ -23,6 +24,8 @@ export interface ContainerRequest {
   readonly ignoreFirewall: boolean;
   /** Connections of network namespaces that the container makes (pods) to public addresses are switched. */
   readonly podsEgress: boolean;
+  /** ... and to these, IPv4. */
+  readonly podsNetworks: readonly Prefix[];
   /** `getsockname` on sockets of published ports reports the host's address and port, which costs nothing. */
   readonly hostNames: boolean;
   /** UDP ports of the kernel's tunnels that are carried; `published`: those that the container publishes. */
@@ -62,7 +65,7 @@ export function parseAnnotations(annotations: Annotations): ContainerRequest {
 
   const ignoreFirewall =
     choice(annotations, 'sockswitch/firewall', ['respect', 'ignore']) === 'ignore';
-  const podsEgress = choice(annotations, 'sockswitch/pods', ['none', 'egress']) === 'egress';
+  const pods = podsRequest(annotations, 'sockswitch/pods', [...ignore, ...bypassIgnore]);
   const hostNames = choice(annotations, 'sockswitch/names', ['container', 'host']) === 'host';
 
   const enabled = enable ?? bypass ?? false;
@@ -78,7 +81,8 @@ export function parseAnnotations(annotations: Annotations): ContainerRequest {
     ignore: [...new Set([...ignore, ...bypassIgnore])],
     publish,
     ignoreFirewall,
-    podsEgress,
+    podsEgress: pods.egress,
+    podsNetworks: pods.networks,
     hostNames,
     tunnels: tunnels ?? 'published',
   };
@@ -110,6 +114,17 @@ function choice(annotations: Annotations, key: string, words: readonly [string, 
   throw new UserError(
     `annotation ${key} is ${quote(value)}: set it to "${words[0]}" or "${words[1]}"`,
   );
+}
+
+function podsRequest(
+  annotations: Annotations,
+  key: string,
+  ignore: readonly Prefix[],
+): PodsRequest {
+  const where = `annotation ${key}`;
+  const pods = parsePods(where, valueFor(annotations, key) ?? 'none', /[ \t\n]+/, 'blanks');
+  refuseIgnored(where, pods.networks, ignore);
+  return pods;
 }
 
 function tunnelPorts(annotations: Annotations, key: string): TunnelRequest | undefined {

@@ -26,6 +26,7 @@ export const SWITCH_NOTHING: Policy = {
   networkAdmin: false,
   ignoreFirewall: false,
   podsEgress: false,
+  podsNetworks: [],
   optionsUnseen: true,
   socketLabel: '',
 };

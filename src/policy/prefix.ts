@@ -31,6 +31,14 @@ export function parsePrefix(text: string): Prefix | undefined {
   return prefixOf(parsed.toByteArray(), length);
 }
 
+/** Whether all of `inner` is in `outer`. */
+export function holds(outer: Prefix, inner: Prefix): boolean {
+  const [address = '', length = ''] = inner.split('/');
+  const outerLength = outer.split('/')[1] ?? '';
+  if (Number(length) < Number(outerLength)) return false;
+  return parsePrefix(`${address}/${outerLength}`) === outer;
+}
+
 function prefixOf(bytes: number[], length: string | undefined): Prefix | undefined {
   const width = bytes.length * 8;
   const bits = length === undefined ? width : Number(length);

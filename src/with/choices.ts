@@ -6,7 +6,6 @@ export const CANNOT = { start: 125, execute: 126, find: 127 } as const;
 
 export const PRESETS = ['kubernetes'] as const;
 export const FIREWALL = ['respect', 'ignore'] as const;
-export const PODS = ['none', 'egress'] as const;
 
 /** Whether this version has an annotation of this name. */
 export function knows(name: string): boolean {

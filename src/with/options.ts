@@ -10,7 +10,7 @@ export interface WithOptions {
   readonly ignore?: readonly string[];
   readonly required?: boolean;
   readonly firewall?: string;
-  readonly pods?: string;
+  readonly pods?: readonly string[];
   readonly tunnels?: boolean;
   readonly preset?: string;
   readonly podCidr?: readonly string[];
@@ -51,22 +51,30 @@ export async function annotationsFor(options: WithOptions): Promise<Record<strin
   if (firewall !== undefined && knows('sockswitch/firewall')) {
     annotations['sockswitch/firewall'] = firewall;
   }
-  if (options.pods !== undefined) annotations['sockswitch/pods'] = options.pods;
+  if (options.pods !== undefined) annotations['sockswitch/pods'] = await pods(options.pods, unique);
   if ((options.tunnels === true || isKubernetes) && knows('sockswitch/tunnels')) {
     annotations['sockswitch/tunnels'] = 'true';
   }
   return annotations;
 }
 
+/** The annotation's value. */
+async function pods(values: readonly string[], ignore: readonly Prefix[]): Promise<string> {
+  const { parsePods, refuseIgnored } = await import('../policy/pods.js');
+  const { egress, networks } = parsePods('--pods', values.join(','), /[\s,]+/, 'commas');
+  refuseIgnored('--pods', networks, ignore);
+  return egress ? ['egress', ...networks].join(' ') : 'none';
+}
+
 async function clusterNetworks(options: WithOptions): Promise<Prefix[]> {
-  const { parsePrefix } = await import('../policy/prefix.js');
+  const { holds } = await import('../policy/prefix.js');
   const { podCidr, serviceCidr } = options;
   const pods = await networks('--pod-cidr', podCidr ?? KUBERNETES.pods);
   const services = await networks('--service-cidr', serviceCidr ?? KUBERNETES.services);
   const whose = (given: readonly string[] | undefined) =>
     given === undefined ? ' (of the preset)' : '';
   for (const pod of pods) {
-    const other = services.find((service) => overlap(pod, service, parsePrefix));
+    const other = services.find((service) => holds(pod, service) || holds(service, pod));
     if (other === undefined) continue;
     throw new UserError(
       `the pod CIDR ${pod}${whose(podCidr)} and the service CIDR ${other}${whose(serviceCidr)} overlap, which no cluster can have: correct --pod-cidr or --service-cidr`,
@@ -98,15 +106,4 @@ async function prefixes(option: string, values: readonly string[]): Promise<Pref
         `${option} holds ${quote(word)}: write addresses or prefixes such as 10.96.0.0/16 or fd00::/8, separated by commas`,
       );
     });
-}
-
-/** Whether one of two prefixes holds the other. */
-function overlap(
-  one: Prefix,
-  other: Prefix,
-  parsePrefix: (text: string) => Prefix | undefined,
-): boolean {
-  const lengthOf = (prefix: Prefix) => Number(prefix.split('/')[1]);
-  const [longer, shorter] = lengthOf(one) >= lengthOf(other) ? [one, other] : [other, one];
-  return parsePrefix(`${longer.split('/')[0]}/${lengthOf(shorter)}`) === shorter;
 }

@@ -11,7 +11,10 @@ import {
   ps,
 } from './support/podman.js';
 
-const EGRESS = { ...ENABLED, 'sockswitch/pods': 'egress' };
+/** The network of FAR; the hosts' own, which all fallback networks know; an address that nobody has. */
+const LISTED = '10.99.0.0/16 10.77.0.0/24';
+const PRIVATE = '10.98.0.1';
+const EGRESS = { ...ENABLED, 'sockswitch/pods': `egress ${LISTED}` };
 
 /** What is done in the node before and after, and what becomes of the connection. */
 interface Case {
@@ -67,8 +70,70 @@ describeOnLab('connections of pods', () => {
   const CASES: readonly (readonly [string, Case])[] = [
     ['by a bridge, to a public address', { outcome: 'switched', reached: true }],
     ['by a routed veth', { pod: 3, outcome: 'switched', reached: true }],
-    ['to a private address', { to: FAR.v4, outcome: 'pod-address', reached: true }],
-    ['to a private address of the LAN', { to: REMOTE.v4, outcome: 'pod-address', reached: true }],
+    ['to a private address', { to: PRIVATE, outcome: 'pod-address', reached: false }],
+    ['to a listed network', { to: FAR.v4, outcome: 'switched', reached: true }],
+    ['to one by a routed veth', { pod: 3, to: FAR.v4, outcome: 'switched', reached: true }],
+    ['to one that the host is in', { to: REMOTE.v4, outcome: 'pod-network', reached: true }],
+    [
+      'to one of which a route of the pod leads a part elsewhere',
+      {
+        to: FAR.v4,
+        change: `${IN_POD} ip route add 10.99.5.0/24 via 10.200.0.12`,
+        undo: `${IN_POD} ip route del 10.99.5.0/24`,
+        outcome: 'pod-network',
+        reached: true,
+      },
+    ],
+    [
+      'to one of which the pod has an address',
+      {
+        to: FAR.v4,
+        change: `${IN_POD} ip address add 10.99.5.1/32 dev lo`,
+        undo: `${IN_POD} ip address del 10.99.5.1/32 dev lo`,
+        outcome: 'pod-network',
+        reached: true,
+      },
+    ],
+    [
+      'to one of which a route of the node refuses a part',
+      {
+        to: FAR.v4,
+        change: 'ip route add unreachable 10.99.5.0/24',
+        undo: 'ip route del unreachable 10.99.5.0/24',
+        outcome: 'pod-network',
+        reached: true,
+      },
+    ],
+    [
+      'to one in which the node has a network',
+      {
+        to: FAR.v4,
+        change: 'ip address add 10.99.5.1/24 dev cni0',
+        undo: 'ip address del 10.99.5.1/24 dev cni0',
+        outcome: 'pod-network',
+        reached: true,
+      },
+    ],
+    [
+      'to one in which the node has a service address',
+      {
+        to: FAR.v4,
+        change: `nft 'add chain ip nat pre { type nat hook prerouting priority dstnat; }'; nft add rule ip nat pre ip daddr 10.99.5.1 tcp dport 443 dnat to 10.200.0.12`,
+        undo: 'nft delete chain ip nat pre',
+        outcome: 'pod-network',
+        reached: true,
+      },
+    ],
+    [
+      'to one of which the node does not masquerade a part',
+      {
+        to: FAR.v4,
+        change: 'nft insert rule ip nat post ip daddr 10.99.5.0/24 accept',
+        undo: `nft delete rule ip nat post handle $(nft -a list chain ip nat post | sed -n 's/.*10.99.5.0.*handle //p')`,
+        outcome: 'pod-network',
+        reached: true,
+      },
+    ],
     [
       'without a default route',
       {
@@ -277,7 +342,11 @@ describeOnLab('connections of pods', () => {
     expect(await explain(PUBLIC.v4)).toMatch(
       /the pod's eth0 leads to the node's cni0.*Rule: switched/,
     );
-    const left = await explain(FAR.v4);
+    expect(await explain(FAR.v4)).toMatch(/all of the listed 10\.99\.0\.0\/16 .*Rule: switched/);
+    expect(await explain(REMOTE.v4)).toMatch(
+      /part of the listed 10\.77\.0\.0\/24 leads elsewhere: .*Rule: pod-network/,
+    );
+    const left = await explain(PRIVATE);
     expect(left).toContain('Rule: pod-address');
     expect(left).not.toContain("the container's own network namespace");
   });
@@ -343,6 +412,17 @@ describeOnLab('a node that waives its firewall', () => {
         reached: false,
       },
     ],
+    [
+      'nor is a listed network with a service address switched',
+      {
+        to: FAR.v4,
+        change: `nft 'add chain ip nat pre { type nat hook prerouting priority dstnat; }'; nft add rule ip nat pre ip daddr 10.99.5.1 tcp dport 443 dnat to 10.200.0.12`,
+        undo: 'nft delete chain ip nat pre',
+        outcome: 'pod-network',
+        reached: true,
+      },
+    ],
+    ['and else a listed one is', { to: FAR.v4, outcome: 'switched', reached: true }],
     ['and else it is switched', { outcome: 'switched', reached: true }],
   ])('%s', async (_title, one) => {
     await expectCase(node, one);

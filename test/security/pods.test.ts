@@ -22,7 +22,7 @@ describeOnLab('attacks from pods', () => {
       return JSON.parse(text);
     };
     const plain = await attack({});
-    const found = await attack({ ...ENABLED, 'sockswitch/pods': 'egress' });
+    const found = await attack({ ...ENABLED, 'sockswitch/pods': 'egress 10.99.0.0/16' });
     expect(found).toMatchObject({
       public: ['connected', 'host'],
       refused: ['Connection refused', 'host'],
@@ -41,6 +41,12 @@ describeOnLab('attacks from pods', () => {
       'host unreported': ['host', 'timed out'],
       'loopback unreported': ['host', expect.not.stringMatching('connected')],
       'public unreported': 'connected',
+      listed: ['Connection refused', 'host'],
+      'from listed to listed': ['host', 'connected'],
+      'from listed to public': ['host', 'timed out'],
+      'from listed to lan': ['host', 'timed out'],
+      'from listed to host': ['host', 'timed out'],
+      'from listed to loopback': ['host', expect.not.stringMatching('connected')],
       // Sockets in another pod's hands, and threads in another namespace.
       given: [expect.not.stringMatching('connected'), 'pod2'],
       'of pod2 in pod1': [plain['of pod2 in pod1'][0], 'pod2'],

@@ -60,6 +60,7 @@ const NO_REQUEST: ContainerRequest = {
   tunnels: 'none',
   ignoreFirewall: false,
   podsEgress: false,
+  podsNetworks: [],
   hostNames: false,
 };
 const NO_METADATA: ListenerMetadata = { networkAdmin: false, optionsReported: false };

@@ -91,10 +91,10 @@ def owner(made):
     return NAMES.get(cookie(made), "host")
 
 
-def refused():
+def refused(by=PUBLIC):
     """A socket whose connect was refused."""
     made = tcp()
-    outcome = attempt(made, (PUBLIC, 81))
+    outcome = attempt(made, (by, 81))
     return made, outcome
 
 
@@ -123,6 +123,16 @@ def in_pod1():
         found[name + " unreported"] = [owner(made), raw_connect(made, (to, 80), UNREPORTED)]
     made, _ = refused()
     found["public unreported"] = raw_connect(made, (PUBLIC, 80), UNREPORTED)
+
+
+def in_listed():
+    """PRIVATE is in a network that is listed: sockets for it are for that one alone."""
+    made, outcome = refused(PRIVATE)
+    found["listed"] = [outcome, owner(made)]
+    others = {"public": PUBLIC, "lan": REMOTE, "host": HOST, "loopback": "127.0.0.1", "listed": PRIVATE}
+    for name, to in others.items():
+        made, _ = refused(PRIVATE)
+        found["from listed to " + name] = [owner(made), raw_connect(made, (to, 80), UNREPORTED)]
 
 
 def interfaces(made):
@@ -180,6 +190,8 @@ subprocess.run("nsenter --net=/run/netns/pod2 ip route add blackhole 203.0.113.0
 # What the node keeps from all pods, in private ranges.
 subprocess.run("ip route add blackhole %s/32" % PRIVATE, shell=True, check=True)
 inside(POD1, in_pod1)
+subprocess.run("ip route del blackhole %s/32" % PRIVATE, shell=True, check=True)
+inside(POD1, in_listed)
 found["given"] = given(inside(POD1, lambda: refused()[0]))
 shut_in = inside(POD2, tcp)
 found["of pod2 in pod1"] = inside(POD1, lambda: [attempt(shut_in, (PUBLIC, 80)), owner(shut_in)])

@@ -150,6 +150,32 @@ void a_pods_client_hears_public_addresses_only(Guarding& guarding) {
            EINPROGRESS);
 }
 
+// Whichever bit differs, as far as it was tried.
+void a_pods_client_hears_one_network_only(Guarding& guarding) {
+  const auto use = [](const char* network) {
+    return GuardUse{.kind = GuardKind::kPodNetwork,
+                    .device = device("host"),
+                    .network = *parse_ipv4_block(network)};
+  };
+  const auto tried = [&](const char* network, const char* address) {
+    return Loopback(address).connect(guarding.socket(use(network)));
+  };
+  for (const char* network : {"10.1.2.3", "10.1.2.2/31", "10.1.0.0/16", "10.0.0.0/7", "8.0.0.0/5"})
+    CHECK_EQ(tried(network, "10.1.2.3"), 0);
+  for (unsigned bit = 0; bit < 32; bit += 5) {
+    const Ipv4Block other = ipv4_block(0x0A010203 ^ 1U << bit, 32);
+    if (may_be_listed(other)) CHECK_EQ(tried(other.text().c_str(), "10.1.2.3"), EINPROGRESS);
+  }
+  for (const char* address : {kAnother, "100.64.0.1", "127.0.0.2", kThisMachine})
+    CHECK_EQ(tried("10.0.0.0/8", address), EINPROGRESS);
+  CHECK_EQ(tried("192.0.2.0/24", kThisMachine), EINPROGRESS);
+  Loopback turned(guarding.socket(use("198.51.100.0/24")), kAnother);
+  CHECK_EQ(turned.connect(impatient()), EINPROGRESS);
+  Loopback server("10.1.2.3");
+  const GuardUse network = use("10.1.2.0/24");
+  CHECK_EQ(connect_error(guarding.socket(network, AF_INET6), name6("10.1.2.3", server.port())), 0);
+}
+
 // Closed ports look as open ones do.
 void a_client_is_not_refused_by_this_machine(Guarding& guarding) {
   Loopback server(kThisMachine);
@@ -258,6 +284,7 @@ void guards_with(GuardSource& source) {
   a_client_hears_addresses_that_are_not_this_machines(guarding);
   a_client_hears_no_loopback_address(guarding);
   a_pods_client_hears_public_addresses_only(guarding);
+  a_pods_client_hears_one_network_only(guarding);
   a_client_is_not_refused_by_this_machine(guarding);
   a_client_is_guarded_in_ipv6_too(guarding);
   a_client_hears_one_family_where_the_network_carries_one(guarding);
@@ -341,7 +368,7 @@ class RunningGuard {
   // 0 where the answer is a program.
   int error_of(const GuardQuestion& question) const {
     const Message answer = ask(question);
-    const int error = decode_answer(answer.bytes);
+    const int error = decode_answer(answer.bytes, question.version);
     CHECK_EQ(answer.fds.size(), error == 0 ? 1U : 0U);
     return error;
   }
@@ -364,7 +391,7 @@ bool may_load(const RunningGuard& guard) {
 
 TEST(a_guard_takes_no_other_question) {
   const RunningGuard guard;
-  CHECK_EQ(guard.error_of({.kind = 4}), EINVAL);
+  for (const std::uint16_t kind : {4, 5}) CHECK_EQ(guard.error_of({.kind = kind}), EINVAL);
   CHECK_EQ(guard.error_of({.port = 80}), EINVAL);
   CHECK_EQ(guard.error_of({.kind = 2, .port = 80, .device = 1}), EINVAL);
   CHECK_EQ(guard.error_of({.device = -1}), EINVAL);
@@ -373,21 +400,51 @@ TEST(a_guard_takes_no_other_question) {
   CHECK_EQ(guard.error_of({.reserved = 1}), EINVAL);
 }
 
+TEST(a_guard_takes_networks_that_pods_may_be_let_out_to) {
+  const RunningGuard guard;
+  const auto error_of = [&](GuardNetworkQuestion question) {
+    question.head.version = kGuardVersionOfNetworks;
+    const Message answer =
+        guard.ask(std::string_view(reinterpret_cast<const char*>(&question), sizeof question));
+    return decode_answer(answer.bytes, kGuardVersionOfNetworks);
+  };
+  CHECK_EQ(error_of({.head = {.kind = 4}}), EINVAL);
+  CHECK_EQ(error_of({.head = {.kind = 3}, .network = 0x0A000000, .mask = 0xFF000000}), EINVAL);
+  CHECK_EQ(error_of({.head = {.kind = 4}, .network = 0x0A000001, .mask = 0xFF000000}), EINVAL);
+  CHECK_EQ(error_of({.head = {.kind = 4}, .network = 0x0A000000, .mask = 0xFF00FF00}), EINVAL);
+  CHECK_EQ(error_of({.head = {.kind = 4}, .network = 0xA9FE0100, .mask = 0xFFFFFF00}), EINVAL);
+  CHECK_EQ(error_of({.head = {.kind = 4}, .network = 0x7F000001, .mask = 0xFFFFFFFF}), EINVAL);
+  CHECK_EQ(error_of({.head = {.kind = 4, .port = 1}, .network = 0x0A000000, .mask = 0xFF000000}),
+           EINVAL);
+  if (!may_load(guard)) return;
+  CHECK_EQ(error_of({.head = {.kind = 4}, .network = 0x0A000000, .mask = 0xFF000000}), 0);
+}
+
 TEST(a_guard_and_a_daemon_of_other_versions_say_so) {
   const RunningGuard guard;
-  CHECK_EQ(guard.error_of({.version = kGuardVersion + 1}), EPROTONOSUPPORT);
+  CHECK_EQ(guard.error_of({.version = kGuardVersionOfNetworks + 1}), EPROTONOSUPPORT);
+  // A question without a network in the version that has one.
+  CHECK_EQ(guard.error_of({.version = kGuardVersionOfNetworks}), EINVAL);
   // Version 1: kind, port, no addresses.
   const Message answer = guard.ask(std::string_view("\0\0\0\0\0\0\0\0", 8));
   CHECK_EQ(helper_error(answer), EPROTONOSUPPORT);
   // What version 1 answers to a question of ours.
   const int error = EINVAL;
-  CHECK_EQ(decode_answer({reinterpret_cast<const char*>(&error), sizeof error}), EPROTONOSUPPORT);
-  CHECK_EQ(decode_answer(std::string_view("\1", 1)), EPROTONOSUPPORT);
+  const std::string_view four(reinterpret_cast<const char*>(&error), sizeof error);
+  CHECK_EQ(decode_answer(four, kGuardVersion), EPROTONOSUPPORT);
+  CHECK_EQ(decode_answer(std::string_view("\1", 1), kGuardVersion), EPROTONOSUPPORT);
+  // What version 2 answers to a question of version 3, and that it still gets the common ones.
+  const GuardAnswer older{.version = kGuardVersion, .error = EPROTONOSUPPORT};
+  const std::string_view words(reinterpret_cast<const char*>(&older), sizeof older);
+  CHECK_EQ(decode_answer(words, kGuardVersionOfNetworks), EPROTONOSUPPORT);
+  CHECK_EQ(guard_version(encode_question({.kind = GuardKind::kPodClient})), kGuardVersion);
+  CHECK_EQ(guard_version(encode_question({.kind = GuardKind::kPodNetwork})),
+           kGuardVersionOfNetworks);
 }
 
 TEST(a_guard_is_confined) {
   const RunningGuard guard;
-  CHECK_EQ(guard.error_of({.kind = 4}), EINVAL);
+  CHECK_EQ(guard.error_of({.kind = 5}), EINVAL);
   const std::string status = guard.status();
   for (const char* line : {"NoNewPrivs:\t1", "Seccomp:\t2", "CapEff:\t0000000000000000",
                            "CapInh:\t0000000000000000", "CapAmb:\t0000000000000000"}) {

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <bit>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
@@ -16,6 +17,7 @@
 
 #include "check.h"
 #include "kernel/netlink.h"
+#include "path/block_routes.h"
 #include "path/link.h"
 #include "path/routing.h"
 
@@ -202,6 +204,95 @@ TEST(a_neighbour_entry_that_was_set_is_known_and_reported) {
 TEST(a_link_without_a_name_is_none) {
   Recorded recorded(RTM_NEWLINK, ifinfomsg{.ifi_family = AF_UNSPEC, .ifi_index = 2});
   CHECK(!parse_link(recorded.message()));
+}
+
+// A route of the main table, IPv4.
+FoundRoute route(const char* prefix, int device, const char* gateway = nullptr,
+                 std::uint8_t type = RTN_UNICAST) {
+  const Ipv4Block block = *parse_ipv4_block(prefix);
+  FoundRoute made;
+  made.type = type;
+  made.device = device;
+  made.table = RT_TABLE_MAIN;
+  if (gateway) made.gateway = Address::parse(gateway);
+  made.network = Address::from_v4({htonl(block.network)});
+  made.prefix_length = static_cast<unsigned>(std::popcount(block.mask));
+  made.v4 = true;
+  return made;
+}
+
+RoutingTables tables(std::vector<FoundRoute> routes, std::vector<FoundRoute> own = {}) {
+  RoutingTables made;
+  made.routes = std::move(routes);
+  made.own = std::move(own);
+  return made;
+}
+
+TEST(blocks_are_parsed_and_compared) {
+  CHECK_EQ(parse_ipv4_block("10.20.3.4/16")->text(), "10.20.0.0/16");
+  CHECK_EQ(parse_ipv4_block("192.0.2.7")->text(), "192.0.2.7/32");
+  for (const char* text :
+       {"10.0.0.0/33", "10.0.0.0/", "10.0.0.0/8x", "10.0.0.0/-1", "fd00::/8", ""})
+    CHECK(!parse_ipv4_block(text));
+  const auto listed = [](const char* text) { return may_be_listed(*parse_ipv4_block(text)); };
+  for (const char* text : {"10.0.0.0/8", "172.16.0.0/12", "100.64.0.0/10", "8.8.8.8", "1.0.0.0/8"})
+    CHECK(listed(text));
+  for (const char* text : {"0.0.0.0/0", "0.1.2.3", "127.0.0.0/8", "126.0.0.0/7", "169.254.1.1",
+                           "128.0.0.0/1", "224.0.0.0/4", "240.0.0.1", "255.255.255.255"}) {
+    CHECK(!listed(text));
+  }
+  CHECK(!may_be_listed({0x0A000001, 0xFF000000}));
+  CHECK(!may_be_listed({0x0A000000, 0xFF00FF00}));
+  CHECK(overlap(*parse_ipv4_block("10.0.0.0/8"), *parse_ipv4_block("10.1.0.0/16")));
+  CHECK(!overlap(*parse_ipv4_block("10.0.0.0/9"), *parse_ipv4_block("10.128.0.0/16")));
+}
+
+TEST(a_block_goes_the_default_way_where_nothing_of_it_goes_another) {
+  const Ipv4Block block = *parse_ipv4_block("10.20.0.0/16");
+  const FoundRoute out = route("0.0.0.0/0", 2, "192.0.2.1");
+  const auto words = [&](FoundRoute other) { return led_elsewhere(tables({out, other}), block); };
+  CHECK_EQ(led_elsewhere(tables({out}), block), "");
+  CHECK_EQ(words(route("10.21.0.0/16", 3)), "");
+  CHECK_EQ(words(route("10.20.5.0/24", 2)), "a route to 10.20.5.0/24");
+  CHECK_EQ(words(route("10.20.5.0/24", 2, "192.0.2.1")), "a route to 10.20.5.0/24");
+  CHECK_EQ(words(route("10.0.0.0/8", 2, "192.0.2.1")), "a route to 10.0.0.0/8");
+  CHECK_EQ(words(route("10.20.5.0/24", 0, nullptr, RTN_BLACKHOLE)),
+           "a route that refuses 10.20.5.0/24");
+  const RoutingTables own = tables({out}, {route("10.20.9.9/32", 1, nullptr, RTN_LOCAL)});
+  CHECK_EQ(led_elsewhere(own, block), "the own address 10.20.9.9/32");
+  RoutingTables ruled = tables({out});
+  ruled.v4.plain = false;
+  CHECK_EQ(led_elsewhere(ruled, block), "routing rules");
+}
+
+TEST(a_host_sends_a_block_by_one_device_or_it_is_not_known_where) {
+  const Ipv4Block block = *parse_ipv4_block("10.20.0.0/16");
+  const FoundRoute out = route("0.0.0.0/0", 2, "192.0.2.1");
+  const auto by = [&](std::vector<FoundRoute> routes) {
+    return route_of_block(tables(std::move(routes)), block);
+  };
+  CHECK_EQ(by({out}).device, 2);
+  CHECK_EQ(by({out, route("10.0.0.0/8", 3, "192.0.2.9")}).device, 3);
+  CHECK_EQ(by({out, route("10.20.5.0/24", 2)}).device, 2);
+  FoundRoute worse = route("0.0.0.0/0", 4, "192.0.2.2");
+  worse.priority = 100;
+  CHECK_EQ(by({worse, out}).device, 2);
+  CHECK_EQ(by({out, route("10.20.5.0/24", 3)}).obstacle,
+           "a route to 10.20.5.0/24 by another device");
+  CHECK_EQ(by({out, route("10.20.5.0/24", 0, nullptr, RTN_UNREACHABLE)}).obstacle,
+           "a route that refuses 10.20.5.0/24");
+  CHECK_EQ(by({out, route("10.0.0.0/8", 0, nullptr, RTN_BLACKHOLE)}).obstacle,
+           "a route that refuses 10.0.0.0/8");
+  CHECK_EQ(by({route("10.20.5.0/24", 2)}).obstacle, "no route to all of it");
+  const RoutingTables own = tables({out}, {route("10.20.9.9/32", 1, nullptr, RTN_LOCAL)});
+  CHECK_EQ(route_of_block(own, block).obstacle, "the own address 10.20.9.9/32");
+}
+
+TEST(what_is_near_in_a_block_is_found) {
+  const Ipv4Block block = *parse_ipv4_block("10.20.0.0/16");
+  CHECK_EQ(near_part(tables({route("0.0.0.0/0", 2, "192.0.2.1")}), block), "");
+  CHECK_EQ(near_part(tables({route("0.0.0.0/0", 2, "10.20.0.1")}), block), "the gateway 10.20.0.1");
+  CHECK_EQ(near_part(tables({route("10.20.5.0/24", 2)}), block), "the network 10.20.5.0/24");
 }
 
 }  // namespace

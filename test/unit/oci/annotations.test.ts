@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { UserError } from '../../../src/base/errors.js';
 import { parseAnnotations } from '../../../src/oci/annotations.js';
 
@@ -15,6 +15,7 @@ test('without our annotations nothing happens', () => {
     publish: [],
     ignoreFirewall: false,
     podsEgress: false,
+    podsNetworks: [],
     hostNames: false,
     tunnels: 'published',
   });
@@ -55,6 +56,7 @@ test('what was written for bypass4netns', () => {
     publish: [],
     ignoreFirewall: false,
     podsEgress: false,
+    podsNetworks: [],
     hostNames: false,
     tunnels: 'published',
   });
@@ -149,6 +151,40 @@ test('which connections of pods are switched', () => {
   expect(() => pods('true')).toThrow(
     'annotation sockswitch/pods is "true": set it to "none" or "egress"',
   );
+});
+
+describe('networks of pods', () => {
+  const networks = (value: string, ignore = '203.0.113.0/24') =>
+    parseAnnotations({
+      'sockswitch/enable': 'true',
+      'sockswitch/pods': value,
+      'sockswitch/ignore': ignore,
+    }).podsNetworks;
+
+  test('are canonical, each once', () => {
+    expect(networks('egress 10.20.3.4/16 10.20.0.0/16  198.51.100.7')).toEqual([
+      '10.20.0.0/16',
+      '198.51.100.7/32',
+    ]);
+    expect(networks('egress 10.0.0.0/8', '10.96.0.0/12')).toEqual(['10.0.0.0/8']);
+  });
+
+  test.each([
+    ['none 10.20.0.0/16', 'is "none 10.20.0.0/16": set it to "none" or "egress"'],
+    ['egress,10.20.0.0/16', 'is "egress,10.20.0.0/16": set it to "none" or "egress", which'],
+    ['egress 10.20.0.0/33', 'lists "10.20.0.0/33": write IPv4 prefixes'],
+    ['egress fd00::/8', 'lists "fd00::/8": IPv6 of pods stays'],
+    ['egress 0.0.0.0/0', 'lists "0.0.0.0/0", which is all of IPv4'],
+    ['egress 127.0.0.1', 'holds loopback addresses (127.0.0.0/8)'],
+    ['egress 169.254.1.0/24', 'holds link-local addresses'],
+    ['egress 128.0.0.0/1', 'holds link-local addresses'],
+    ['egress 240.0.0.0/4', 'holds multicast and reserved addresses'],
+    ['egress 203.0.113.7', 'lists 203.0.113.7/32, which the ignore list keeps'],
+    [`egress ${[1, 2, 3, 4, 5, 6, 7, 8, 9].map((n) => `10.${n}.0.0/16`).join(' ')}`, 'keep it to 8'],
+  ])('%s is refused', (value, message) => {
+    expect(() => networks(value)).toThrow('annotation sockswitch/pods ');
+    expect(() => networks(value)).toThrow(message);
+  });
 });
 
 test('whose names services see', () => {

@@ -60,6 +60,7 @@ test('a policy is the sum of its sources', () => {
       networkAdmin: false,
       ignoreFirewall: false,
       podsEgress: false,
+      podsNetworks: [],
       optionsUnseen: false,
       socketLabel: '',
     }),
@@ -71,6 +72,7 @@ test('a policy is the sum of its sources', () => {
     networkAdmin: false,
     ignoreFirewall: false,
     podsEgress: false,
+    podsNetworks: [],
     optionsUnseen: false,
     socketLabel: '',
   });

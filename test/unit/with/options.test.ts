@@ -20,9 +20,15 @@ describe('options', () => {
   });
 
   test('pods', async () => {
-    const annotations = await annotationsFor({ preset: 'kubernetes', pods: 'egress' });
+    const annotations = await annotationsFor({ preset: 'kubernetes', pods: ['egress'] });
     expect(parseAnnotations(annotations)).toMatchObject({ podsEgress: true, ignoreFirewall: true });
     expect(parseAnnotations(await annotationsFor({ preset: 'kubernetes' })).podsEgress).toBe(false);
+    const listed = await annotationsFor({ pods: ['egress,10.20.0.0/16', '192.168.7.1/24'] });
+    expect(listed['sockswitch/pods']).toBe('egress 10.20.0.0/16 192.168.7.0/24');
+    await expect(annotationsFor({ pods: ['on'] })).rejects.toThrow('--pods is "on": set it to');
+    await expect(
+      annotationsFor({ preset: 'kubernetes', pods: ['egress,10.96.4.0/24'] }),
+    ).rejects.toThrow('--pods lists 10.96.4.0/24, which the ignore list keeps');
   });
 
   test('a preset has the usual networks of a cluster, or those that are named', async () => {

@@ -39,6 +39,7 @@ beforeEach(() => {
         networkAdmin: false,
         ignoreFirewall: false,
         podsEgress: false,
+        podsNetworks: [],
         optionsUnseen: false,
         socketLabel: '',
       }),
@@ -150,6 +151,7 @@ test('what nerdctl has registered is served, whatever its profile says', () => {
     publish: [],
     ignoreFirewall: false,
     podsEgress: false,
+    podsNetworks: [],
     hostNames: false,
     tunnels: 'none',
   });

@@ -2,12 +2,14 @@
 
 #include <linux/if_link.h>
 #include <linux/net_namespace.h>
+#include <linux/netconf.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <sys/socket.h>
 
 #include <cerrno>
 
+#include "kernel/netconf.h"
 #include "kernel/netlink.h"
 
 namespace sockswitch {
@@ -117,6 +119,16 @@ std::optional<bool> has_fixed_neighbour(NetlinkSocket& socket, int device, const
   auto entry = first && first->type == RTM_NEWNEIGH ? first->header<ndmsg>() : std::nullopt;
   if (!entry) return {};
   return is_fixed(*entry);
+}
+
+std::optional<bool> answers_for_others(NetlinkSocket& socket, int device) {
+  bool answers = false;
+  for (const int which : {NETCONFA_IFINDEX_ALL, device}) {
+    const auto setting = ipv4_setting(socket, which, NETCONFA_PROXY_NEIGH);
+    if (!setting) return {};
+    answers = answers || *setting != 0;
+  }
+  return answers;
 }
 
 std::optional<int> number_of(NetlinkSocket& socket, int netns) {

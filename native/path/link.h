@@ -35,6 +35,9 @@ std::optional<bool> has_links(NetlinkSocket& socket);
 // go to another machine, perhaps, than to the one that has the address; no value if that cannot be
 // told. RTM_GETNEIGH, Linux 5.0.
 std::optional<bool> has_fixed_neighbour(NetlinkSocket& socket, int device, const Address& address);
+// Whether a device answers ARP for addresses that its namespace would forward to by another device
+// (net.ipv4.conf.DEVICE.proxy_arp, arp_process()); no value if that cannot be told.
+std::optional<bool> answers_for_others(NetlinkSocket& socket, int device);
 // The number by which the socket's namespace knows another one, which descriptor `netns` of the
 // calling thread's table holds; no value if it has none.
 std::optional<int> number_of(NetlinkSocket& socket, int netns);

@@ -69,6 +69,9 @@ class Namespace {
   std::optional<bool> has_fixed_neighbour(int device, const Address& address) {
     return sockswitch::has_fixed_neighbour(routes_, device, address);
   }
+  std::optional<bool> answers_for_others(int device) {
+    return sockswitch::answers_for_others(routes_, device);
+  }
   // The number by which this namespace knows `other`.
   std::optional<int> number(const Namespace& other) {
     return number_of(routes_, other.netns().fd());

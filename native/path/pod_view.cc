@@ -95,13 +95,29 @@ PodView::End PodView::enter_node(const Link& link) {
     }
     entry = std::move(bridge);
   }
-  const Address& gateway = *standing_.out.gateway;
-  if (node.owns(entry->index, gateway) != true) {
-    return {Outcome::kNotUplink,
-            "the pod's gateway " + gateway.text() + " is no address of the node on " + entry->name};
+  if (!is_met_by(*entry)) {
+    return {Outcome::kNotUplink, "the pod's gateway " + standing_.out.gateway->text() +
+                                     " is no address of the node on " + entry->name +
+                                     ", nor does that answer for it (proxy_arp)"};
+  }
+  const auto back = node.route({.destination = *standing_.out.source});
+  if (!is_usable(back) || back->gateway || back->device != entry->index) {
+    return {Outcome::kNotUplink, "the node does not send to the pod by " + entry->name};
   }
   standing_.in = {entry->index, entry->name};
   return cross_node();
+}
+
+// Whether frames to the pod's gateway are the node's.
+bool PodView::is_met_by(const Link& entry) {
+  Namespace& node = node_->inside();
+  const Address& gateway = *standing_.out.gateway;
+  if (node.owns(entry.index, gateway) == true) return true;
+  // On a bridge other ports may answer, too.
+  if (entry.kind != "veth" || node.answers_for_others(entry.index) != true) return false;
+  const auto beyond = node.route(
+      {.destination = gateway, .source = standing_.out.source, .in_device = entry.index});
+  return is_usable(beyond) && beyond->device != entry.index;
 }
 
 PodView::End PodView::cross_node() {

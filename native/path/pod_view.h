@@ -9,10 +9,12 @@
 // switch/guard_program.h, base/public_address.h.) All of these have to hold, of the pod's IPv4:
 //
 //   pod    no routing rules; one route to public addresses, the default one, over an address of the
-//          node on the other end of the veth, or of the bridge that this end is a port of; no
-//          packet filter
+//          node on the other end of the veth, or of the bridge that this end is a port of, or one
+//          for which the node answers there although it has it not (proxy_arp: Calico's
+//          169.254.1.1); no packet filter
 //   node   no routing rules; no route to public addresses but those by its own uplink; it
-//          forwards by the same route as it sends; no packet filter could see the packet, its
+//          forwards by the same route as it sends, and answers to the pod by the device that they
+//          came by; no packet filter could see the packet, its
 //          frames or its replies, except for rules of address translation; these masquerade it,
 //          and send it nowhere else, wherever it goes
 //   then   the node's own packet to that destination would be switched
@@ -97,6 +99,7 @@ class PodView {
   void stand();
   End leave_pod();
   End enter_node(const Link& link);
+  bool is_met_by(const Link& entry);
   End cross_node();
   End leads_on() const;
   End follow(const Destination& to);

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/errno_error.h"
+#include "kernel/netconf.h"
 #include "tunnel/tun_abi.h"
 
 namespace sockswitch::tunnel {
@@ -59,21 +60,7 @@ void keep_ipv6_addresses_away(NetlinkSocket& netlink, int index) {
 
 // net.ipv4.conf.all.rp_filter; what cannot be told counts as set.
 std::uint32_t source_check_of_all(NetlinkSocket& netlink) {
-  netconfmsg message{};
-  message.ncm_family = AF_INET;
-  NetlinkRequest request(RTM_GETNETCONF);
-  request.header(message).number<std::int32_t>(NETCONFA_IFINDEX, NETCONFA_IFINDEX_ALL);
-  const NetlinkAnswer answer = netlink.ask(request);
-  const auto first = answer.first();
-  std::uint32_t value = kLooseFilter;
-  if (!first) return value;
-  const bool fine =
-      walk_attributes(first->attributes(sizeof message), [&](const NetlinkAttribute& attribute) {
-        if (attribute.type == NETCONFA_RP_FILTER) {
-          value = attribute.number<std::uint32_t>().value_or(kLooseFilter);
-        }
-      });
-  return fine ? value : kLooseFilter;
+  return ipv4_setting(netlink, NETCONFA_IFINDEX_ALL, NETCONFA_RP_FILTER).value_or(kLooseFilter);
 }
 
 void set_source_check(NetlinkSocket& netlink, int index, std::uint32_t value) {

@@ -70,6 +70,30 @@ describeOnLab('connections of pods', () => {
   const CASES: readonly (readonly [string, Case])[] = [
     ['by a bridge, to a public address', { outcome: 'switched', reached: true }],
     ['by a routed veth', { pod: 3, outcome: 'switched', reached: true }],
+    [
+      'by a routed veth to a gateway that is nobody’s',
+      { pod: 4, outcome: 'switched', reached: true },
+    ],
+    [
+      'to such a gateway, for which the node does not answer any more',
+      {
+        change: `ip link set veth4 down; ip link set veth4 up; ip route add 10.201.1.4/32 dev veth4; echo 0 >/proc/sys/net/ipv4/conf/veth4/proxy_arp`,
+        pod: 4,
+        undo: 'echo 1 >/proc/sys/net/ipv4/conf/veth4/proxy_arp',
+        outcome: 'not-uplink',
+        reached: false,
+      },
+    ],
+    [
+      'to which the node answers elsewhere',
+      {
+        change: 'ip route del 10.201.1.4/32 dev veth4; ip route add 10.201.1.4/32 dev cni0',
+        pod: 4,
+        undo: 'ip route del 10.201.1.4/32 dev cni0; ip route add 10.201.1.4/32 dev veth4',
+        outcome: 'not-uplink',
+        reached: false,
+      },
+    ],
     ['to a private address', { to: PRIVATE, outcome: 'pod-address', reached: false }],
     ['to a listed network', { to: FAR.v4, outcome: 'switched', reached: true }],
     ['to one by a routed veth', { pod: 3, to: FAR.v4, outcome: 'switched', reached: true }],
@@ -353,11 +377,11 @@ describeOnLab('connections of pods', () => {
 
   test('are counted by their namespaces', async () => {
     const row = (await ps()).containers.find(({ id }) => id === node.id);
-    expect(row?.nested).toEqual({ networks: 2, connects: 0 });
+    expect(row?.nested).toEqual({ networks: 3, connects: 0 });
     const shown = await node.host.output(['sockswitch', 'ps']);
-    expect(shown).toMatch(new RegExp(`^  ${node.id.slice(0, 12)}: 2 namespaces$`, 'm'));
+    expect(shown).toMatch(new RegExp(`^  ${node.id.slice(0, 12)}: 3 namespaces$`, 'm'));
     const answer = await node.host.output(['sockswitch', 'explain', node.id, PUBLIC.v4]);
-    expect(answer).toContain('(the pods of a node, 2 namespaces so far) use --pod');
+    expect(answer).toContain('(the pods of a node, 3 namespaces so far) use --pod');
   });
 
   test('that are not masqueraded', async () => {
@@ -374,6 +398,35 @@ describeOnLab('a node without sockswitch/pods', () => {
   test('keeps its pods on their own network', async () => {
     const node = await startNode({ annotations: ENABLED });
     await expectCase(node, { outcome: 'nested-netns', reached: true });
+  });
+});
+
+describeOnLab('pods of a node on a bridge', () => {
+  let node: Container;
+  beforeAll(async () => {
+    const pods = 'egress 10.99.0.0/16 10.88.0.0/14';
+    node = await startNode({
+      annotations: { ...ENABLED, 'sockswitch/pods': pods },
+      network: 'bridge',
+    });
+  });
+
+  test('reach a listed network', async () => {
+    await expectCase(node, { to: FAR.v4, outcome: 'switched', reached: true });
+  });
+
+  test('are not switched to one that holds a network of Podman’s', async () => {
+    await expectCase(node, { to: '10.91.0.1', outcome: 'pod-network', reached: false });
+  });
+
+  test.each([
+    ['refuses a part of', 'route', ['unreachable', '10.99.5.0/24']],
+    ['has an address in', 'address', ['10.99.5.1/32', 'dev', 'lo']],
+  ])('are not switched to one that the host %s', async (_title, what, words) => {
+    await node.host.output(['ip', what, 'add', ...words], { root: true });
+    await expectCase(node, { to: FAR.v4, outcome: 'pod-network', reached: true });
+    await node.host.output(['ip', what, 'del', ...words], { root: true });
+    await expectCase(node, { to: FAR.v4, outcome: 'switched', reached: true });
   });
 });
 

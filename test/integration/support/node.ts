@@ -2,7 +2,8 @@
  * A node-like container: privileged, with a bridge and namespaces beside its own as pods, whose packets it forwards and
  * masquerades, as a container network plugin has it.
  *
- * `pod1` and `pod2` are ports of the bridge `cni0`, `pod3` has a routed veth (as the plugin "ptp" makes it).
+ * `pod1` and `pod2` are ports of the bridge `cni0`, `pod3` has a routed veth (as the plugin "ptp" makes it), `pod4` one with
+ * a gateway that is nobody's address (as Calico makes it: the node answers ARP for it).
  */
 import { type Container, type ContainerOptions, startContainer } from './podman.js';
 
@@ -31,6 +32,12 @@ pod 3 10.201.0.2/32 10.201.0.1 "dev eth0 onlink"
 ip address del 10.201.0.1/32 dev lo
 ip address add 10.201.0.1/32 dev veth3
 ip route add 10.201.0.2/32 dev veth3
+pod 4 10.201.1.4/32 169.254.1.1 "dev eth0 onlink"
+nsenter --net=/run/netns/pod4 ip route add 169.254.1.1 dev eth0 scope link
+ip link set veth4 address ee:ee:ee:ee:ee:ee
+echo 0 >/proc/sys/net/ipv4/neigh/veth4/proxy_delay
+echo 1 >/proc/sys/net/ipv4/conf/veth4/proxy_arp
+ip route add 10.201.1.4/32 dev veth4 scope link
 nft add table ip nat
 nft 'add chain ip nat post { type nat hook postrouting priority srcnat; }'
 nft 'add rule ip nat post ip saddr 10.200.0.0/15 ip daddr != 10.200.0.0/15 masquerade'

@@ -180,7 +180,10 @@ describe('networks of pods', () => {
     ['egress 128.0.0.0/1', 'holds link-local addresses'],
     ['egress 240.0.0.0/4', 'holds multicast and reserved addresses'],
     ['egress 203.0.113.7', 'lists 203.0.113.7/32, which the ignore list keeps'],
-    [`egress ${[1, 2, 3, 4, 5, 6, 7, 8, 9].map((n) => `10.${n}.0.0/16`).join(' ')}`, 'keep it to 8'],
+    [
+      `egress ${[1, 2, 3, 4, 5, 6, 7, 8, 9].map((n) => `10.${n}.0.0/16`).join(' ')}`,
+      'keep it to 8',
+    ],
   ])('%s is refused', (value, message) => {
     expect(() => networks(value)).toThrow('annotation sockswitch/pods ');
     expect(() => networks(value)).toThrow(message);

@@ -223,6 +223,9 @@ std::string PodView::part_elsewhere(const Ipv4Block& listed) {
   PacketFacts facts = forwarded({Address::from_v4(in_addr{htonl(listed.network)}), 0, 0});
   facts.known_destination = listed.mask;
   const Translated result = node.firewall().translate(facts);
+  PacketFacts own = sent(facts.destination);
+  own.known_destination = listed.mask;
+  if (pod_.firewall().may_translate(own)) return "the pod's rules may send packets elsewhere";
   if (result.masqueraded && !result.may_be_sent && result.is_sure) return {};
   return "the node's rules of address translation may do other than masquerade packets of the pod";
 }

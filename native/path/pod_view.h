@@ -23,8 +23,10 @@
 // other networks. All of it has to go that way, too, or none of it is switched; then the kernel
 // keeps the socket to this prefix instead of to public addresses:
 //
-//   pod    no other route to a part of it, and no address of the pod in it
-//   node   the same; address translation surely masquerades packets to all of it, and sends them
+//   pod    no other route to a part of it, and no address of the pod in it; its own rules surely
+//          send packets to it nowhere else
+//   node   the same of routes and addresses; address translation surely masquerades packets to all
+//   of it, and sends them
 //          nowhere else
 //   then   follow_block() of the node: Podman's networks, the fallback program's own addresses, the
 //          host's routes and addresses

@@ -77,6 +77,7 @@ RouteDecision judge(const Destination& destination, const Policy& policy, Networ
 
 std::optional<Ipv4Block> listed_for_pods(const Address& address, const Policy& policy) {
   std::optional<Ipv4Block> found;
+  if (is_public(address)) return found;
   for (const Ipv4Block& network : policy.pods_networks) {
     if (network.contains(address) && (!found || found->contains(network))) found = network;
   }

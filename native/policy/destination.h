@@ -46,7 +46,8 @@ std::optional<RouteDecision> judge_pod_by_address(const Destination& destination
                                                   const Policy& policy,
                                                   std::string* detail = nullptr);
 
-// The smallest network that is listed for pods and has the address; no value: none.
+// The smallest network that is listed for pods and has the address; no value: none, or it is a
+// public one, which needs no list.
 std::optional<Ipv4Block> listed_for_pods(const Address& address, const Policy& policy);
 
 // What the address alone and lists of prefixes say of a connection, of a pod's, too; no value:

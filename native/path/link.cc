@@ -94,6 +94,16 @@ std::optional<Link> link_of(NetlinkSocket& socket, int index) {
   return link;
 }
 
+std::optional<Link> link_named(NetlinkSocket& socket, std::string_view name) {
+  NetlinkRequest request(RTM_GETLINK);
+  request.header(ifinfomsg{.ifi_family = AF_UNSPEC}).text(IFLA_IFNAME, name);
+  NetlinkAnswer answer = socket.ask(request);
+  auto first = answer.first();
+  auto link = first ? parse_link(*first) : std::nullopt;
+  if (link && link->name != name) return {};
+  return link;
+}
+
 std::optional<bool> has_links(NetlinkSocket& socket) {
   NetlinkRequest request(RTM_GETLINK, NLM_F_DUMP);
   request.header(ifinfomsg{.ifi_family = AF_UNSPEC});

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/address.h"
@@ -29,6 +30,7 @@ struct Link {
 std::optional<Link> parse_link(const NetlinkMessage& message);
 
 std::optional<Link> link_of(NetlinkSocket& socket, int index);
+std::optional<Link> link_named(NetlinkSocket& socket, std::string_view name);
 // Whether there is any device but the loopback; no value if that cannot be told.
 std::optional<bool> has_links(NetlinkSocket& socket);
 // Whether a device's neighbour entry for an address is one that somebody has set, so that packets

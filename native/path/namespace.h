@@ -20,6 +20,7 @@
 #include "kernel/netns.h"
 #include "kernel/watcher.h"
 #include "path/firewall.h"
+#include "path/ipvs_device.h"
 #include "path/link.h"
 #include "path/routing.h"
 
@@ -71,6 +72,9 @@ class Namespace {
   }
   std::optional<bool> answers_for_others(int device) {
     return sockswitch::answers_for_others(routes_, device);
+  }
+  std::vector<Address> ipvs_service_addresses() {
+    return sockswitch::ipvs_service_addresses(routes_);
   }
   // The number by which this namespace knows `other`.
   std::optional<int> number(const Namespace& other) {

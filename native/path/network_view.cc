@@ -222,6 +222,7 @@ std::vector<Address> NetworkView::service_addresses() {
   control_.run([&] {
     inside_.look_for_silent_changes();
     addresses = inside_.firewall().service_addresses();
+    for (const Address& address : inside_.ipvs_service_addresses()) addresses.push_back(address);
   });
   return addresses;
 }

@@ -92,7 +92,8 @@ class NetworkView {
   std::optional<Address> address_outwards(bool v4);
   // Whether a destination is on one of its links, behind no gateway.
   bool is_on_link(const Address& destination);
-  // The cluster's service addresses that kube-proxy's rules in it name, as of now.
+  // The cluster's service addresses that kube-proxy's rules or device in it name, as
+  // of now.
   std::vector<Address> service_addresses();
   // Whether there is any device but the loopback (none: `--network=none`). Also where that cannot
   // be told. On the control thread.

@@ -6,7 +6,7 @@
 //                   and others from outside lead to KUBE-EXT-... or KUBE-FW-... instead.
 //   nftables mode   elements of the set cluster-ips of the table kube-proxy
 //
-// kube-proxy's IPVS mode gives these addresses to a device of the node, so they are its own.
+// Those of kube-proxy's IPVS mode: path/ipvs_device.h.
 //
 // Whoever may change the container's network may write such rules, too: nothing is decided by them.
 #pragma once

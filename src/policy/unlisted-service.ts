@@ -2,7 +2,7 @@
 
 /** `address`: one of them. */
 export function unlistedService(address: string): string {
-  return `the service address ${address}, which kube-proxy's rules name, is on no ignore list of the node; where there is no such rule (yet), connections to it leave by the host's network`;
+  return `the service address ${address}, which kube-proxy's rules or device name, is on no ignore list of the node; where they do not (yet), connections to it leave by the host's network`;
 }
 
 export const LIST_SERVICES =

@@ -15,6 +15,7 @@ const PRESET = {
 const SERVICE = '10.96.7.7';
 /** On no list. */
 const UNLISTED = '10.112.7.7';
+const OF_IPVS = '10.143.7.7';
 const curl = (address: string) => [
   'curl',
   '-sSf',
@@ -96,11 +97,27 @@ iptables -t nat -A KUBE-SERVICES -d ${UNLISTED}/32 -p tcp --dport 80 -j KUBE-SVC
     const after = await container.counters();
     expect(after?.switched).toBe(before?.switched);
     expect(after?.reasons).toMatchObject({ translated: 2 });
-    const said = `the service address ${UNLISTED}, which kube-proxy's rules name, is on no ignore list`;
+    const said = `the service address ${UNLISTED}, which kube-proxy's rules or device name, is on no ignore list`;
     const short = container.id.slice(0, 12);
     expect(await sockswitch('ps')).toContain(`Warning:\n  ${short}: ${said}`);
     expect(await sockswitch('explain', container.id, UNLISTED)).toContain(`Warning: ${said}`);
     expect(await sockswitch('doctor')).toContain(`WARNING container ${short}: ${said}`);
     expect((await sockswitch('events')).split(said)).toHaveLength(2);
+  });
+
+  test('so is one that kube-proxy’s IPVS mode has given to its device', async () => {
+    const [, { container, host }] = nodes;
+    const warning = async () =>
+      (await host.run(['sockswitch', 'explain', container.id, OF_IPVS])).stdout;
+    // A bridge, where kube-proxy makes a dummy: not every kernel has these.
+    const device = `
+ip link add kube-ipvs0 type bridge
+ip address add ${SERVICE}/32 dev kube-ipvs0`;
+    await container.output(['sh', '-ec', device]);
+    expect(await warning()).not.toContain('Warning');
+    await container.output(['ip', 'address', 'add', `${OF_IPVS}/32`, 'dev', 'kube-ipvs0']);
+    expect(await warning()).toContain(`the service address ${OF_IPVS}, which`);
+    await container.output(['ip', 'link', 'del', 'kube-ipvs0']);
+    expect(await warning()).not.toContain('Warning');
   });
 });

@@ -299,6 +299,9 @@ Outcome connect_from_pod(Context& context, const abi::SeccompNotif& notification
   }
   RouteDecision decision = pod->view->decide(to, listed, context.policy.permissions);
   respect_landlock(context, notification, decision);
+  if (decision.outcome == Outcome::kPodNetwork && listed) {
+    context.detail += ": " + listed->text() + ", " + pod->view->obstacle(*listed);
+  }
   if (decision.outcome != Outcome::kSwitched) return leave(decision.outcome);
   Leaving way = leaving(decision);
   way.pod = pod.get();

@@ -244,6 +244,14 @@ std::string PodView::obstacle_of(const Ipv4Block& listed, const BlockWay& onward
   return onward.device == device ? std::string() : "the host's routes are changing";
 }
 
+std::string PodView::obstacle(const Ipv4Block& listed) {
+  const BlockWay onward = node_->decide_block(listed);
+  std::lock_guard lock(mutex_);
+  stand();
+  if (standing_.end.outcome != Outcome::kSwitched) return standing_.end.words;
+  return obstacle_of(listed, onward, onward.device);
+}
+
 RouteDecision PodView::decide(const Destination& to, const std::optional<Ipv4Block>& listed,
                               const Permissions& permissions, std::string* detail) {
   auto left = [&](Outcome outcome, const std::string& words) {

@@ -72,6 +72,8 @@ class PodView {
   // node's. `detail`, where given, gets the way in words, and nothing is taken from memory.
   RouteDecision decide(const Destination& to, const std::optional<Ipv4Block>& listed,
                        const Permissions& permissions, std::string* detail = nullptr);
+  // Why no connection of the pod is switched for `listed`, in words; empty: for no such reason.
+  std::string obstacle(const Ipv4Block& listed);
 
  private:
   using Clock = std::chrono::steady_clock;

@@ -43,7 +43,8 @@ MadeSocket SocketPool::make(const ClientUse& use, const OptionBaselines& contain
   if (error == EPROTONOSUPPORT) {
     return failed(Outcome::kUnguarded,
                   "sockswitch-guard is of an older version, which knows no networks of pods: "
-                  "install this version's, as `sockswitch doctor` says, and restart the daemon");
+                  "put this version's in its place, with its capability (setcap cap_bpf=ep), and "
+                  "restart the daemon");
   }
   if (error != 0) {
     return failed(guard_.missing() ? Outcome::kUnguarded : Outcome::kHostError,

@@ -370,6 +370,9 @@ describeOnLab('connections of pods', () => {
     expect(await explain(REMOTE.v4)).toMatch(
       /part of the listed 10\.77\.0\.0\/24 leads elsewhere: .*Rule: pod-network/,
     );
+    expect(await node.host.output(['sockswitch', 'events'])).toMatch(
+      /pod-network: .*10\.77\.0\.0\/24, the (node has a route to|host has the own address) 10\.77\./,
+    );
     const left = await explain(PRIVATE);
     expect(left).toContain('Rule: pod-address');
     expect(left).not.toContain("the container's own network namespace");

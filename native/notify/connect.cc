@@ -114,8 +114,10 @@ struct Leaving {
   std::optional<Address> source;  // that the fallback program would have bound it to
   bool one_family = false;        // as in RouteDecision
   const Shortcut* shortcut = nullptr;
-  const Pod* pod = nullptr;                 // whose socket it is
-  std::optional<Ipv4Block> pods_network{};  // that it may reach, instead of public addresses
+  const Pod* pod = nullptr;  // whose socket it is
+  // That it may reach, instead of public addresses.
+  // NOLINTNEXTLINE(readability-redundant-member-init): -Wmissing-field-initializers wants it
+  std::optional<Ipv4Block> pods_network = std::nullopt;
 };
 
 Leaving leaving(const RouteDecision& decision) {

@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,7 +31,8 @@ struct ClientUse {
   std::uint16_t neighbours_port = 0;  // the published one that it connects to; 0: none
   // Of a nested namespace: it reaches public addresses only, or those of `pods_network`.
   bool of_pod = false;
-  std::optional<Ipv4Block> pods_network{};
+  // NOLINTNEXTLINE(readability-redundant-member-init): -Wmissing-field-initializers wants it
+  std::optional<Ipv4Block> pods_network = std::nullopt;
 
   bool operator==(const ClientUse&) const = default;
 };

@@ -35,48 +35,24 @@
 
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
-#include <ctime>
-#include <memory>
 #include <optional>
 
 #include "base/errno_error.h"
 #include "kernel/linux_abi.h"
+#include "kernel/process_files.h"
 #include "kernel/syscalls.h"
 
 namespace sockswitch {
 namespace {
 
-// Of processor time, so that a busy machine finds what an idle one does. Two thousand processes
-// take 6 ms where they are others' and 13 ms where they are this user's (at 1 us a system call).
+// Two thousand processes take 6 ms where they are others' and 13 ms where they are this user's (at
+// 1 us a system call).
 constexpr long kSearchBudgetMs = 250;
-constexpr int kProcessesBetweenLooks = 64;  // at the clock
 constexpr std::size_t kLongestCommandLine = 1 << 18;
 constexpr int kMostDescriptors = 4096;  // looked at for the tap, which is among the first
 constexpr unsigned kTunMajor = 10;      // Documentation/admin-guide/devices.txt
 constexpr unsigned kTunMinor = 200;
-
-struct Directory {
-  void operator()(DIR* stream) const { ::closedir(stream); }
-};
-using DirectoryStream = std::unique_ptr<DIR, Directory>;
-
-DirectoryStream open_directory(int at, const char* path) {
-  UniqueFd fd(::openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd) return {};
-  DirectoryStream stream(::fdopendir(fd.get()));
-  if (stream) fd.release();
-  return stream;
-}
-
-// No value for names that are no number.
-std::optional<int> number_of(std::string_view name) {
-  int value = 0;
-  auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), value);
-  if (error != std::errc{} || end != name.data() + name.size()) return {};
-  return value;
-}
 
 // A link of procfs; no value with errno. Longer ones are cut off, which fits no name of ours.
 std::optional<std::string> read_link(int at, const char* path) {
@@ -260,24 +236,6 @@ class Candidate {
   NetnsIdentity host_;
 };
 
-class Budget {
- public:
-  bool is_spent() {
-    if (++count_ % kProcessesBetweenLooks != 0) return false;
-    return now_ms() - start_ > kSearchBudgetMs;
-  }
-
- private:
-  static long now_ms() {
-    struct timespec now{};
-    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return now.tv_sec * 1000 + now.tv_nsec / 1'000'000;
-  }
-
-  long start_ = now_ms();
-  int count_ = 0;
-};
-
 // Whether the process is this user's and its executable's name fits.
 bool looks_like_one(int proc, const char* pid) {
   struct stat status{};
@@ -315,7 +273,7 @@ std::vector<FallbackProgram> find_fallback_programs(std::vector<std::string>* pr
     return found;
   }
   const int proc_fd = ::dirfd(proc.get());
-  Budget budget;
+  SearchBudget budget(kSearchBudgetMs);
   while (const dirent* entry = ::readdir(proc.get())) {
     const auto pid = number_of(entry->d_name);
     if (!pid) continue;

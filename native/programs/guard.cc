@@ -29,13 +29,8 @@
 // The same question for the same addresses is answered with the same program.
 //
 // Its end of the pair is descriptor 3 (kernel/helper.h), or 0 where a service manager starts it.
-#include <linux/audit.h>
 #include <linux/bpf.h>
-#include <linux/capability.h>
 #include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -46,7 +41,6 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <cstring>
 #include <map>
 #include <span>
@@ -54,11 +48,11 @@
 #include <vector>
 
 #include "base/errno_error.h"
+#include "kernel/confinement.h"
 #include "kernel/device_addresses.h"
 #include "kernel/netlink_message.h"
 #include "kernel/unix_socket.h"
 #include "protocol/guard_protocol.h"
-#include "protocol/netns_protocol.h"
 #include "switch/guard_program.h"
 
 namespace sockswitch {
@@ -67,53 +61,6 @@ namespace {
 constexpr std::size_t kMaxPrograms = 256;
 constexpr rlim_t kMostDescriptors = kMaxPrograms + 16;
 constexpr unsigned kCapBpf = 39;  // CAP_BPF, Linux 5.8
-
-#if defined(__x86_64__)
-constexpr std::uint32_t kArchitecture = AUDIT_ARCH_X86_64;
-#elif defined(__aarch64__)
-constexpr std::uint32_t kArchitecture = AUDIT_ARCH_AARCH64;
-#else
-#error "the numbers of this architecture's system calls are not known"
-#endif
-
-// The process's capabilities: CAP_BPF, if it has that, and no other.
-class Capabilities {
- public:
-  Capabilities() {
-    set(false);
-    ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-  }
-
-  // In effect as long as this lives.
-  class Raised {
-   public:
-    explicit Raised(const Capabilities& capabilities) : capabilities_(capabilities) {
-      capabilities_.set(true);
-    }
-    ~Raised() { capabilities_.set(false); }
-    Raised(const Raised&) = delete;
-    Raised& operator=(const Raised&) = delete;
-
-   private:
-    const Capabilities& capabilities_;
-  };
-
- private:
-  using Sets = std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3>;
-
-  // Lowering does not fail, and raising what is not permitted shows when the program is loaded.
-  void set(bool effective) const {
-    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-    Sets sets{};
-    if (::syscall(SYS_capget, &header, sets.data()) != 0) throw_errno("capget");
-    for (std::size_t i = 0; i < sets.size(); ++i) {
-      sets.at(i).permitted &= i == kCapBpf / 32 ? 1U << kCapBpf % 32 : 0;
-      sets.at(i).effective = effective ? sets.at(i).permitted : 0;
-      sets.at(i).inheritable = 0;
-    }
-    if (::syscall(SYS_capset, &header, sets.data()) != 0) throw_errno("capset");
-  }
-};
 
 // Whether an ordinary user's filter would be compiled now.
 class Canary {
@@ -159,85 +106,19 @@ UniqueFd load(const GuardRole& role) {
   return fd;
 }
 
-// A call, and where only some of its uses are allowed: what must be in the low half of which
-// argument.
-struct Allowed {
-  long number = 0;
-  int argument = -1;
-  std::uint32_t forbidden_bits = 0;
-  std::uint32_t value = 0;  // of the whole, where no bits are forbidden
-};
-
-// C++, libc's memory, the channel, the netlink socket, the canary, capabilities and loading.
+// The channel, the netlink socket, the canary, and loading.
 constexpr std::array kAllowed = {
-    Allowed{SYS_recvmsg},
-    Allowed{SYS_sendmsg},
-    Allowed{SYS_sendto},
-    Allowed{SYS_recvfrom},
+    AllowedCall{SYS_recvmsg},
+    AllowedCall{SYS_sendmsg},
+    AllowedCall{SYS_sendto},
+    AllowedCall{SYS_recvfrom},
 #ifdef SYS_poll
-    Allowed{SYS_poll},
+    AllowedCall{SYS_poll},
 #endif
-    Allowed{SYS_ppoll},
-    Allowed{SYS_clock_gettime},
-    Allowed{SYS_bpf, 0, 0, BPF_PROG_LOAD},
-    Allowed{SYS_setsockopt, 1, 0, SOL_SOCKET},
-    Allowed{SYS_capget},
-    Allowed{SYS_capset},
-    Allowed{SYS_close},
-    Allowed{SYS_brk},
-    Allowed{SYS_mmap, 2, PROT_EXEC},
-    Allowed{SYS_munmap},
-    Allowed{SYS_mremap},
-    Allowed{SYS_madvise},
-    Allowed{SYS_futex},
-    Allowed{SYS_getrandom},
-    Allowed{SYS_rt_sigreturn},
-    Allowed{SYS_restart_syscall},
-    Allowed{SYS_exit},
-    Allowed{SYS_exit_group},
+    AllowedCall{SYS_ppoll},
+    AllowedCall{SYS_bpf, 0, 0, BPF_PROG_LOAD},
+    AllowedCall{SYS_setsockopt, 1, 0, SOL_SOCKET},
 };
-
-// Anything else ends the process.
-void confine() {
-  constexpr auto kLoad = BPF_LD | BPF_W | BPF_ABS;
-  const auto argument = [](int index) {
-    // The low half: both architectures are little-endian.
-    return static_cast<std::uint32_t>(offsetof(struct seccomp_data, args) +
-                                      sizeof(std::uint64_t) * static_cast<std::size_t>(index));
-  };
-  std::vector<struct sock_filter> filter = {
-      BPF_STMT(kLoad, offsetof(struct seccomp_data, arch)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, kArchitecture, 1, 0),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
-  };
-  for (const Allowed& call : kAllowed) {
-    filter.push_back(BPF_STMT(kLoad, offsetof(struct seccomp_data, nr)));
-    const auto number = static_cast<std::uint32_t>(call.number);
-    const bool checked = call.argument >= 0;
-    filter.push_back(
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, static_cast<std::uint8_t>(checked ? 4 : 1)));
-    if (checked) {
-      filter.push_back(BPF_STMT(kLoad, argument(call.argument)));
-      if (call.forbidden_bits != 0) {
-        filter.push_back(BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, call.forbidden_bits, 1, 0));
-      } else {
-        filter.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call.value, 0, 1));
-      }
-    }
-    filter.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
-    if (checked) filter.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS));
-  }
-  filter.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS));
-  struct sock_fprog program{static_cast<unsigned short>(filter.size()), filter.data()};
-  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) throw_errno("prctl", "PR_SET_NO_NEW_PRIVS");
-  if (::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) != 0)
-    throw_errno("prctl", "PR_SET_SECCOMP");
-}
-
-void limit(int resource, rlim_t most) {
-  const struct rlimit value{most, most};
-  ::setrlimit(resource, &value);
-}
 
 class Guard {
  public:
@@ -276,7 +157,7 @@ class Guard {
     auto found = programs_.find(role);
     if (found == programs_.end()) {
       const Canary::Attached canary(canary_, role);
-      const Capabilities::Raised raised(capabilities_);
+      const SoleCapability::Raised raised(capability_);
       found = programs_.emplace(role, load(role)).first;
     }
     return found->second.get();
@@ -300,7 +181,7 @@ class Guard {
   }
 
   int channel_;
-  Capabilities capabilities_;
+  SoleCapability capability_{kCapBpf};
   Canary canary_;
   DeviceAddresses addresses_;
   std::map<GuardRole, UniqueFd> programs_;
@@ -311,24 +192,5 @@ class Guard {
 
 int main(int count, char** arguments) {
   using namespace sockswitch;
-  const bool on_stdin = count == 2 && std::string_view(arguments[1]) == "--stdin";
-  if (count > 1 && !on_stdin) {
-    std::fputs("sockswitch-guard: the daemon starts it, with no argument or with --stdin\n",
-               stderr);
-    return 2;
-  }
-  const int channel = on_stdin ? STDIN_FILENO : kNetnsReplyFd;
-  try {
-    ::syscall(SYS_close_range, kNetnsReplyFd + 1, ~0U, 0);  // Linux 5.9
-    ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-    Guard guard(channel);
-    limit(RLIMIT_NOFILE, kMostDescriptors);
-    limit(RLIMIT_CORE, 0);
-    limit(RLIMIT_FSIZE, 0);
-    confine();
-    guard.run();
-    return 0;
-  } catch (const ErrnoError&) {
-    return 1;  // nobody is there to be told
-  }
+  return serve_confined<Guard>(count, arguments, kAllowed, kMostDescriptors);
 }

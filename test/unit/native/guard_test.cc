@@ -11,7 +11,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <span>
@@ -20,6 +19,7 @@
 
 #include "base/errno_error.h"
 #include "base/unique_fd.h"
+#include "beside.h"
 #include "check.h"
 #include "kernel/helper.h"
 #include "loopback.h"
@@ -37,10 +37,6 @@ UniqueFd impatient(int domain = AF_INET) {
   timeval patience{0, 300'000};
   ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   return fd;
-}
-
-std::string beside_this_program(const char* name) {
-  return std::filesystem::read_symlink("/proc/self/exe").parent_path() / name;
 }
 
 void disconnect(const UniqueFd& socket) {

@@ -8,12 +8,12 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <string>
 #include <thread>
 
 #include "base/errno_error.h"
+#include "beside.h"
 #include "check.h"
 #include "kernel/netns.h"
 
@@ -23,9 +23,7 @@ using namespace sockswitch;  // NOLINT(google-build-using-namespace): a test of 
 
 constexpr std::chrono::milliseconds kPatience{300};
 
-std::string helper() {
-  return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "sockswitch-netns";
-}
+std::string helper() { return beside_this_program("sockswitch-netns"); }
 
 // The one child that this thread has; 0 where there is none.
 pid_t child() {

@@ -1,0 +1,44 @@
+#include "kernel/process_files.h"
+
+#include <fcntl.h>
+
+#include <charconv>
+#include <ctime>
+#include <system_error>
+
+#include "base/unique_fd.h"
+
+namespace sockswitch {
+namespace {
+
+constexpr int kBetweenLooks = 64;  // at the clock
+
+}  // namespace
+
+DirectoryStream open_directory(int at, const char* path) {
+  UniqueFd fd(::openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) return {};
+  DirectoryStream stream(::fdopendir(fd.get()));
+  if (stream) fd.release();
+  return stream;
+}
+
+std::optional<int> number_of(std::string_view name) {
+  int value = 0;
+  auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), value);
+  if (error != std::errc{} || end != name.data() + name.size()) return {};
+  return value;
+}
+
+bool SearchBudget::is_spent() {
+  if (++count_ % kBetweenLooks != 0) return false;
+  return now_ms() - start_ > milliseconds_;
+}
+
+long SearchBudget::now_ms() {
+  struct timespec now{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return now.tv_sec * 1000 + now.tv_nsec / 1'000'000;
+}
+
+}  // namespace sockswitch

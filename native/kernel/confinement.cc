@@ -84,21 +84,26 @@ void limit(__rlimit_resource_t resource, rlim_t most) {
 
 }  // namespace
 
-SoleCapability::SoleCapability(unsigned number) : number_(number) {
+Capabilities::Capabilities(std::initializer_list<unsigned> kept) {
+  for (const unsigned number : kept) kept_.at(number / 32) |= 1U << number % 32;
   set(false);
   ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 }
 
-bool SoleCapability::held() const {
-  return (read_capabilities().at(number_ / 32).permitted & 1U << number_ % 32) != 0;
+bool Capabilities::held() const {
+  const Sets sets = read_capabilities();
+  for (std::size_t i = 0; i < sets.size(); ++i) {
+    if ((sets.at(i).permitted & kept_.at(i)) != kept_.at(i)) return false;
+  }
+  return true;
 }
 
 // Lowering does not fail, and raising what is not permitted shows when it is used.
-void SoleCapability::set(bool effective) const {
+void Capabilities::set(bool effective) const {
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   Sets sets = read_capabilities();
   for (std::size_t i = 0; i < sets.size(); ++i) {
-    sets.at(i).permitted &= i == number_ / 32 ? 1U << number_ % 32 : 0;
+    sets.at(i).permitted &= kept_.at(i);
     sets.at(i).effective = effective ? sets.at(i).permitted : 0;
     sets.at(i).inheritable = 0;
   }

@@ -1,10 +1,12 @@
-// How a program that every user of the host may run, with a capability of its file, confines
-// itself: to that one capability, in effect while it is needed only, and to a list of system calls.
+// How a program that every user of the host may run, with capabilities of its file, confines itself:
+// to those that it is for, in effect while they are needed only, and to a list of system calls.
 #pragma once
 
 #include <sys/resource.h>
 
+#include <array>
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
 #include <span>
 
@@ -12,32 +14,34 @@
 
 namespace sockswitch {
 
-// The process's capabilities: one, if it has that, and no other.
-class SoleCapability {
+inline constexpr unsigned kCapBpf = 39;  // CAP_BPF, Linux 5.8
+
+// The process's capabilities: those given, as far as it has them, and no other.
+class Capabilities {
  public:
-  // `number`: CAP_*. Drops all others, of every set. Throws ErrnoError.
-  explicit SoleCapability(unsigned number);
-  // Whether the process has it.
+  // `kept`: CAP_*. Drops all others, of every set. Throws ErrnoError.
+  explicit Capabilities(std::initializer_list<unsigned> kept);
+  // Whether the process has all of them.
   bool held() const;
 
   // In effect as long as this lives.
   class Raised {
    public:
-    explicit Raised(const SoleCapability& capability) : capability_(capability) {
-      capability_.set(true);
+    explicit Raised(const Capabilities& capabilities) : capabilities_(capabilities) {
+      capabilities_.set(true);
     }
-    ~Raised() { capability_.set(false); }
+    ~Raised() { capabilities_.set(false); }
     Raised(const Raised&) = delete;
     Raised& operator=(const Raised&) = delete;
 
    private:
-    const SoleCapability& capability_;
+    const Capabilities& capabilities_;
   };
 
  private:
   void set(bool effective) const;
 
-  unsigned number_;
+  std::array<std::uint32_t, 2> kept_{};  // the bits of capabilities 0 to 63
 };
 
 // A call, and where only some of its uses are allowed: what must be in the low half of which

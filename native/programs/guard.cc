@@ -60,7 +60,6 @@ namespace {
 
 constexpr std::size_t kMaxPrograms = 256;
 constexpr rlim_t kMostDescriptors = kMaxPrograms + 16;
-constexpr unsigned kCapBpf = 39;  // CAP_BPF, Linux 5.8
 
 // Whether an ordinary user's filter would be compiled now.
 class Canary {
@@ -157,7 +156,7 @@ class Guard {
     auto found = programs_.find(role);
     if (found == programs_.end()) {
       const Canary::Attached canary(canary_, role);
-      const SoleCapability::Raised raised(capability_);
+      const Capabilities::Raised raised(capabilities_);
       found = programs_.emplace(role, load(role)).first;
     }
     return found->second.get();
@@ -181,7 +180,7 @@ class Guard {
   }
 
   int channel_;
-  SoleCapability capability_{kCapBpf};
+  Capabilities capabilities_{kCapBpf};
   Canary canary_;
   DeviceAddresses addresses_;
   std::map<GuardRole, UniqueFd> programs_;

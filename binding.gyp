@@ -105,6 +105,7 @@
         "native/policy/destination.cc",
         "native/publish/inside.cc",
         "native/publish/neighbours.cc",
+        "native/publish/peer_names.cc",
         "native/publish/relay.cc",
         "native/publish/reservation.cc",
         "native/publish/stream.cc",
@@ -174,6 +175,24 @@
         "native/switch/guard_program.cc"
       ],
       # A program with a capability looks for no library where it stands; sanitizers are libraries.
+      "ldflags": ["-static"],
+      "conditions": [
+        ["sanitize==1", {
+          "cflags!": ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
+          "ldflags!": ["-fsanitize=address,undefined", "-Wl,-rpath,'$$ORIGIN'"],
+          "sources!": ["test/sanitize_options.cc"]
+        }]
+      ]
+    },
+    {
+      "target_name": "sockswitch-names",
+      "type": "executable",
+      "sources": [
+        "native/base/errno_error.cc",
+        "native/kernel/unix_socket.cc",
+        "native/programs/names.cc"
+      ],
+      # As sockswitch-guard.
       "ldflags": ["-static"],
       "conditions": [
         ["sanitize==1", {

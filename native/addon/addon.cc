@@ -30,6 +30,33 @@ GuardSource::Paths guard_paths(const Napi::Object& options) {
           .socket = get_string(options, "guardSocket")};
 }
 
+// Undefined where services see the names of their true clients.
+Napi::Value names_problem(Napi::Env env, const PeerNames& names) {
+  if (names.available()) return env.Undefined();
+  const auto stage = [&] {
+    switch (names.problem().stage) {
+      case NamesStage::kCgroup:
+        return "cgroup";
+      case NamesStage::kDelegated:
+        return "delegated";
+      case NamesStage::kLoad:
+        return "load";
+      case NamesStage::kAttach:
+        return "attach";
+      case NamesStage::kTried:
+        return "tried";
+      case NamesStage::kDone:
+      case NamesStage::kAnswer:
+        break;
+    }
+    return "answer";
+  };
+  auto object = Napi::Object::New(env);
+  object.Set("stage", stage());
+  object.Set("error", ErrnoError(names.problem().error, "sockswitch-names").code());
+  return object;
+}
+
 // Events on their way to JS, by a thread-safe function that does not keep the process alive.
 class Events {
  public:
@@ -74,8 +101,10 @@ class EngineObject {
     GuardSource guard(guard_paths(options), get_bool(options, "requireGuard"));
     guard_obstacle_ = obstacle_of(guard);
     auto report = [events = events_](ListenerEvent event) { events->report(std::move(event)); };
-    engine_ =
-        std::make_unique<Engine>(get_string(options, "netnsProgram"), std::move(guard), report);
+    PeerNames names({.program = get_string(options, "namesProgram"),
+                     .socket = get_string(options, "namesSocket")});
+    engine_ = std::make_unique<Engine>(get_string(options, "netnsProgram"), std::move(guard),
+                                       std::move(names), report);
   }
 
   Engine& engine() {
@@ -191,6 +220,7 @@ Napi::Value create_engine(const Napi::CallbackInfo& info) {
     auto object = Napi::Object::New(env);
     object.Set("guardsSockets", shared->engine().guards_sockets());
     object.Set("guardObstacle", shared->guard_obstacle());
+    object.Set("namesProblem", names_problem(env, shared->engine().names()));
     method(object, "attach", shared, attach);
     method(object, "explain", shared, explain);
     method(object, "setPolicy", shared, [](const Napi::CallbackInfo& call, EngineObject& self) {

@@ -159,6 +159,7 @@ Policy get_policy(const Napi::Value& value, const Engine& engine) {
     policy.pods_networks.push_back(*network);
   }
   policy.listen_unseen = get_bool(object, "listenUnseen");
+  policy.host_names = get_bool(object, "hostNames");
   policy.options_unseen = get_bool(object, "optionsUnseen");
   policy.socket_label = get_string(object, "socketLabel");
   policy.published = engine.published(get_numbers(object, "publish"));

@@ -140,6 +140,33 @@ std::vector<TcpSocket> list_tcp_sockets() {
   return found;
 }
 
+std::optional<std::uint64_t> find_connection(const Destination& local, const Destination& remote,
+                                             int device) {
+  const bool v4 = local.address.is_v4();
+  struct inet_diag_req_v2 question{};
+  question.sdiag_family = v4 ? AF_INET : AF_INET6;
+  question.sdiag_protocol = IPPROTO_TCP;
+  question.id.idiag_sport = htons(local.port);
+  question.id.idiag_dport = htons(remote.port);
+  question.id.idiag_if = static_cast<std::uint32_t>(device);
+  question.id.idiag_cookie[0] = question.id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
+  const auto fill = [&](__be32* to, const Address& from) {
+    const std::size_t before = v4 ? 12 : 0;
+    std::memcpy(to, from.bytes.data() + before, from.bytes.size() - before);
+  };
+  fill(question.id.idiag_src, local.address);
+  fill(question.id.idiag_dst, remote.address);
+  NetlinkSocket socket(open_netlink(NETLINK_SOCK_DIAG));
+  NetlinkRequest request(SOCK_DIAG_BY_FAMILY, 0);
+  request.header(question);
+  const NetlinkAnswer answer = socket.ask(request);
+  const auto first = answer.first();
+  const auto found = first ? first->header<inet_diag_msg>() : std::nullopt;
+  // Where there is no connection, the kernel tells of what listens.
+  if (!found || found->idiag_state == TCP_LISTEN) return {};
+  return found->id.idiag_cookie[0] | std::uint64_t{found->id.idiag_cookie[1]} << 32;
+}
+
 std::vector<PortHolder> find_port_holders(int protocol, std::uint16_t port) {
   std::vector<PortHolder> holders;
   for_each_socket({.protocol = protocol,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "base/address.h"
@@ -23,6 +24,11 @@ struct TcpSocket {
 // Without those in LISTEN, CLOSE and TIME_WAIT, which no connected descriptor has. Throws
 // ErrnoError.
 std::vector<TcpSocket> list_tcp_sockets();
+
+// SO_COOKIE of the socket at the `local` end of a connection, which is bound to `device` or to
+// none. No value if there is no such connection. Throws ErrnoError.
+std::optional<std::uint64_t> find_connection(const Destination& local, const Destination& remote,
+                                             int device);
 
 struct PortHolder {
   int domain = 0;  // AF_INET or AF_INET6

@@ -93,7 +93,8 @@ MadeSocket connect_to_neighbour(Context& context, const Target& target, OptionCo
   if (!made.fd) return made;
   made.detail = options.first(made.fd.get());
   if (made.detail.empty() && rare) made.detail = options.rare(made.fd.get());
-  if (made.detail.empty() && !shortcut.connect(made.fd.get(), target.identity.domain)) {
+  if (made.detail.empty() &&
+      !shortcut.connect(made.fd.get(), target.identity.domain, context.names.maps())) {
     made.detail = shortcut.text() + " does not answer";
   }
   if (!made.detail.empty()) made.fd.reset();

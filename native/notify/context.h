@@ -34,6 +34,7 @@ struct Host {
   const OptionBaselines& fresh;
   Relay& relay;
   GuardSource& guard;
+  const PeerNames& names;
   OptionMarks& marks;
 };
 
@@ -47,6 +48,7 @@ struct Context {
   PortPrivilege& ports;
   SocketGuard& guard;
   SocketPool& pool;
+  ThreadNames& names;
   EpollReading& epoll_reading;
   InFlight& epoll_calls;
   InFlight& option_calls;

@@ -46,15 +46,16 @@ void respect_landlock(Restricted who, RouteDecision& decision, std::string& deta
 
 }  // namespace
 
-Engine::Engine(std::string helper, GuardSource guard, Listener::Sink sink)
+Engine::Engine(std::string helper, GuardSource guard, PeerNames names, Listener::Sink sink)
     : helper_(std::move(helper)),
       sink_(std::move(sink)),
       network_(watcher_),
       views_(helper_, network_, watcher_, control_),
       fresh_(read_host_baselines()),
-      relay_(control_),
+      names_(std::move(names)),
+      relay_(control_, names_),
       guard_(std::move(guard)),
-      host_{helper_, network_, control_, fresh_, relay_, guard_, marks_},
+      host_{helper_, network_, control_, fresh_, relay_, guard_, names_, marks_},
       tunnels_(std::make_unique<tunnel::Tunnels>(
           watcher_, [this](const tunnel::Event& event) { report_tunnel(event); })) {
   raise_descriptor_limit();

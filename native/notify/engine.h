@@ -18,7 +18,7 @@ class Engine {
  public:
   // `helper` is the path of sockswitch-netns. `sink` is called on a thread of its own. Throws
   // ErrnoError.
-  Engine(std::string helper, GuardSource guard, Listener::Sink sink);
+  Engine(std::string helper, GuardSource guard, PeerNames names, Listener::Sink sink);
   // After stop() has said that all have ended.
   ~Engine();
   Engine(const Engine&) = delete;
@@ -78,6 +78,7 @@ class Engine {
   // the end of the process. What the keeper holds of them is another daemon's to serve.
   [[nodiscard]] bool stop();
   bool guards_sockets() const { return guard_.available(); }
+  const PeerNames& names() const { return names_; }
 
  private:
   struct Entry {
@@ -101,6 +102,7 @@ class Engine {
   HostNetwork network_;
   NetworkViews views_;
   OptionBaselines fresh_;
+  const PeerNames names_;
   mutable Relay relay_;  // `explain` may have it try a way
   GuardSource guard_;
   OptionMarks marks_;

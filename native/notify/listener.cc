@@ -150,6 +150,7 @@ void Listener::run() {
         .notify = NotifyFd(UniqueFd(notify_.get()), record_->in_hand),
         .ports = PortPrivilege(host_.helper),
         .guard = guard,
+        .names = ThreadNames(host_.names, host_.control),
         .pool = SocketPool(guard, host_.network, host_.fresh),
         .options = OptionMark(record_.marks().rare_options),
     };
@@ -282,6 +283,7 @@ void Listener::introduce_to_relay(Session& session, const std::shared_ptr<Networ
   auto policy = this->policy();
   for (const auto& publication : policy->published) {
     publication->listen_unseen = policy->listen_unseen;
+    publication->host_names = policy->host_names;
     try {
       host_.relay.attach(publication->id, view);
     } catch (const ErrnoError& error) {
@@ -312,6 +314,7 @@ void Listener::handle(Session& session, const abi::SeccompNotif& notification, b
                   session.ports,
                   session.guard,
                   session.pool,
+                  session.names,
                   session.epoll_reading,
                   session.epoll_calls,
                   session.option_calls,

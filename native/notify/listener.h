@@ -76,6 +76,7 @@ class Listener {
     InsideAddresses addresses;
     PortPrivilege ports;
     SocketGuard& guard;
+    ThreadNames names;
     SocketPool pool;
     OptionMark options;
     EpollReading epoll_reading;

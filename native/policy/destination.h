@@ -26,6 +26,7 @@ struct Policy {
   // Connections of nested namespaces to public addresses are switched (sockswitch/pods=egress).
   bool pods_egress = false;
   std::vector<Ipv4Block> pods_networks;  // ... and to these
+  bool host_names = false;               // annotation sockswitch/names=host
   bool listen_unseen = false;            // the profile, another tool's, does not report listen(2)
   std::string socket_label;              // SELinux context of the container's sockets; empty: none
 

@@ -27,6 +27,8 @@ struct Publication {
   // The container's profile does not report listen(2): a socket that is bound is taken for one that
   // listens, and one that does not for one that will.
   std::atomic<bool> listen_unseen{false};
+  // Services see what the kernel calls things (annotation sockswitch/names=host).
+  std::atomic<bool> host_names{false};
   // Datagrams of clients and of the service that did not arrive, as far as the relay learns of it.
   std::atomic<std::uint64_t> lost{0};
 };

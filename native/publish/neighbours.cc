@@ -10,6 +10,7 @@
 
 #include "base/errno_error.h"
 #include "kernel/linux_abi.h"
+#include "kernel/sock_diag.h"
 #include "publish/inside.h"
 #include "publish/tcp_port.h"
 
@@ -38,9 +39,22 @@ std::optional<Outlet> outlet_of(const NeighbourDoor& door, bool v4) {
   return other && other->device == pinned->device ? other : std::nullopt;
 }
 
+// Puts the name down for what the service has accepted, or will.
+void keep_name(int client, const Outlet& outlet, std::uint16_t port, const NameMaps& names,
+               const Endpoint& name) {
+  const auto own = own_endpoint(client);
+  if (!own) return;
+  try {
+    const auto accepted =
+        find_connection({outlet.address, port}, {own->first, own->second}, outlet.device);
+    if (accepted) names.keep(*accepted, name);
+  } catch (const ErrnoError&) {  // NOLINT(bugprone-empty-catch): the host's address is seen, then
+  }
+}
+
 }  // namespace
 
-bool Shortcut::connect(int fd, int domain) const {
+bool Shortcut::connect(int fd, int domain, const NameMaps& names) const {
   std::shared_lock lock(door->in_use);
   if (!door->open) return false;
   // If the address has ceased to be the host's, nothing is sent to whoever has it now.
@@ -49,6 +63,8 @@ bool Shortcut::connect(int fd, int domain) const {
   SocketName own = SocketName::of(domain, outlet.address, 0);
   if (::bind(fd, own.get(), own.length) != 0) return false;
   SocketName to = SocketName::of(domain, outlet.address, door->publication->mapping.host_port);
+  const Endpoint name{client, 0};
+  const bool named = !door->publication->host_names && names.show(fd, name);
   int error = start_connect(fd, to);
   if (error != 0 && error != EINPROGRESS) return false;
   // Within the host that takes microseconds, unless the service's queue is full.
@@ -57,7 +73,11 @@ bool Shortcut::connect(int fd, int domain) const {
   std::uint8_t state = 0;  // tcpi_state, the first byte of tcp_info
   socklen_t length = sizeof state;
   if (::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &state, &length) != 0) return false;
-  return state == TCP_ESTABLISHED || state == TCP_CLOSE_WAIT;  // the service may have ended it
+  // The service may have ended it.
+  if (state != TCP_ESTABLISHED && state != TCP_CLOSE_WAIT) return false;
+  if (named) keep_name(fd, outlet, door->publication->mapping.host_port, names, name);
+  return ::setsockopt(fd, SOL_SOCKET, abi::kSoBindToIfindex, &outlet.device,
+                      sizeof outlet.device) == 0;
 }
 
 std::string Shortcut::text() const {
@@ -131,11 +151,13 @@ Neighbours::Found Neighbours::prove(const std::shared_ptr<NeighbourDoor>& door,
     return {
         true, {}, "published on an interface that the container's other connections do not use"};
   }
-  if (!knock(*door, to, from)) return {true, {}, "the network between the two does not lead there"};
-  return {true, Shortcut{door, *outlet, outside.one_family}, {}};
+  const auto client = knock(*door, to, from);
+  if (!client) return {true, {}, "the network between the two does not lead there"};
+  return {true, Shortcut{door, *outlet, outside.one_family, *client}, {}};
 }
 
-bool Neighbours::knock(const NeighbourDoor& door, const Destination& to, const NetworkView& from) {
+std::optional<Address> Neighbours::knock(const NeighbourDoor& door, const Destination& to,
+                                         const NetworkView& from) {
   int domain = to.address.is_v4() ? AF_INET : AF_INET6;
   UniqueFd fd = from.open_socket(domain, SOCK_STREAM | SOCK_NONBLOCK, IPPROTO_TCP);
   Knock knock{.publication = door.publication->id};
@@ -149,7 +171,7 @@ bool Neighbours::knock(const NeighbourDoor& door, const Destination& to, const N
     std::lock_guard lock(mutex_);
     int error = start_connect(fd.get(), SocketName::of(domain, to.address, to.port));
     if (error == 0 || error == EINPROGRESS) own = own_endpoint(fd.get());
-    if (!own || !knocks_.emplace(*own, knock).second) return false;
+    if (!own || !knocks_.emplace(*own, knock).second) return {};
   }
   Token heard{};
   struct pollfd wait{.fd = fd.get(), .events = POLLIN};
@@ -159,7 +181,7 @@ bool Neighbours::knock(const NeighbourDoor& door, const Destination& to, const N
                   heard == knock.token;
   std::lock_guard lock(mutex_);
   knocks_.erase(*own);
-  return answered;
+  return answered ? std::optional(own->first) : std::nullopt;
 }
 
 void Neighbours::opened(const std::shared_ptr<Publication>& publication, const Service& service) {

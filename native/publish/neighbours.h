@@ -25,6 +25,7 @@
 
 #include "kernel/endpoint.h"
 #include "path/network_view.h"
+#include "publish/peer_names.h"
 #include "publish/reservation.h"
 
 namespace sockswitch {
@@ -48,10 +49,12 @@ struct Shortcut {
   std::shared_ptr<NeighbourDoor> door;
   Outlet outlet;
   bool one_family = false;  // as in RouteDecision
+  Address client;           // by which the service would know the client on their network
 
-  // Connects a host socket to it. True only if the connection is there, so that it cannot end at
-  // whoever has the port later.
-  bool connect(int fd, int domain) const;
+  // Connects a host socket to it, and then pins it to the device (before, the service could not be
+  // shown the name: programs/names.cc). True only if the connection is there, so that it cannot end
+  // at whoever has the port later, and the socket is pinned.
+  bool connect(int fd, int domain, const NameMaps& names) const;
   std::string text() const;
 };
 
@@ -99,7 +102,9 @@ class Neighbours {
   std::shared_ptr<NeighbourDoor> door_at(const Destination& to, const NetworkView& from);
   Found prove(const std::shared_ptr<NeighbourDoor>& door, const Destination& to, NetworkView& from,
               const Permissions& permissions);
-  bool knock(const NeighbourDoor& door, const Destination& to, const NetworkView& from);
+  // The connection's own address, where it came out at the door.
+  std::optional<Address> knock(const NeighbourDoor& door, const Destination& to,
+                               const NetworkView& from);
 
   std::mutex mutex_;
   std::multimap<std::uint64_t, std::shared_ptr<NeighbourDoor>> doors_;  // by publication

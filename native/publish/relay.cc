@@ -14,15 +14,18 @@ std::size_t connection_limit() {
 
 }  // namespace
 
-Relay::Relay(ControlThread& control)
+Relay::Relay(ControlThread& control, const PeerNames& names)
     : control_(control),
       reactor_("ssw-relay",
                [this] {
                  for (const auto& [id, port] : tcp_) port->resume();
                  for (const auto& [id, port] : udp_) port->expire();
                }),
-      shared_{
-          .reactor = reactor_, .neighbours = neighbours_, .max_connections = connection_limit()} {}
+      shared_{.reactor = reactor_,
+              .neighbours = neighbours_,
+              .names = names,
+              .pipes = {},
+              .max_connections = connection_limit()} {}
 
 Relay::~Relay() {
   reactor_.stop();

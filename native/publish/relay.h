@@ -15,7 +15,8 @@ class Relay {
  public:
   // Callers reach the relay's thread by `control`, since they may have a descriptor table of their
   // own. Throws ErrnoError.
-  explicit Relay(ControlThread& control);
+  // `names` lives longer.
+  Relay(ControlThread& control, const PeerNames& names);
   // Closes the reservations; those that are kept elsewhere stay as they are.
   ~Relay();
   Relay(const Relay&) = delete;

@@ -29,6 +29,9 @@
 // pin cannot be changed (socket(7), SO_BINDTODEVICE). It is not taken for gone: clients of the
 // doors are reset, and served again when the device has its address back.
 //
+// Clients from inside and neighbours are seen with their own addresses where names can be had
+// (publish/peer_names.h), else with the host's; those of the reservation with the host's.
+//
 // A connection's own end is bound to the address that it goes to. So if that has ceased to be the
 // host's, nothing is sent to whoever has it now.
 #include "publish/tcp_port.h"
@@ -366,9 +369,10 @@ void TcpPort::take(const Door& door, UniqueFd client) {
     return service_gone(own->second);
   }
   switch_on(client.get(), IPPROTO_TCP, TCP_NODELAY);
+  const auto name = name_of(door, client.get());
   for (const Target& target : targets_for(door, client.get())) {
     try {
-      UniqueFd service = connect(target);
+      UniqueFd service = connect(target, name);
       if (!service) {
         if (errno == ECONNREFUSED) service_gone(target.generation);
         continue;
@@ -387,11 +391,16 @@ void TcpPort::take(const Door& door, UniqueFd client) {
   reset_on_close(client.get());
 }
 
-UniqueFd TcpPort::connect(const Target& target) {
-  return target.direct ? connect_direct(target.service) : connect_inside(target.service);
+std::optional<Endpoint> TcpPort::name_of(const Door& door, int client) const {
+  if (!door.is_inside() || publication_->host_names) return {};
+  return peer_endpoint(client);
 }
 
-UniqueFd TcpPort::connect_direct(const Service& target) {
+UniqueFd TcpPort::connect(const Target& target, const std::optional<Endpoint>& client) {
+  return target.direct ? connect_direct(target.service, client) : connect_inside(target.service);
+}
+
+UniqueFd TcpPort::connect_direct(const Service& target, const std::optional<Endpoint>& client) {
   const Mapping& mapping = publication_->mapping;
   for (bool fresh : {false, true}) {
     if (fresh || !outlet_) outlet_ = outlet_of(target);
@@ -403,6 +412,7 @@ UniqueFd TcpPort::connect_direct(const Service& target) {
     UniqueFd fd(::socket(domain, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!fd) throw_errno("socket");
     switch_on(fd.get(), IPPROTO_IP, abi::kIpBindAddressNoPort);
+    if (client) shared_.names.maps().show(fd.get(), *client);
     SocketName own = SocketName::of(domain, outlet_->address, 0);
     if (::bind(fd.get(), own.get(), own.length) != 0) continue;
     int error =

@@ -12,6 +12,7 @@
 #include "path/network_view.h"
 #include "publish/inside.h"
 #include "publish/neighbours.h"
+#include "publish/peer_names.h"
 #include "publish/reservation.h"
 #include "publish/stream.h"
 
@@ -31,6 +32,7 @@ struct Service {
 struct RelayShared {
   Reactor& reactor;
   Neighbours& neighbours;
+  const PeerNames& names;
   PipePool pipes;
   std::size_t connections = 0;
   std::size_t max_connections = 0;
@@ -81,9 +83,11 @@ class TcpPort {
   // Whether a client from inside was none (see Neighbours).
   bool answer(int client);
   void take(const Door& door, UniqueFd client);
+  // The name that the service is to see for a client that has come by `door`; none: the host's.
+  std::optional<Endpoint> name_of(const Door& door, int client) const;
   // Empty, with errno, where there is nothing to connect to.
-  UniqueFd connect(const Target& target);
-  UniqueFd connect_direct(const Service& service);
+  UniqueFd connect(const Target& target, const std::optional<Endpoint>& client);
+  UniqueFd connect_direct(const Service& service, const std::optional<Endpoint>& client);
   UniqueFd connect_inside(const Service& service);
   // Where a service is reached in its container; no value if clients would be seen as loopback.
   std::optional<Address> address_inside(const Service& service);

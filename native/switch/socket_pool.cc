@@ -33,7 +33,9 @@ MadeSocket SocketPool::make(const ClientUse& use, const OptionBaselines& contain
   if (device <= 0) return failed(Outcome::kInternal, "no device to pin a socket to");
   UniqueFd fd(::socket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
   if (!fd) return failed("socket");
-  if (::setsockopt(fd.get(), SOL_SOCKET, abi::kSoBindToIfindex, &device, sizeof device) != 0) {
+  // A neighbour's is pinned when it is connected (Shortcut::connect).
+  if (port == 0 &&
+      ::setsockopt(fd.get(), SOL_SOCKET, abi::kSoBindToIfindex, &device, sizeof device) != 0) {
     return failed("setsockopt SO_BINDTOIFINDEX");
   }
   int error = network     ? guard_.guard_pods_client(fd.get(), device, *network)

@@ -25,7 +25,7 @@ namespace sockswitch {
 // What a host socket is for.
 struct ClientUse {
   int domain = 0;
-  int device = 0;  // that it is pinned to
+  int device = 0;  // that it is, or will be, pinned to
   // The one that the container's network carries, of an IPv6 socket.
   GuardFamily family = GuardFamily::kBoth;
   std::uint16_t neighbours_port = 0;  // the published one that it connects to; 0: none
@@ -53,7 +53,8 @@ class SocketPool {
   // loopback is out of its reach (not the host's address on that device), which a holder without
   // CAP_NET_RAW in the host's namespace cannot undo (socket(7), SO_BINDTODEVICE; Linux 5.7). Where
   // there are the means, a guard keeps it to its job (socket_guard.h): to connect elsewhere, or to
-  // a neighbour's published port. `container`: the defaults of the container's namespace, or of a
+  // a neighbour's published port. One for such a port is not pinned yet: Shortcut::connect does it
+  // (publish/neighbours.h). `container`: the defaults of the container's namespace, or of a
   // pod's, which it has.
   MadeSocket take(const ClientUse& use, const OptionBaselines& container);
   // Whether some should be made when there is time.

@@ -31,6 +31,8 @@ export interface Policy {
   readonly publish: readonly number[];
   /** The container's profile is another tool's, which does not report listen(2). */
   readonly listenUnseen: boolean;
+  /** Services see what the kernel calls their clients (sockswitch/names=host). */
+  readonly hostNames: boolean;
   /** It may change its routes and rules itself, so none of them is a limit that it has to keep. */
   readonly networkAdmin: boolean;
   /** Packet filters of its own network namespace are waived. */
@@ -186,11 +188,27 @@ export interface GuardPaths {
   readonly guardSocket: string;
 }
 
+/** Where sockswitch-names is to be had; the first that works is used. */
+export interface NamesPaths {
+  readonly namesProgram: string;
+  readonly namesSocket: string;
+}
+
+/** Why services see the host's address for clients inside and neighbours (native/protocol/names_protocol.h). */
+export interface NamesProblem {
+  /** How far it came. */
+  readonly stage: 'answer' | 'cgroup' | 'delegated' | 'load' | 'attach' | 'tried';
+  /** An errno's name. */
+  readonly error: string;
+}
+
 export interface Engine {
   /** The kernel keeps host sockets to their job (native/switch/socket_guard.h). */
   readonly guardsSockets: boolean;
   /** Why it does not: as `Addon.guardObstacle`. */
   readonly guardObstacle: string;
+  /** Undefined where services see the true addresses of clients inside and of neighbours. */
+  readonly namesProblem: NamesProblem | undefined;
   /** Starts a listener thread; returns the listener's number, never reused. Throws where there is no room (EAGAIN: threads, EMFILE). */
   attach(options: ListenerOptions): number;
   setPolicy(listener: number, policy: Policy): void;
@@ -348,13 +366,14 @@ export interface Addon {
   /** Why no socket can be made here with an SELinux context; empty if one can. */
   socketLabelObstacle(label: string): string;
   createEngine(
-    options: GuardPaths & {
-      /** The native helper that enters a container's namespaces. */
-      readonly netnsProgram: string;
-      /** Give out no host socket where none can be guarded. */
-      readonly requireGuard: boolean;
-      onEvents(events: readonly DataPlaneEvent[]): void;
-    },
+    options: GuardPaths &
+      NamesPaths & {
+        /** The native helper that enters a container's namespaces. */
+        readonly netnsProgram: string;
+        /** Give out no host socket where none can be guarded. */
+        readonly requireGuard: boolean;
+        onEvents(events: readonly DataPlaneEvent[]): void;
+      },
   ): Engine;
   /**
    * Connects to the keeper. `EBUSY`: another daemon is connected; `ENOENT`, `ECONNREFUSED`: none runs;

@@ -42,6 +42,8 @@ export const statusSchema = z.object({
   }),
   /** Why nothing is accelerated; absent where it can be. */
   unaccelerated: z.string().optional(),
+  /** Why services see the host's address for clients inside and for neighbours; absent where they see the true one. */
+  hostNames: z.string().optional(),
   /** Whether rewritten specs ask for WAIT_KILLABLE_RECV. */
   waitKillable: z.boolean(),
   keeper: z.object({ connected: z.boolean(), socket: z.string() }),

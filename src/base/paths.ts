@@ -36,6 +36,8 @@ export interface RuntimePaths {
   readonly metricsSocket: string;
   /** systemd starts sockswitch-guard here, for a daemon whose unit may not. */
   readonly guardSocket: string;
+  /** The same of sockswitch-names. */
+  readonly namesSocket: string;
 }
 
 export interface ConfigPaths {
@@ -52,6 +54,8 @@ export interface ConfigPaths {
   readonly keeperUnit: string;
   readonly guardSocketUnit: string;
   readonly guardUnit: string;
+  readonly namesSocketUnit: string;
+  readonly namesUnit: string;
 }
 
 export interface Programs {
@@ -59,6 +63,7 @@ export interface Programs {
   readonly keeper: string;
   readonly netns: string;
   readonly guard: string;
+  readonly names: string;
   /** The command itself, for the systemd unit. */
   readonly cli: string;
 }
@@ -97,6 +102,7 @@ export function runtimePaths(environment: Environment = process.env): RuntimePat
     nerdctlSocket: join(base, 'bypass4netnsd.sock'),
     metricsSocket: join(directory, 'metrics.sock'),
     guardSocket: join(directory, 'guard.sock'),
+    namesSocket: join(directory, 'names.sock'),
   };
   if (Buffer.byteLength(paths.listenerSocket) > MAX_SOCKET_PATH) {
     throw new UserError(
@@ -158,6 +164,8 @@ export function configPaths(environment: Environment = process.env): ConfigPaths
     keeperUnit: join(units, 'sockswitch-keeper.service'),
     guardSocketUnit: join(units, 'sockswitch-guard.socket'),
     guardUnit: join(units, 'sockswitch-guard@.service'),
+    namesSocketUnit: join(units, 'sockswitch-names.socket'),
+    namesUnit: join(units, 'sockswitch-names@.service'),
   };
 }
 
@@ -175,6 +183,7 @@ export function programs(): Programs {
     keeper: join(release, 'sockswitch-keeper'),
     netns: join(release, 'sockswitch-netns'),
     guard: join(release, 'sockswitch-guard'),
+    names: join(release, 'sockswitch-names'),
     cli: fileURLToPath(new URL('../../dist/cli.js', import.meta.url)),
   };
 }

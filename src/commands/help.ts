@@ -289,7 +289,8 @@ Files:
   ~/.config/sockswitch/hooks.d/sockswitch.json
   ~/.config/containers/containers.conf.d/sockswitch.conf
   ~/.config/systemd/user/sockswitch.service, sockswitch-keeper.service,
-    sockswitch-guard.socket, sockswitch-guard@.service
+    sockswitch-guard.socket, sockswitch-guard@.service,
+    sockswitch-names.socket, sockswitch-names@.service
   ~/.config/sockswitch/installed.json               what was written, for uninstall
   ($XDG_CONFIG_HOME takes the place of ~/.config where it is set)
 ${EXIT_STATUS}

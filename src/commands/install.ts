@@ -22,7 +22,14 @@ export async function install(options: { readonly dryRun?: boolean }): Promise<v
   const steps = installAll(files, paths.installRecord, dryRun);
   for (const { path, action } of steps) print(`${action.padEnd(9)} ${path}`);
   if (await systemdRuns()) {
-    const units = [paths.systemdUnit, paths.keeperUnit, paths.guardSocketUnit, paths.guardUnit];
+    const units = [
+      paths.systemdUnit,
+      paths.keeperUnit,
+      paths.guardSocketUnit,
+      paths.guardUnit,
+      paths.namesSocketUnit,
+      paths.namesUnit,
+    ];
     const unitChanged = steps.some((s) => units.includes(s.path) && s.action !== 'unchanged');
     if (!dryRun) {
       await systemctl('daemon-reload');

@@ -34,6 +34,10 @@ export function describe(current: Status): string {
     ['  thread pidfds', kernel.pidfdThread ? 'in use' : 'not there (Linux 6.9 has it)'],
     ['  kcmp', kernel.kcmp ? 'in use' : 'not permitted (docs/nesting.md)'],
     ['  socket guard', kernel.socketGuard ? 'in use' : 'not there ("sockswitch doctor" tells why)'],
+    [
+      "  clients' names",
+      current.hostNames === undefined ? 'shown' : `not shown: ${current.hostNames}`,
+    ],
     ['keeper', keeper.connected ? 'connected' : `not connected (${keeper.socket})`],
     ['configuration', config.present ? config.path : `${config.path} (none, defaults)`],
     ['podman networks', current.podmanNetworks.join(' ')],

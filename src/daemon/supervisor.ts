@@ -31,7 +31,12 @@ import { runningContainers } from '../podman/running.js';
 import { compilePolicy } from '../policy/compile.js';
 import { type Config, loadConfig } from '../policy/config.js';
 import { FileWatch } from '../system/file-watch.js';
-import { guardProblem, type KernelFeatures, requireKernel } from '../system/kernel-requirements.js';
+import {
+  guardProblem,
+  type KernelFeatures,
+  namesMessage,
+  requireKernel,
+} from '../system/kernel-requirements.js';
 import { thisMoment } from '../system/moment.js';
 import { namespaceAt } from '../system/namespace.js';
 import { peerOf } from '../system/peer.js';
@@ -115,6 +120,8 @@ export class Supervisor {
       netnsProgram: options.programs.netns,
       guardProgram: options.programs.guard,
       guardSocket: options.runtime.guardSocket,
+      namesProgram: options.programs.names,
+      namesSocket: options.runtime.namesSocket,
       requireGuard: options.config.requireGuard,
       onEvents: (events) => this.#listeners.onEvents(events),
     });
@@ -200,6 +207,7 @@ export class Supervisor {
       keeper: this.#keeper,
       kernelInUse: () => this.#kernelInUse(),
       unguarded: () => this.#unguarded,
+      hostNames: () => this.#hostNames,
       waitKillable: () => this.#rewriteOptions().waitKillable,
       podmanNetworks: () => this.#networks.current,
       onStop: () => {
@@ -297,6 +305,7 @@ export class Supervisor {
       log.error(`nothing is accelerated: ${this.#unguarded}`);
       this.#journal.event({ type: 'unguarded', message: this.#unguarded });
     }
+    if (this.#hostNames !== undefined) log.info(this.#hostNames);
     setImmediate(() => warmUp(this.#rewriteOptions()));
   }
 
@@ -342,6 +351,7 @@ export class Supervisor {
       ignore: container.request.ignore,
       podmanNetworks: this.#networks.current,
       publish: this.#publications.numbersOf(container.id),
+      hostNames: container.request.hostNames,
       listenUnseen: this.#nerdctl?.requestOf(container.id) !== undefined,
       networkAdmin: container.metadata.networkAdmin,
       ignoreFirewall: container.request.ignoreFirewall,
@@ -362,6 +372,12 @@ export class Supervisor {
     if (this.#engine.guardsSockets || !config.requireGuard) return undefined;
     const { message, remedy } = guardProblem(programs.guard, this.#engine.guardObstacle);
     return `${message}: ${remedy}; or accept what is left without it (docs/threat-model.md) by require_guard = false`;
+  }
+
+  /** Why services see the host's address for clients inside and for neighbours. */
+  get #hostNames(): string | undefined {
+    const { namesProblem } = this.#engine;
+    return namesProblem && namesMessage(this.#options.programs.names, namesProblem);
   }
 
   #kernelInUse() {

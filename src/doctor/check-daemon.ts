@@ -36,6 +36,9 @@ export async function checkDaemon(runtime: RuntimePaths): Promise<Finding[]> {
               'restart it once sockets can be guarded: containers and connections stay',
             ),
           ]),
+      status.hostNames === undefined
+        ? ok('daemon.names', 'services see the true addresses of clients inside and of neighbours')
+        : note('daemon.names', status.hostNames),
       ...containers.flatMap(({ id, tunnels }) =>
         (tunnels?.reasons ?? [])
           .slice(0, TUNNEL_REASONS)

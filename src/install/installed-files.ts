@@ -6,7 +6,14 @@
  * two files would run the hook twice for a container that has both.
  */
 import type { ConfigPaths, Programs, RuntimePaths } from '../base/paths.js';
-import { daemonUnit, guardSocketUnit, guardUnit, keeperUnit } from './systemd-units.js';
+import {
+  daemonUnit,
+  guardSocketUnit,
+  guardUnit,
+  keeperUnit,
+  namesSocketUnit,
+  namesUnit,
+} from './systemd-units.js';
 
 export interface InstallFile {
   readonly path: string;
@@ -16,7 +23,7 @@ export interface InstallFile {
 export interface InstallPlan {
   readonly paths: ConfigPaths;
   readonly runtime: Pick<RuntimePaths, 'hookSocket'>;
-  readonly programs: Pick<Programs, 'precreate' | 'keeper' | 'guard' | 'cli'>;
+  readonly programs: Pick<Programs, 'precreate' | 'keeper' | 'guard' | 'names' | 'cli'>;
   /** The Node.js executable. */
   readonly node: string;
   /** "5.4.2", undefined where Podman cannot be asked. */
@@ -42,6 +49,8 @@ export function installFiles(plan: InstallPlan): InstallFile[] {
     { path: plan.paths.keeperUnit, content: unit(keeperUnit(plan)) },
     { path: plan.paths.guardSocketUnit, content: unit(guardSocketUnit()) },
     { path: plan.paths.guardUnit, content: unit(guardUnit(plan)) },
+    { path: plan.paths.namesSocketUnit, content: unit(namesSocketUnit()) },
+    { path: plan.paths.namesUnit, content: unit(namesUnit(plan)) },
   ];
 }
 

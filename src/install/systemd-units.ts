@@ -1,18 +1,18 @@
 /**
  * The systemd user units: the daemon; the keeper beside it, whose descriptor store keeps the listeners even
- * when the keeper dies; and a socket at which systemd starts sockswitch-guard for the daemon, whose own
- * unit's NoNewPrivileges= would take its capability away.
+ * when the keeper dies; and sockets at which systemd starts the programs that have capabilities
+ * (sockswitch-guard, sockswitch-names) for the daemon, whose own unit's NoNewPrivileges= would take these away.
  *
  * Hardened as far as the job permits. What needs a user namespace (ProtectSystem=, PrivateTmp=, ...: in a user
  * instance all of these do) is left out: the daemon's rights over containers come from owning their user
  * namespaces, which it can only from outside of one, and some distributions forbid the namespace to the keeper.
  * MemoryDenyWriteExecute= is not for a JavaScript engine. The daemon's system calls are those of services in
- * general and what it reads and changes in containers with: pidfd_getfd, process_vm_readv, seccomp.
+ * general and what it reads and changes in containers with: pidfd_getfd, process_vm_readv, seccomp; and bpf, to write into the map of sockswitch-names.
  */
 import type { Programs } from '../base/paths.js';
 
 export interface UnitPlan {
-  readonly programs: Pick<Programs, 'keeper' | 'guard' | 'cli'>;
+  readonly programs: Pick<Programs, 'keeper' | 'guard' | 'names' | 'cli'>;
   /** The Node.js executable. */
   readonly node: string;
   /** XDG_CONFIG_HOME where it is set: the daemon must see the same files. */
@@ -44,8 +44,8 @@ export function daemonUnit(plan: UnitPlan): string[] {
     '[Unit]',
     'Description=Host-speed networking for rootless Podman containers (sockswitch)',
     'Documentation=man:sockswitch(1)',
-    'Wants=sockswitch-keeper.service sockswitch-guard.socket',
-    'After=sockswitch-keeper.service sockswitch-guard.socket',
+    'Wants=sockswitch-keeper.service sockswitch-guard.socket sockswitch-names.socket',
+    'After=sockswitch-keeper.service sockswitch-guard.socket sockswitch-names.socket',
     'StartLimitIntervalSec=0',
     '',
     '[Service]',
@@ -59,7 +59,7 @@ export function daemonUnit(plan: UnitPlan): string[] {
     ...COMES_BACK,
     ...HARDENING,
     'RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK',
-    'SystemCallFilter=@system-service pidfd_getfd process_vm_readv seccomp',
+    'SystemCallFilter=@system-service pidfd_getfd process_vm_readv seccomp bpf',
     '',
     '[Install]',
     'WantedBy=default.target',
@@ -97,32 +97,48 @@ export function keeperUnit(plan: UnitPlan): string[] {
 }
 
 export function guardSocketUnit(): string[] {
+  return socketUnit('Where the sockswitch daemon asks for socket filters', 'guard.sock');
+}
+
+export function guardUnit(plan: UnitPlan): string[] {
+  return capableUnit('Loads socket filters into the kernel (sockswitch)', plan.programs.guard);
+}
+
+export function namesSocketUnit(): string[] {
+  return socketUnit("Where the sockswitch daemon asks for its clients' names", 'names.sock');
+}
+
+export function namesUnit(plan: UnitPlan): string[] {
+  return capableUnit('Shows services the names of their clients (sockswitch)', plan.programs.names);
+}
+
+/** The daemon connects once; commands that look whether it works do so for a moment. */
+function socketUnit(description: string, name: string): string[] {
   return [
     '[Unit]',
-    'Description=Where the sockswitch daemon asks for socket filters',
+    `Description=${description}`,
     'Documentation=man:sockswitch(1)',
     'PartOf=sockswitch.service',
     '',
     '[Socket]',
-    'ListenSequentialPacket=%t/sockswitch/guard.sock',
+    `ListenSequentialPacket=%t/sockswitch/${name}`,
     'SocketMode=0600',
     'DirectoryMode=0700',
     'Accept=yes',
-    '# The daemon has one; commands that look whether sockets can be guarded have theirs for a moment.',
     'MaxConnections=8',
   ];
 }
 
-export function guardUnit(plan: UnitPlan): string[] {
+function capableUnit(description: string, program: string): string[] {
   return [
     '[Unit]',
-    'Description=Loads socket filters into the kernel (sockswitch)',
+    `Description=${description}`,
     'Documentation=man:sockswitch(1)',
     'CollectMode=inactive-or-failed',
     '',
     '[Service]',
-    '# Nothing that implies NoNewPrivileges=: the capability of its file would be lost.',
-    `ExecStart=${word(plan.programs.guard)} --stdin`,
+    '# Nothing that implies NoNewPrivileges=: the capabilities of its file would be lost.',
+    `ExecStart=${word(program)} --stdin`,
     'StandardInput=socket',
     'StandardOutput=journal',
     'UMask=0077',

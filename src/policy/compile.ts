@@ -23,6 +23,7 @@ export const SWITCH_NOTHING: Policy = {
   podmanNetworks: [],
   publish: [],
   listenUnseen: false,
+  hostNames: false,
   networkAdmin: false,
   ignoreFirewall: false,
   podsEgress: false,

@@ -1,7 +1,7 @@
 /** What the running kernel must have and allow, and the versions that brought it. */
 import { readFileSync } from 'node:fs';
 import { release } from 'node:os';
-import type { Addon } from '../addon/addon.js';
+import type { Addon, NamesProblem } from '../addon/addon.js';
 import { UserError } from '../base/errors.js';
 import { type Surroundings, surroundings } from './surroundings.js';
 
@@ -88,6 +88,34 @@ export function guardProblem(
     message: `${wants}, which ${guardProgram} does not have (or cannot use, on a file system that is mounted nosuid)`,
     remedy: `run "sudo setcap cap_bpf=ep ${guardProgram}", and restart the daemon`,
   };
+}
+
+/**
+ * Why services see the host's address for clients inside and for neighbours, with the remedy (native/programs/names.cc).
+ * `program`: sockswitch-names.
+ */
+export function namesMessage(program: string, { stage, error }: NamesProblem): string {
+  const host =
+    "services see the host's address for clients inside their container and for neighbours";
+  const restart = 'and restart the daemon';
+  switch (stage) {
+    case 'answer':
+      return `${host}: ${program} does not answer (${error}): reinstall, ${restart}`;
+    case 'cgroup':
+      return `${host}: no hierarchy of cgroup version 2 is mounted here, by which they would see the true one`;
+    case 'delegated':
+      return `${host}: the daemon's cgroup does not belong to its user: start the daemon by "sockswitch install" or by "systemd-run --user --scope" (root has no such cgroup)`;
+    case 'attach':
+      return `${host}: nothing can be attached to the cgroup of the daemon's user (${error})`;
+    case 'tried':
+      return error === 'EPERM'
+        ? `${host}: this kernel lets nobody change a map without a capability (Linux 5.19 does)`
+        : `${host}: ${program} does its part and no name shows (${error}): the daemon and ${program} are in different cgroups, or the kernel lacks something`;
+    case 'load':
+      return error === 'EPERM'
+        ? `${host}: ${program} has not the capabilities to change that (or cannot use them, on a file system that is mounted nosuid): run "sudo setcap cap_bpf,cap_net_admin=ep ${program}", ${restart}`
+        : `${host}: this kernel does not load the programs that change that (${error}; they take Linux 5.8 with CONFIG_CGROUP_BPF)`;
+  }
 }
 
 /** Throws UserError that names everything that is missing. */

@@ -14,6 +14,8 @@ const UNITS = [
   'sockswitch-keeper.service',
   'sockswitch-guard.socket',
   'sockswitch-guard@.service',
+  'sockswitch-names.socket',
+  'sockswitch-names@.service',
 ].map((name) => `.config/systemd/user/${name}`);
 const FILES = [DROP_IN, HOOK, ...UNITS];
 const each = (action: string) => FILES.map(() => action);

@@ -171,7 +171,8 @@ describeOnLab('what a user sees', () => {
       expect(problems(bare.stdout)).toEqual([
         ...['install.sockswitch.json', 'install.sockswitch.conf', 'install.sockswitch.service'],
         ...['install.sockswitch-keeper.service', 'install.sockswitch-guard.socket'],
-        ...['install.sockswitch-guard@.service', 'daemon', 'hook.dry-run'],
+        ...['install.sockswitch-guard@.service', 'install.sockswitch-names.socket'],
+        ...['install.sockswitch-names@.service', 'daemon', 'hook.dry-run'],
       ]);
       await user.output(['sockswitch', 'install']);
       const rival = '.config/containers/containers.conf.d/zz.conf';

@@ -79,6 +79,7 @@ dpkg --install /tmp/sockswitch.deb`;
 describe('the RPM', () => {
   const directory = mkdtempSync(join(tmpdir(), 'sockswitch-rpm-'));
   const guard = '/usr/lib/sockswitch/build/Release/sockswitch-guard';
+  const names = '/usr/lib/sockswitch/build/Release/sockswitch-names';
   const missing = [
     ...(spawnSync('rpmbuild', ['--version']).error === undefined ? [] : ['rpmbuild (apt: rpm)']),
     ...(process.getuid?.() === 0 ? [] : ['root']),
@@ -127,9 +128,9 @@ describe('the RPM', () => {
     ]);
   });
 
-  rpmTest('gives a capability to the guard alone, and runs no scripts', async () => {
+  rpmTest('gives capabilities to two programs alone, and runs no scripts', async () => {
     const capable = (await query('--filecaps')).filter((line) => line.includes('='));
-    expect(capable).toEqual([`${guard}\tcap_bpf=ep`]);
+    expect(capable).toEqual([`${guard}\tcap_bpf=ep`, `${names}\tcap_net_admin,cap_bpf=ep`]);
     expect(await query('--scripts')).toEqual([]);
     expect(await query('--triggers')).toEqual([]);
   });

@@ -1,5 +1,6 @@
 /**
- * Programs that look at the address and port of their own sockets, on published ports: they do as they do behind Podman's `-p`.
+ * Programs that look at the addresses and ports of their own sockets and of their clients, on published ports: they do as
+ * they do behind Podman's `-p`.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { describeOnLab, eventually, HOST1, remote } from '../integration/support/lab.js';
@@ -83,6 +84,31 @@ http {
   server { listen 443; location / { return 200 "$server_addr:$server_port\\n"; } }
 }
 `;
+/** Services that trust 127.0.0.1: Redis by its protected mode, nginx and PostgreSQL by what they are told. */
+const ALLOWS = `
+pid /tmp/nginx.pid; error_log /tmp/error.log;
+events {}
+http {
+  access_log off;
+  client_body_temp_path /tmp/a; proxy_temp_path /tmp/b; fastcgi_temp_path /tmp/c;
+  uwsgi_temp_path /tmp/d; scgi_temp_path /tmp/e;
+  server {
+    listen 80;
+    location / { allow 127.0.0.1; deny all; try_files /none @name; }
+    location @name { return 200 "$remote_addr\\n"; }
+  }
+}
+`;
+const TRUSTING = `
+chmod 1777 /tmp
+redis-server --save '' --daemonize yes >/dev/null
+nginx -c /tmp/config
+export PATH=$(echo /usr/lib/postgresql/*/bin):$PATH
+useradd -m pg; mkdir /tmp/pg; chown pg /tmp/pg
+su pg -s /bin/bash -c "PATH=$PATH; initdb -D /tmp/pg -U lab -A trust >/dev/null
+  exec postgres -D /tmp/pg -k /tmp -c listen_addresses='*' -c fsync=off"`;
+/** A connection as descriptor 3, to the port that follows. */
+const BARE = 'connect() { exec 3<>"/dev/tcp/$1/$2"; }; connect "$1"';
 /** A new binary takes over: nginx(8), "Upgrading To a New Binary On The Fly". */
 const UPGRADE = `
 old=$(cat /tmp/nginx.pid)
@@ -136,6 +162,31 @@ describeOnLab('programs that look at their own sockets', () => {
       await ours.remove();
     });
 
+    test('clients inside are trusted, those outside are not: Redis, nginx, PostgreSQL', async () => {
+      const command = ['bash', '-c', `printf '%s' "$1" >/tmp/config; ${TRUSTING}`, 'bash', ALLOWS];
+      const mappings = '8080:80 8379:6379 8432:5432';
+      const ours = await startContainer({ network, command, annotations: publish(mappings) });
+      const inside = (script: string) => ours.output(['bash', '-c', script]);
+      const outside = async (script: string) =>
+        (await remote.run(['bash', '-c', `${script} 2>&1`, 'bash', HOST1.v4])).stdout;
+      await eventually('PostgreSQL', async () =>
+        (await ours.exec(['psql', '-h', '127.0.0.1', '-U', 'lab', '-d', 'postgres', '-Atc', '']))
+          .status === 0
+          ? true
+          : undefined,
+      );
+      expect(await inside('redis-cli -h 127.0.0.1 ping')).toBe('PONG\n');
+      expect(await outside(`${BARE} 8379 && echo PING >&3 && head -c 7 <&3`)).toBe('-DENIED');
+      expect(await inside('curl -sS http://127.0.0.1/')).toBe('127.0.0.1\n');
+      expect(await outside('curl -sS -o /dev/null -w %{http_code} "http://$1:8080/"')).toBe('403');
+      const query = "psql -h 127.0.0.1 -U lab -d postgres -Atc 'select inet_client_addr()'";
+      expect(await inside(query)).toBe('127.0.0.1\n');
+      expect(await outside('psql -h "$1" -p 8432 -U lab -d postgres -Atc ""')).toContain(
+        'no pg_hba.conf entry for host',
+      );
+      await ours.remove();
+    });
+
     describe('nginx', () => {
       let ours: Container;
       beforeAll(async () => {
@@ -167,9 +218,8 @@ describeOnLab('programs that look at their own sockets', () => {
     });
   });
 
-  test('Redis Cluster of three neighbours that announce their addresses', async () => {
-    const script = `exec redis-server --protected-mode no --save '' --cluster-enabled yes \
-      --cluster-announce-ip "$(hostname -I | cut -d' ' -f1)"`;
+  test('Redis Cluster of three neighbours, which learn each other from their connections', async () => {
+    const script = "exec redis-server --protected-mode no --save '' --cluster-enabled yes";
     const nodes = await Promise.all(
       [1, 2, 3].map((node) =>
         startContainer({

@@ -9,16 +9,19 @@ test('native unit tests', async () => {
 }, 60_000);
 
 // Installing the npm package asks them so whether they run here.
-test.each(['sockswitch-precreate', 'sockswitch-keeper', 'sockswitch-netns', 'sockswitch-guard'])(
-  '%s ends at an argument that it does not know, whatever it inherits',
-  async (name) => {
-    // Descriptors 3 to 5 are sockets, as the daemon's would be, from which nothing comes.
-    const stdio = Array.from({ length: 6 }, () => 'pipe' as const);
-    const child = spawn(program(name), ['--unknown'], { env: {}, stdio });
-    onTestFinished(() => {
-      child.kill('SIGKILL');
-    });
-    const [status] = await once(child, 'exit');
-    expect(status).toBeGreaterThan(0);
-  },
-);
+test.each([
+  'sockswitch-precreate',
+  'sockswitch-keeper',
+  'sockswitch-netns',
+  'sockswitch-guard',
+  'sockswitch-names',
+])('%s ends at an argument that it does not know, whatever it inherits', async (name) => {
+  // Descriptors 3 to 5 are sockets, as the daemon's would be, from which nothing comes.
+  const stdio = Array.from({ length: 6 }, () => 'pipe' as const);
+  const child = spawn(program(name), ['--unknown'], { env: {}, stdio });
+  onTestFinished(() => {
+    child.kill('SIGKILL');
+  });
+  const [status] = await once(child, 'exit');
+  expect(status).toBeGreaterThan(0);
+});

@@ -40,6 +40,8 @@ export interface AnswersOptions {
   kernelInUse(): Omit<Status['kernel'], 'release'>;
   /** Why nothing is accelerated; undefined where something is. */
   unguarded(): string | undefined;
+  /** Why services do not see the true addresses of clients inside and of neighbours; undefined where they do. */
+  hostNames(): string | undefined;
   /** Whether profiles that are rewritten now ask for SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV. */
   waitKillable(): boolean;
   podmanNetworks(): readonly string[];
@@ -57,6 +59,7 @@ export class Answers implements ControlApi {
   status(): Status {
     const { runtime, configuration, started, containers, keeper } = this.#options;
     const unguarded = this.#options.unguarded();
+    const hostNames = this.#options.hostNames();
     return {
       pid: process.pid,
       version: version(),
@@ -64,6 +67,7 @@ export class Answers implements ControlApi {
       uptimeSeconds: Math.round(secondsSince(started)),
       kernel: { release: release(), ...this.#options.kernelInUse() },
       ...(unguarded === undefined ? {} : { unaccelerated: unguarded }),
+      ...(hostNames === undefined ? {} : { hostNames }),
       waitKillable: this.#options.waitKillable(),
       keeper: { connected: keeper.link !== undefined, socket: runtime.keeperSocket },
       config: { path: configuration.config, present: existsSync(configuration.config) },

@@ -36,12 +36,22 @@ export async function setGuard(there: boolean): Promise<void> {
   await host1.output(['chmod', there ? '755' : '000', GUARD_PROGRAM], { root: true });
 }
 
+export const NAMES_PROGRAM = '/opt/sockswitch/build/Release/sockswitch-names';
+const NAMES_CAPABILITIES = 'cap_bpf,cap_net_admin=ep';
+
+/** Whether the lab's sockswitch-names has its capabilities. */
+export async function setNames(capable: boolean): Promise<void> {
+  const change = capable ? [NAMES_CAPABILITIES] : ['-r'];
+  await host1.output(['setcap', ...change, NAMES_PROGRAM], { root: true });
+}
+
 const statusSchema = z.object({
   pid: z.int(),
   uptimeSeconds: z.number(),
   containers: z.int(),
   listeners: z.int(),
   unaccelerated: z.string().optional(),
+  hostNames: z.string().optional(),
   keeper: z.object({ connected: z.boolean() }),
   kernel: z.object({ socketGuard: z.boolean() }),
 });

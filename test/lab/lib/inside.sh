@@ -85,13 +85,16 @@ NODES
   ln -s fd/2 "$dev/stderr"
 }
 
-# As an administrator would: sockswitch-guard gets its capability. On a copy, since the tree is somebody's.
-bind_guard() {
-  local inside=build/Release/sockswitch-guard copy=/usr/local/lib/sockswitch-guard
-  [[ -e $INSIDE_SOURCE/$inside ]] || return 0
-  install -m 0755 "$INSIDE_SOURCE/$inside" "$root$copy"
-  chroot "$root" setcap cap_bpf=ep "$copy" || echo "lab: no file capabilities here, so no socket guard" >&2
-  mount --bind "$root$copy" "$root/opt/sockswitch/$inside"
+# As an administrator would: some programs get their capabilities. On copies, since the tree is somebody's.
+bind_capable() {
+  local program capabilities inside copy
+  while read -r program capabilities; do
+    inside=build/Release/$program copy=/usr/local/lib/$program
+    [[ -e $INSIDE_SOURCE/$inside ]] || continue
+    install -m 0755 "$INSIDE_SOURCE/$inside" "$root$copy"
+    chroot "$root" setcap "$capabilities" "$copy" || echo "lab: no file capabilities here for $program" >&2
+    mount --bind "$root$copy" "$root/opt/sockswitch/$inside"
+  done < <(grep -v '^#' "$INSIDE_SOURCE/packaging/capabilities")
 }
 
 bind_shared() {
@@ -102,7 +105,7 @@ bind_shared() {
   if [[ -n ${INSIDE_NODE-} ]]; then bind ro "$INSIDE_NODE" "$root/usr/local/bin/node"; fi
   if [[ -n ${INSIDE_SOURCE-} ]]; then
     bind ro "$INSIDE_SOURCE" "$root/opt/sockswitch"
-    bind_guard
+    bind_capable
     printf '#!/bin/sh\nexec /usr/local/bin/node /opt/sockswitch/dist/cli.js "$@"\n' |
       install -m 0755 /dev/stdin "$root/usr/local/bin/sockswitch"
   fi

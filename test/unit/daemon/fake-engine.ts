@@ -13,6 +13,7 @@ import type { KernelFeatures } from '../../../src/system/kernel-requirements.js'
 export class FakeEngine implements Engine {
   guardsSockets = true;
   guardObstacle = '';
+  readonly namesProblem = undefined;
   readonly attached = new Map<number, ListenerOptions>();
   readonly policies = new Map<number, Policy>();
   readonly counts = new Map<number, Record<string, number>>();

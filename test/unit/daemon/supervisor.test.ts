@@ -81,7 +81,7 @@ async function start(more: Partial<SupervisorOptions> = {}): Promise<Supervisor>
     addon: addon(),
     runtime,
     configuration,
-    programs: { precreate: '', keeper: '/nonexistent', netns: '', guard: '', cli: '' },
+    programs: { precreate: '', keeper: '/nonexistent', netns: '', guard: '', names: '', cli: '' },
     graphRoot: join(base, 'storage'),
     config: loadConfig(configuration.config),
     log: pino({ level: 'info' }, { write: (line: string) => void lines.push(JSON.parse(line)) }),

@@ -26,6 +26,7 @@ function plan(
       precreate: '/opt/sockswitch-precreate',
       keeper: '/opt/sockswitch-keeper',
       guard: '/opt/sockswitch-guard',
+      names: '/opt/sockswitch-names',
       cli: more.cli ?? '/opt/dist/cli.js',
     },
     node: '/usr/bin/node',

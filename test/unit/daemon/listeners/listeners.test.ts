@@ -36,6 +36,7 @@ beforeEach(() => {
         podmanNetworks: ['10.88.0.0/16'],
         publish: [],
         listenUnseen: false,
+        hostNames: false,
         networkAdmin: false,
         ignoreFirewall: false,
         podsEgress: false,

@@ -106,7 +106,9 @@
         "native/publish/inside.cc",
         "native/publish/neighbours.cc",
         "native/publish/peer_names.cc",
+        "native/publish/pins.cc",
         "native/publish/relay.cc",
+        "native/publish/repinner.cc",
         "native/publish/reservation.cc",
         "native/publish/stream.cc",
         "native/publish/tcp_port.cc",
@@ -193,6 +195,16 @@
         "native/programs/names.cc"
       ],
       # As sockswitch-guard.
+      "target_name": "sockswitch-repin",
+      "type": "executable",
+      "sources": [
+        "native/base/errno_error.cc",
+        "native/kernel/confinement.cc",
+        "native/kernel/syscalls.cc",
+        "native/kernel/unix_socket.cc",
+        "native/programs/repin.cc"
+      ],
+      # As the guard.
       "ldflags": ["-static"],
       "conditions": [
         ["sanitize==1", {
@@ -280,6 +292,7 @@
         "native/path/xtables.cc",
         "native/policy/destination.cc",
         "native/programs/json_scan.cc",
+        "native/publish/repinner.cc",
         "native/publish/reservation.cc",
         "native/switch/epoll_set.cc",
         "native/switch/guard_program.cc",
@@ -309,6 +322,7 @@
         "test/unit/native/netlink_message_test.cc",
         "test/unit/native/path_test.cc",
         "test/unit/native/public_address_test.cc",
+        "test/unit/native/repin_test.cc",
         "test/unit/native/sock_diag_test.cc",
         "test/unit/native/socket_label_test.cc",
         "test/unit/native/socket_pool_test.cc",

@@ -57,6 +57,11 @@ Napi::Value names_problem(Napi::Env env, const PeerNames& names) {
   return object;
 }
 
+RepinPaths repin_paths(const Napi::Object& options) {
+  return {.program = get_string(options, "repinProgram"),
+          .socket = get_string(options, "repinSocket")};
+}
+
 // Events on their way to JS, by a thread-safe function that does not keep the process alive.
 class Events {
  public:
@@ -104,7 +109,7 @@ class EngineObject {
     PeerNames names({.program = get_string(options, "namesProgram"),
                      .socket = get_string(options, "namesSocket")});
     engine_ = std::make_unique<Engine>(get_string(options, "netnsProgram"), std::move(guard),
-                                       std::move(names), report);
+                                       std::move(names), repin_paths(options), report);
   }
 
   Engine& engine() {
@@ -338,6 +343,14 @@ Napi::Value obstacle_to_guarding(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value obstacle_to_repinning(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const int error = Repinner(repin_paths(get_object(info, 0))).obstacle();
+    return Napi::String::New(info.Env(),
+                             error == 0 ? "" : ErrnoError(error, "sockswitch-repin").code());
+  });
+}
+
 Napi::Value obstacle_to_labelling(const Napi::CallbackInfo& info) {
   const SocketLabel label(get_string(info, 0));
   return Napi::String::New(info.Env(), label.obstacle());
@@ -372,6 +385,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("tunSupport", Napi::Function::New(env, tun_support));
   exports.Set("removeTunnelRules", Napi::Function::New(env, remove_tunnel_rules));
   exports.Set("guardObstacle", Napi::Function::New(env, obstacle_to_guarding));
+  exports.Set("repinObstacle", Napi::Function::New(env, obstacle_to_repinning));
   exports.Set("createEngine", Napi::Function::New(env, create_engine));
   exports.Set("connectKeeper", Napi::Function::New(env, connect_keeper));
   exports.Set("portHolders", Napi::Function::New(env, port_holders));

@@ -48,6 +48,8 @@ const char* event_type(ListenerEvent::Type type) {
       return "tunnel-down";
     case ListenerEvent::Type::kTunnelFailed:
       return "tunnel-failed";
+    case ListenerEvent::Type::kPinKept:
+      return "pin-kept";
     case ListenerEvent::Type::kUnlabelled:
       return "sockets-unlabelled";
     case ListenerEvent::Type::kFailed:

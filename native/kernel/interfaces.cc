@@ -35,6 +35,7 @@ std::vector<InterfaceAddress> interface_addresses() {
     if (!address) continue;
     found.push_back({.device = static_cast<int>(::if_nametoindex(entry->ifa_name)),
                      .loopback = (entry->ifa_flags & IFF_LOOPBACK) != 0,
+                     .up = (entry->ifa_flags & IFF_UP) != 0,
                      .address = *address});
   }
   return found;

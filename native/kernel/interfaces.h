@@ -10,6 +10,7 @@ namespace sockswitch {
 struct InterfaceAddress {
   int device = 0;  // ifindex
   bool loopback = false;
+  bool up = false;
   Address address;
 };
 

@@ -46,14 +46,16 @@ void respect_landlock(Restricted who, RouteDecision& decision, std::string& deta
 
 }  // namespace
 
-Engine::Engine(std::string helper, GuardSource guard, PeerNames names, Listener::Sink sink)
+Engine::Engine(std::string helper, GuardSource guard, PeerNames names, RepinPaths repin,
+               Listener::Sink sink)
     : helper_(std::move(helper)),
       sink_(std::move(sink)),
       network_(watcher_),
       views_(helper_, network_, watcher_, control_),
       fresh_(read_host_baselines()),
       names_(std::move(names)),
-      relay_(control_, names_),
+      relay_(control_, names_, network_, std::move(repin),
+             [this](const std::string& detail) { report_pin(detail); }),
       guard_(std::move(guard)),
       host_{helper_, network_, control_, fresh_, relay_, guard_, names_, marks_},
       tunnels_(std::make_unique<tunnel::Tunnels>(
@@ -161,6 +163,13 @@ void Engine::report_tunnel(const tunnel::Event& event) const {
       report.type = ListenerEvent::Type::kTunnelFailed;
       break;
   }
+  sink_(std::move(report));
+}
+
+void Engine::report_pin(const std::string& detail) const {
+  ListenerEvent report{};
+  report.type = ListenerEvent::Type::kPinKept;
+  report.detail = detail;
   sink_(std::move(report));
 }
 

@@ -16,9 +16,10 @@ namespace sockswitch {
 
 class Engine {
  public:
-  // `helper` is the path of sockswitch-netns. `sink` is called on a thread of its own. Throws
-  // ErrnoError.
-  Engine(std::string helper, GuardSource guard, PeerNames names, Listener::Sink sink);
+  // `helper` is the path of sockswitch-netns, `repin` where sockswitch-repin is. `sink` is called
+  // on a thread of its own. Throws ErrnoError.
+  Engine(std::string helper, GuardSource guard, PeerNames names, RepinPaths repin,
+         Listener::Sink sink);
   // After stop() has said that all have ended.
   ~Engine();
   Engine(const Engine&) = delete;
@@ -115,6 +116,7 @@ class Engine {
   tunnel::Surroundings surroundings(const std::shared_ptr<NetworkView>& view,
                                     const std::shared_ptr<TunnelPolicy>& policy);
   void report_tunnel(const tunnel::Event& event) const;
+  void report_pin(const std::string& detail) const;
 
   // Control calls come from one thread; the lock is for `explain` and `counters` from elsewhere.
   mutable std::mutex mutex_;

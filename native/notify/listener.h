@@ -26,6 +26,8 @@ struct ListenerEvent {
     kTunnelUp,
     kTunnelDown,
     kTunnelFailed,
+    // Of no listener: a service's socket should be on another device (Pins::Calls::kept).
+    kPinKept,
   };
   Type type;
   std::uint64_t listener;

@@ -3,6 +3,8 @@
 #include <linux/rtnetlink.h>
 #include <sys/epoll.h>
 
+#include <utility>
+
 #include "base/errno_error.h"
 #include "kernel/netlink.h"
 #include "kernel/syscalls.h"
@@ -17,11 +19,18 @@ HostNetwork::HostNetwork(Watcher& watcher)
   watch_ = watcher_.add(monitor_.get(), EPOLLIN, [this] {
     drain_monitor(monitor_.get());
     generation_.fetch_add(1, std::memory_order_release);
+    std::lock_guard lock(changed_mutex_);
+    if (changed_) changed_();
     return true;
   });
 }
 
 HostNetwork::~HostNetwork() { watcher_.remove(watch_); }
+
+void HostNetwork::on_change(std::function<void()> changed) {
+  std::lock_guard lock(changed_mutex_);
+  changed_ = std::move(changed);
+}
 
 std::optional<FoundRoute> HostNetwork::route(const RoutedPacket& packet) {
   std::lock_guard lock(mutex_);

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <optional>
 
@@ -19,6 +20,10 @@ class HostNetwork {
   ~HostNetwork();
   HostNetwork(const HostNetwork&) = delete;
   HostNetwork& operator=(const HostNetwork&) = delete;
+
+  // `changed` is called on the watcher's thread after each change of these: the last one given; it
+  // is to return at once. After this returns, no other one runs or will.
+  void on_change(std::function<void()> changed);
 
   std::uint64_t cookie() const { return cookie_; }
   // Another number after each change of routes, rules, links and addresses. Any thread.
@@ -40,6 +45,8 @@ class HostNetwork {
   std::uint64_t cookie_ = 0;
   std::atomic<std::uint64_t> generation_{1};
   std::mutex mutex_;
+  std::mutex changed_mutex_;
+  std::function<void()> changed_;
 };
 
 }  // namespace sockswitch

@@ -2,6 +2,8 @@
 
 #include <sys/resource.h>
 
+#include <utility>
+
 namespace sockswitch {
 namespace {
 
@@ -14,20 +16,26 @@ std::size_t connection_limit() {
 
 }  // namespace
 
-Relay::Relay(ControlThread& control, const PeerNames& names)
+Relay::Relay(ControlThread& control, const PeerNames& names, HostNetwork& network, RepinPaths repin,
+             std::function<void(const std::string&)> pin_kept)
     : control_(control),
+      pins_(control, network, std::move(repin),
+            {.moved = [this](std::uint64_t id) { moved(id); }, .kept = std::move(pin_kept)}),
       reactor_("ssw-relay",
                [this] {
                  for (const auto& [id, port] : tcp_) port->resume();
                  for (const auto& [id, port] : udp_) port->expire();
+                 pins_.tick();
                }),
       shared_{.reactor = reactor_,
               .neighbours = neighbours_,
               .names = names,
+              .pins = pins_,
               .pipes = {},
               .max_connections = connection_limit()} {}
 
 Relay::~Relay() {
+  pins_.stop();
   reactor_.stop();
   tcp_.clear();
   udp_.clear();
@@ -35,6 +43,12 @@ Relay::~Relay() {
 
 void Relay::run(const std::function<void()>& work) {
   reactor_.run(work, [this] { control_.run([this] { reactor_.poke(); }); });
+}
+
+void Relay::moved(std::uint64_t id) {
+  reactor_.post([this, id] {
+    if (auto found = tcp_.find(id); found != tcp_.end()) found->second->moved();
+  });
 }
 
 void Relay::add(const std::shared_ptr<Publication>& publication, UniqueFd reservation) {

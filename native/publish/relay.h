@@ -2,10 +2,13 @@
 // itself, and passes them on. One thread for all of them.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
+#include <string>
 
 #include "publish/neighbours.h"
+#include "publish/pins.h"
 #include "publish/tcp_port.h"
 #include "publish/udp_port.h"
 
@@ -14,9 +17,9 @@ namespace sockswitch {
 class Relay {
  public:
   // Callers reach the relay's thread by `control`, since they may have a descriptor table of their
-  // own. Throws ErrnoError.
-  // `names` lives longer.
-  Relay(ControlThread& control, const PeerNames& names);
+  // own. `names` lives longer. `pin_kept`: as Pins::Calls::kept. Throws ErrnoError.
+  Relay(ControlThread& control, const PeerNames& names, HostNetwork& network, RepinPaths repin,
+        std::function<void(const std::string&)> pin_kept);
   // Closes the reservations; those that are kept elsewhere stay as they are.
   ~Relay();
   Relay(const Relay&) = delete;
@@ -41,11 +44,13 @@ class Relay {
 
  private:
   void run(const std::function<void()>& work);
+  void moved(std::uint64_t id);
 
   ControlThread& control_;
   Neighbours neighbours_;
   std::map<std::uint64_t, std::unique_ptr<TcpPort>> tcp_;
   std::map<std::uint64_t, std::unique_ptr<UdpPort>> udp_;
+  Pins pins_;
   Reactor reactor_;
   RelayShared shared_;
 };

@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "base/errno_error.h"
@@ -111,6 +112,30 @@ std::optional<Outlet> find_outlet(const Mapping& mapping, int domain, bool v6_on
   if (takes.v4) found = outlet_of_route(default_routes, true);
   if (!found && takes.v6) found = outlet_of_route(default_routes, false);
   return found;
+}
+
+std::optional<BetterDevice> better_device(int device, const Mapping& mapping, int domain,
+                                          bool v6_only,
+                                          const std::vector<FoundRoute>& default_routes) {
+  const auto addresses = interface_addresses();
+  const auto is_up = [&](int wanted) {
+    return std::ranges::any_of(
+        addresses, [&](const auto& entry) { return entry.device == wanted && entry.up; });
+  };
+  const auto found = find_outlet(mapping, domain, v6_only, default_routes);
+  if (found && is_up(found->device)) {
+    if (found->device == device) return {};
+    return BetterDevice{.device = found->device};
+  }
+  // The host itself reaches it by that one address only.
+  if (mapping.host && !is_unspecified(*mapping.host)) return {};
+  if (is_up(device) && outlet_on(device, mapping, domain, v6_only)) return {};
+  for (const InterfaceAddress& entry : addresses) {
+    if (entry.up && outlet_on(entry.device, mapping, domain, v6_only)) {
+      return BetterDevice{.device = entry.device, .makeshift = true};
+    }
+  }
+  return {};
 }
 
 std::optional<Outlet> outlet_on(int device, const Mapping& mapping, int domain, bool v6_only) {

@@ -52,6 +52,17 @@ std::optional<Outlet> find_outlet(const Mapping& mapping, int domain, bool v6_on
 // The same for a socket that is pinned to `device`; no value while that has no such address.
 std::optional<Outlet> outlet_on(int device, const Mapping& mapping, int domain, bool v6_only);
 
+// The device that a service's socket should be pinned to instead of `device`, where that is not the
+// right one (any more): the one that find_outlet() says, or, while there is none and `device` is
+// down or has no address for the mapping, any other that is up and has one, except the loopback.
+struct BetterDevice {
+  int device = 0;
+  bool makeshift = false;  // any other
+};
+std::optional<BetterDevice> better_device(int device, const Mapping& mapping, int domain,
+                                          bool v6_only,
+                                          const std::vector<FoundRoute>& default_routes);
+
 // The default routes of the calling thread's own network namespace. Throws ErrnoError.
 std::vector<FoundRoute> own_default_routes();
 

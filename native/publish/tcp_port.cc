@@ -25,9 +25,9 @@
 // that listens again is a new generation; what is learnt late about an older one does not count.
 //
 // The device of a direct service may lose its address: it became a port of a bridge, or part of a
-// bond, or the address went to a VLAN on it. No client reaches the service's socket then, since its
-// pin cannot be changed (socket(7), SO_BINDTODEVICE). It is not taken for gone: clients of the
-// doors are reset, and served again when the device has its address back.
+// bond, or the address went to a VLAN on it. No client reaches the service's socket then, until it
+// is pinned to the device that has the address now (publish/pins.h), or its own has it back. It is
+// not taken for gone: clients of the doors are reset meanwhile.
 //
 // Clients from inside and neighbours are seen with their own addresses where names can be had
 // (publish/peer_names.h), else with the host's; those of the reservation with the host's.
@@ -183,6 +183,7 @@ TcpPort::TcpPort(RelayShared& shared, std::shared_ptr<Publication> publication,
     : shared_(shared), publication_(std::move(publication)), reservation_(std::move(reservation)) {}
 
 TcpPort::~TcpPort() {
+  shared_.pins.forget(publication_->id);
   shared_.neighbours.closed(publication_->id);
   shared_.connections -= connections_.size();
 }
@@ -233,6 +234,7 @@ void TcpPort::serve(const Service& service, bool direct) {
 void TcpPort::serve_direct(const Service& service) {
   outlet_.reset();
   serve(service, true);
+  shared_.pins.watch(publication_, service.view->identity());
   open_inside(service);
 }
 
@@ -295,11 +297,19 @@ void TcpPort::close_inside(const Service& service) {
     shared_.reactor.bury(std::move(at->second.door));
     at = inside_.erase(at);
   }
-  if (inside_.size() == before) return;
+  if (inside_.size() != before) reopen_for_neighbours();
+}
+
+void TcpPort::reopen_for_neighbours() {
   shared_.neighbours.closed(publication_->id);
   for (const auto& [name, inside] : inside_) {
     shared_.neighbours.opened(publication_, inside.service);
   }
+}
+
+void TcpPort::moved() {
+  outlet_.reset();
+  reopen_for_neighbours();
 }
 
 void TcpPort::close_doors() {

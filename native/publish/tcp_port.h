@@ -13,6 +13,7 @@
 #include "publish/inside.h"
 #include "publish/neighbours.h"
 #include "publish/peer_names.h"
+#include "publish/pins.h"
 #include "publish/reservation.h"
 #include "publish/stream.h"
 
@@ -33,6 +34,7 @@ struct RelayShared {
   Reactor& reactor;
   Neighbours& neighbours;
   const PeerNames& names;
+  Pins& pins;
   PipePool pipes;
   std::size_t connections = 0;
   std::size_t max_connections = 0;
@@ -50,6 +52,8 @@ class TcpPort {
   void serve_inside(const Service& service);
   // Whether a socket of the service may be bound to the port. Calls nest.
   void share(bool on);
+  // The service's sockets have been pinned to another device.
+  void moved();
   // Doors that had to wait for the end of other connections.
   void resume();
 
@@ -73,6 +77,8 @@ class TcpPort {
   // Those that take a client which `service` takes.
   void close_inside(const Service& service);
   void close_doors();
+  // What was proved of the service for neighbours holds no more.
+  void reopen_for_neighbours();
   std::vector<Target> targets_for(const Door& door, int client) const;
   // The device that a direct service's socket is pinned to, while it listens.
   std::optional<int> device_of(const Service& service) const;

@@ -78,6 +78,7 @@ export interface Verdict {
  * `sockets-unlabelled`: its sockets do not get the container's SELinux context; `detail` says why.
  * `tunnel-found`: a tunnel device with another UDP port is in the listener's namespace; `tunnel-up`, `tunnel-down`: a
  * peer is reached, or no longer; `tunnel-failed`: nothing is carried.
+ * `pin-kept`, of no listener: a published service's socket should be on another device and was not moved; `detail` says why.
  */
 export interface DataPlaneEvent {
   readonly type:
@@ -88,7 +89,8 @@ export interface DataPlaneEvent {
     | 'tunnel-found'
     | 'tunnel-up'
     | 'tunnel-down'
-    | 'tunnel-failed';
+    | 'tunnel-failed'
+    | 'pin-kept';
   readonly listener: number;
   readonly outcome?: Outcome;
   /** For example the destination "10.0.0.1:443", or the failed system call. */
@@ -200,6 +202,12 @@ export interface NamesProblem {
   readonly stage: 'answer' | 'cgroup' | 'delegated' | 'load' | 'attach' | 'tried';
   /** An errno's name. */
   readonly error: string;
+}
+
+/** Where sockswitch-repin is to be had; the first that has its capability is used. */
+export interface RepinPaths {
+  readonly repinProgram: string;
+  readonly repinSocket: string;
 }
 
 export interface Engine {
@@ -363,11 +371,17 @@ export interface Addon {
    * `EPROTONOSUPPORT` another version, `ENOBUFS` the limit of compiled filters, anything else the capability.
    */
   guardObstacle(paths: GuardPaths): string;
+  /**
+   * Why services' sockets cannot follow the host's network (native/publish/pins.h); "" where they can. An errno's name:
+   * `EPROTONOSUPPORT` another version, anything else the capability.
+   */
+  repinObstacle(paths: RepinPaths): string;
   /** Why no socket can be made here with an SELinux context; empty if one can. */
   socketLabelObstacle(label: string): string;
   createEngine(
     options: GuardPaths &
-      NamesPaths & {
+      NamesPaths &
+      RepinPaths & {
         /** The native helper that enters a container's namespaces. */
         readonly netnsProgram: string;
         /** Give out no host socket where none can be guarded. */

@@ -223,7 +223,8 @@ export const eventSchema = z.object({
    * `container-started`, `container-taken-over` (by a new daemon), `container-stopped`; `rejected`,
    * `unaccelerated`, `listener`: as for incidents; `first-fallback`: of one outcome in one
    * container; `keeper-lost`, `keeper-back`; `configuration-read`, `configuration-refused`;
-   * `unguarded`; `unlisted-service`: of a node, once; `tunnel-found`, `tunnel-up`, `tunnel-down`, `tunnel-failed`.
+   * `unguarded`; `unlisted-service`: of a node, once; `tunnel-found`, `tunnel-up`, `tunnel-down`, `tunnel-failed`;
+   * `pin-kept`: a published service's socket was not moved with the host's network.
    */
   type: z.string(),
   container: z.string().optional(),

@@ -38,6 +38,8 @@ export interface RuntimePaths {
   readonly guardSocket: string;
   /** The same of sockswitch-names. */
   readonly namesSocket: string;
+  /** The same for sockswitch-repin. */
+  readonly repinSocket: string;
 }
 
 export interface ConfigPaths {
@@ -56,6 +58,8 @@ export interface ConfigPaths {
   readonly guardUnit: string;
   readonly namesSocketUnit: string;
   readonly namesUnit: string;
+  readonly repinSocketUnit: string;
+  readonly repinUnit: string;
 }
 
 export interface Programs {
@@ -64,6 +68,7 @@ export interface Programs {
   readonly netns: string;
   readonly guard: string;
   readonly names: string;
+  readonly repin: string;
   /** The command itself, for the systemd unit. */
   readonly cli: string;
 }
@@ -103,6 +108,7 @@ export function runtimePaths(environment: Environment = process.env): RuntimePat
     metricsSocket: join(directory, 'metrics.sock'),
     guardSocket: join(directory, 'guard.sock'),
     namesSocket: join(directory, 'names.sock'),
+    repinSocket: join(directory, 'repin.sock'),
   };
   if (Buffer.byteLength(paths.listenerSocket) > MAX_SOCKET_PATH) {
     throw new UserError(
@@ -166,6 +172,8 @@ export function configPaths(environment: Environment = process.env): ConfigPaths
     guardUnit: join(units, 'sockswitch-guard@.service'),
     namesSocketUnit: join(units, 'sockswitch-names.socket'),
     namesUnit: join(units, 'sockswitch-names@.service'),
+    repinSocketUnit: join(units, 'sockswitch-repin.socket'),
+    repinUnit: join(units, 'sockswitch-repin@.service'),
   };
 }
 
@@ -184,6 +192,7 @@ export function programs(): Programs {
     netns: join(release, 'sockswitch-netns'),
     guard: join(release, 'sockswitch-guard'),
     names: join(release, 'sockswitch-names'),
+    repin: join(release, 'sockswitch-repin'),
     cli: fileURLToPath(new URL('../../dist/cli.js', import.meta.url)),
   };
 }

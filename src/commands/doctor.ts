@@ -14,6 +14,7 @@ import {
   checkGuard,
   checkKernel,
   checkLimits,
+  checkRepin,
   checkSelinux,
   checkSurroundings,
   checkTunnels,
@@ -79,6 +80,12 @@ async function examine(): Promise<Finding[]> {
       { guardProgram: programs().guard, guardSocket: runtime.guardSocket },
       requireGuard,
     ),
+  );
+  await check('repin', () =>
+    checkRepin(loadAddon(), {
+      repinProgram: programs().repin,
+      repinSocket: runtime.repinSocket,
+    }),
   );
   await check('runtime-directory', () => checkRuntimeDirectory(runtime));
   await check('daemon', () => checkDaemon(runtime));

@@ -272,8 +272,8 @@ export const installDescription = `Installs sockswitch for this user:
 
   - Podman's hook, in a directory of its own
   - a containers.conf.d drop-in that makes Podman read that directory
-  - systemd user units for daemon, keeper and socket guard, enabled and started
-    where a systemd user instance runs
+  - systemd user units for daemon, keeper, socket guard and sockswitch-repin,
+    enabled and started where a systemd user instance runs
 
 Prints a line for each file: created, updated or unchanged. Running it again
 is harmless, and needed after sockswitch or Node.js moved. Files that it did
@@ -291,6 +291,7 @@ Files:
   ~/.config/systemd/user/sockswitch.service, sockswitch-keeper.service,
     sockswitch-guard.socket, sockswitch-guard@.service,
     sockswitch-names.socket, sockswitch-names@.service
+    sockswitch-repin.socket, sockswitch-repin@.service
   ~/.config/sockswitch/installed.json               what was written, for uninstall
   ($XDG_CONFIG_HOME takes the place of ~/.config where it is set)
 ${EXIT_STATUS}

@@ -23,12 +23,8 @@ export async function install(options: { readonly dryRun?: boolean }): Promise<v
   for (const { path, action } of steps) print(`${action.padEnd(9)} ${path}`);
   if (await systemdRuns()) {
     const units = [
-      paths.systemdUnit,
-      paths.keeperUnit,
-      paths.guardSocketUnit,
-      paths.guardUnit,
-      paths.namesSocketUnit,
-      paths.namesUnit,
+      ...[paths.systemdUnit, paths.keeperUnit, paths.guardSocketUnit, paths.guardUnit],
+      ...[paths.namesSocketUnit, paths.namesUnit, paths.repinSocketUnit, paths.repinUnit],
     ];
     const unitChanged = steps.some((s) => units.includes(s.path) && s.action !== 'unchanged');
     if (!dryRun) {

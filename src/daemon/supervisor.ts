@@ -35,6 +35,7 @@ import {
   guardProblem,
   type KernelFeatures,
   namesMessage,
+  repinProblem,
   requireKernel,
 } from '../system/kernel-requirements.js';
 import { thisMoment } from '../system/moment.js';
@@ -122,6 +123,8 @@ export class Supervisor {
       guardSocket: options.runtime.guardSocket,
       namesProgram: options.programs.names,
       namesSocket: options.runtime.namesSocket,
+      repinProgram: options.programs.repin,
+      repinSocket: options.runtime.repinSocket,
       requireGuard: options.config.requireGuard,
       onEvents: (events) => this.#listeners.onEvents(events),
     });
@@ -135,6 +138,7 @@ export class Supervisor {
       registered: (id) => this.#nerdctl?.requestOf(id),
       onListener: (container) => this.#reservePorts(container),
       onBegun: (container, listener) => this.#tunnels.begin(container, listener),
+      onPinKept: (detail) => this.#reportPin(detail),
       onTunnel: (container, event) => this.#tunnels.onEvent(container, event),
       onEnded: (container) => {
         const { id } = container;
@@ -378,6 +382,22 @@ export class Supervisor {
   get #hostNames(): string | undefined {
     const { namesProblem } = this.#engine;
     return namesProblem && namesMessage(this.#options.programs.names, namesProblem);
+  }
+
+  /** A published service's socket was not moved with the host's network. */
+  #reportPin(detail: string): void {
+    const { addon, log, programs, runtime } = this.#options;
+    const obstacle = addon.repinObstacle({
+      repinProgram: programs.repin,
+      repinSocket: runtime.repinSocket,
+    });
+    const { message, remedy } =
+      obstacle === ''
+        ? { message: "a service's socket was not moved with the host's network", remedy: undefined }
+        : repinProblem(programs.repin, obstacle);
+    log.warn({ detail, remedy }, message);
+    const text = remedy === undefined ? message : `${message}: ${remedy}`;
+    this.#journal.event({ type: 'pin-kept', message: `${text} (${detail})` });
   }
 
   #kernelInUse() {

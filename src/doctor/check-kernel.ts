@@ -1,12 +1,13 @@
 /** What the kernel can do, by probing it, and settings that stand in the way. None of it needs root. */
 import { readFileSync } from 'node:fs';
 import { release } from 'node:os';
-import type { Addon, GuardPaths, TunSupport } from '../addon/addon.js';
+import type { Addon, GuardPaths, RepinPaths, TunSupport } from '../addon/addon.js';
 import {
   guardProblem,
   type KernelFeatures,
   LISTENER_IN_USE,
   missingFeatures,
+  repinProblem,
   settingsProblem,
 } from '../system/kernel-requirements.js';
 import type { Surroundings } from '../system/surroundings.js';
@@ -81,6 +82,15 @@ export function checkGuard(
   return required
     ? problem('guard', `nothing is accelerated: ${message}`, remedy)
     : warning('guard', `${message} (docs/threat-model.md tells what is left)`, remedy);
+}
+
+/** Whether services on published ports follow the host's network; that takes a capability for one program. */
+export function checkRepin(addon: Pick<Addon, 'repinObstacle'>, paths: RepinPaths): Finding {
+  const obstacle = addon.repinObstacle(paths);
+  if (obstacle === '')
+    return ok('repin', "services on published ports follow the host's network to another device");
+  const { message, remedy } = repinProblem(paths.repinProgram, obstacle);
+  return note('repin', `${message}; to change that, ${remedy}`);
 }
 
 /** What Podman's containers have where the policy says nothing else (container-selinux). */

@@ -7,12 +7,13 @@
  */
 import type { ConfigPaths, Programs, RuntimePaths } from '../base/paths.js';
 import {
+  capableSocketUnit,
+  capableUnit,
   daemonUnit,
-  guardSocketUnit,
-  guardUnit,
+  GUARD,
   keeperUnit,
-  namesSocketUnit,
-  namesUnit,
+  NAMES,
+  REPIN,
 } from './systemd-units.js';
 
 export interface InstallFile {
@@ -23,7 +24,7 @@ export interface InstallFile {
 export interface InstallPlan {
   readonly paths: ConfigPaths;
   readonly runtime: Pick<RuntimePaths, 'hookSocket'>;
-  readonly programs: Pick<Programs, 'precreate' | 'keeper' | 'guard' | 'names' | 'cli'>;
+  readonly programs: Pick<Programs, 'precreate' | 'keeper' | 'guard' | 'names' | 'repin' | 'cli'>;
   /** The Node.js executable. */
   readonly node: string;
   /** "5.4.2", undefined where Podman cannot be asked. */
@@ -47,10 +48,12 @@ export function installFiles(plan: InstallPlan): InstallFile[] {
     { path: plan.paths.containersDropIn, content: containersDropIn(plan) },
     { path: plan.paths.systemdUnit, content: unit(daemonUnit(plan)) },
     { path: plan.paths.keeperUnit, content: unit(keeperUnit(plan)) },
-    { path: plan.paths.guardSocketUnit, content: unit(guardSocketUnit()) },
-    { path: plan.paths.guardUnit, content: unit(guardUnit(plan)) },
-    { path: plan.paths.namesSocketUnit, content: unit(namesSocketUnit()) },
-    { path: plan.paths.namesUnit, content: unit(namesUnit(plan)) },
+    { path: plan.paths.guardSocketUnit, content: unit(capableSocketUnit(GUARD)) },
+    { path: plan.paths.guardUnit, content: unit(capableUnit(GUARD, plan.programs.guard)) },
+    { path: plan.paths.namesSocketUnit, content: unit(capableSocketUnit(NAMES)) },
+    { path: plan.paths.namesUnit, content: unit(capableUnit(NAMES, plan.programs.names)) },
+    { path: plan.paths.repinSocketUnit, content: unit(capableSocketUnit(REPIN)) },
+    { path: plan.paths.repinUnit, content: unit(capableUnit(REPIN, plan.programs.repin)) },
   ];
 }
 

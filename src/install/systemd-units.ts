@@ -1,7 +1,7 @@
 /**
  * The systemd user units: the daemon; the keeper beside it, whose descriptor store keeps the listeners even
- * when the keeper dies; and sockets at which systemd starts the programs that have capabilities
- * (sockswitch-guard, sockswitch-names) for the daemon, whose own unit's NoNewPrivileges= would take these away.
+ * when the keeper dies; and sockets at which systemd starts the programs that have capabilities (sockswitch-guard,
+ * sockswitch-names, sockswitch-repin) for the daemon, whose own unit's NoNewPrivileges= would take these away.
  *
  * Hardened as far as the job permits. What needs a user namespace (ProtectSystem=, PrivateTmp=, ...: in a user
  * instance all of these do) is left out: the daemon's rights over containers come from owning their user
@@ -12,7 +12,7 @@
 import type { Programs } from '../base/paths.js';
 
 export interface UnitPlan {
-  readonly programs: Pick<Programs, 'keeper' | 'guard' | 'names' | 'cli'>;
+  readonly programs: Pick<Programs, 'keeper' | 'cli'>;
   /** The Node.js executable. */
   readonly node: string;
   /** XDG_CONFIG_HOME where it is set: the daemon must see the same files. */
@@ -44,8 +44,8 @@ export function daemonUnit(plan: UnitPlan): string[] {
     '[Unit]',
     'Description=Host-speed networking for rootless Podman containers (sockswitch)',
     'Documentation=man:sockswitch(1)',
-    'Wants=sockswitch-keeper.service sockswitch-guard.socket sockswitch-names.socket',
-    'After=sockswitch-keeper.service sockswitch-guard.socket sockswitch-names.socket',
+    'Wants=sockswitch-keeper.service sockswitch-guard.socket sockswitch-names.socket sockswitch-repin.socket',
+    'After=sockswitch-keeper.service sockswitch-guard.socket sockswitch-names.socket sockswitch-repin.socket',
     'StartLimitIntervalSec=0',
     '',
     '[Service]',
@@ -96,43 +96,60 @@ export function keeperUnit(plan: UnitPlan): string[] {
   ];
 }
 
-export function guardSocketUnit(): string[] {
-  return socketUnit('Where the sockswitch daemon asks for socket filters', 'guard.sock');
+/** A program whose file has capabilities. */
+export interface CapableProgram {
+  /** The beginning of its units' names. */
+  readonly name: 'sockswitch-guard' | 'sockswitch-names' | 'sockswitch-repin';
+  readonly description: string;
+  /** What the daemon asks for at its socket. */
+  readonly asked: string;
+  /** In the runtime directory. */
+  readonly socket: string;
 }
 
-export function guardUnit(plan: UnitPlan): string[] {
-  return capableUnit('Loads socket filters into the kernel (sockswitch)', plan.programs.guard);
-}
+export const GUARD: CapableProgram = {
+  name: 'sockswitch-guard',
+  description: 'Loads socket filters into the kernel',
+  asked: 'socket filters',
+  socket: 'guard.sock',
+};
 
-export function namesSocketUnit(): string[] {
-  return socketUnit("Where the sockswitch daemon asks for its clients' names", 'names.sock');
-}
+export const NAMES: CapableProgram = {
+  name: 'sockswitch-names',
+  description: 'Shows services the names of their clients',
+  asked: "its clients' names",
+  socket: 'names.sock',
+};
 
-export function namesUnit(plan: UnitPlan): string[] {
-  return capableUnit('Shows services the names of their clients (sockswitch)', plan.programs.names);
-}
+export const REPIN: CapableProgram = {
+  name: 'sockswitch-repin',
+  description: "Moves published services' sockets to another network device",
+  asked: 'moves of sockets',
+  socket: 'repin.sock',
+};
 
-/** The daemon connects once; commands that look whether it works do so for a moment. */
-function socketUnit(description: string, name: string): string[] {
+export function capableSocketUnit({ asked, socket }: CapableProgram): string[] {
   return [
     '[Unit]',
-    `Description=${description}`,
+    `Description=Where the sockswitch daemon asks for ${asked}`,
     'Documentation=man:sockswitch(1)',
     'PartOf=sockswitch.service',
     '',
     '[Socket]',
-    `ListenSequentialPacket=%t/sockswitch/${name}`,
+    `ListenSequentialPacket=%t/sockswitch/${socket}`,
     'SocketMode=0600',
     'DirectoryMode=0700',
     'Accept=yes',
+    '# The daemon has one; commands that look whether the program is of use have theirs for a moment.',
     'MaxConnections=8',
   ];
 }
 
-function capableUnit(description: string, program: string): string[] {
+/** `program`: the path of its executable. */
+export function capableUnit({ description }: CapableProgram, program: string): string[] {
   return [
     '[Unit]',
-    `Description=${description}`,
+    `Description=${description} (sockswitch)`,
     'Documentation=man:sockswitch(1)',
     'CollectMode=inactive-or-failed',
     '',

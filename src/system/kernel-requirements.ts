@@ -118,6 +118,26 @@ export function namesMessage(program: string, { stage, error }: NamesProblem): s
   }
 }
 
+/** What stands in the way where services' sockets cannot be moved to another device (native/publish/pins.h). */
+export function repinProblem(
+  repinProgram: string,
+  obstacle: string,
+): { readonly message: string; readonly remedy: string } {
+  const cannot =
+    "services on published ports stay on their network device where the host's network moves to another one";
+  if (obstacle === 'EPROTONOSUPPORT') {
+    return {
+      message: `${cannot}: ${repinProgram}, or the sockswitch-repin that systemd starts, is of another version than this daemon`,
+      remedy:
+        'restart the daemon; where that does not help, reinstall, and run "sockswitch install"',
+    };
+  }
+  return {
+    message: `${cannot}: that takes CAP_NET_RAW, which ${repinProgram} does not have (or cannot use)`,
+    remedy: `run "sudo setcap cap_net_raw=ep ${repinProgram}"`,
+  };
+}
+
 /** Throws UserError that names everything that is missing. */
 export function requireKernel(features: KernelFeatures, settings = settingsProblem()): void {
   if (features.listenerInUse) {

@@ -16,6 +16,8 @@ const UNITS = [
   'sockswitch-guard@.service',
   'sockswitch-names.socket',
   'sockswitch-names@.service',
+  'sockswitch-repin.socket',
+  'sockswitch-repin@.service',
 ].map((name) => `.config/systemd/user/${name}`);
 const FILES = [DROP_IN, HOOK, ...UNITS];
 const each = (action: string) => FILES.map(() => action);

@@ -172,7 +172,8 @@ describeOnLab('what a user sees', () => {
         ...['install.sockswitch.json', 'install.sockswitch.conf', 'install.sockswitch.service'],
         ...['install.sockswitch-keeper.service', 'install.sockswitch-guard.socket'],
         ...['install.sockswitch-guard@.service', 'install.sockswitch-names.socket'],
-        ...['install.sockswitch-names@.service', 'daemon', 'hook.dry-run'],
+        ...['install.sockswitch-names@.service', 'install.sockswitch-repin.socket'],
+        ...['install.sockswitch-repin@.service', 'daemon', 'hook.dry-run'],
       ]);
       await user.output(['sockswitch', 'install']);
       const rival = '.config/containers/containers.conf.d/zz.conf';

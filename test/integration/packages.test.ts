@@ -130,7 +130,12 @@ describe('the RPM', () => {
 
   rpmTest('gives capabilities to two programs alone, and runs no scripts', async () => {
     const capable = (await query('--filecaps')).filter((line) => line.includes('='));
-    expect(capable).toEqual([`${guard}\tcap_bpf=ep`, `${names}\tcap_net_admin,cap_bpf=ep`]);
+    const repin = guard.replace('-guard', '-repin');
+    expect(capable).toEqual([
+      `${guard}\tcap_bpf=ep`,
+      `${names}\tcap_net_admin,cap_bpf=ep`,
+      `${repin}\tcap_net_raw=ep`,
+    ]);
     expect(await query('--scripts')).toEqual([]);
     expect(await query('--triggers')).toEqual([]);
   });

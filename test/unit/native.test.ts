@@ -15,6 +15,7 @@ test.each([
   'sockswitch-netns',
   'sockswitch-guard',
   'sockswitch-names',
+  'sockswitch-repin',
 ])('%s ends at an argument that it does not know, whatever it inherits', async (name) => {
   // Descriptors 3 to 5 are sockets, as the daemon's would be, from which nothing comes.
   const stdio = Array.from({ length: 6 }, () => 'pipe' as const);

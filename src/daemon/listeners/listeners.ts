@@ -78,6 +78,8 @@ export interface ListenersOptions {
   /** Its first listener is attached, and is this one. */
   onBegun(container: Container, listener: number): void;
   /** Something about its tunnels. */
+  /** `pin-kept`. */
+  onPinKept(detail: string): void;
   onTunnel(container: Container, event: DataPlaneEvent): void;
   /** Its last listener is closed. */
   onEnded(container: Container): void;
@@ -225,6 +227,10 @@ export class Listeners {
   }
 
   #onEvent(event: DataPlaneEvent): void {
+    if (event.type === 'pin-kept') {
+      this.#options.onPinKept(event.detail);
+      return;
+    }
     const { containers, log } = this.#options;
     const container = containers.ofListener(event.listener);
     if (event.type === 'first-outcome') {

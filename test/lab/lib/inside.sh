@@ -85,14 +85,14 @@ NODES
   ln -s fd/2 "$dev/stderr"
 }
 
-# As an administrator would: some programs get their capabilities. On copies, since the tree is somebody's.
+# As an administrator would: programs get their capabilities. On copies, since the tree is somebody's.
 bind_capable() {
-  local program capabilities inside copy
-  while read -r program capabilities; do
+  local program capability inside copy
+  while read -r program capability; do
     inside=build/Release/$program copy=/usr/local/lib/$program
     [[ -e $INSIDE_SOURCE/$inside ]] || continue
     install -m 0755 "$INSIDE_SOURCE/$inside" "$root$copy"
-    chroot "$root" setcap "$capabilities" "$copy" || echo "lab: no file capabilities here for $program" >&2
+    chroot "$root" setcap "$capability" "$copy" </dev/null || echo "lab: no file capabilities here, so $program does nothing" >&2
     mount --bind "$root$copy" "$root/opt/sockswitch/$inside"
   done < <(grep -v '^#' "$INSIDE_SOURCE/packaging/capabilities")
 }

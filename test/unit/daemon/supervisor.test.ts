@@ -59,6 +59,7 @@ function addon(more: Partial<Addon> = {}): Addon {
     removeTunnelRules: () => undefined,
     kernelFeatures: () => ({ ...FEATURES, syncWakeUp: true, pidfdThread: true }),
     guardObstacle: () => '',
+    repinObstacle: () => '',
     socketLabelObstacle: () => '',
     createEngine: () => engine,
     connectKeeper: (_path, handlers) => {
@@ -81,7 +82,10 @@ async function start(more: Partial<SupervisorOptions> = {}): Promise<Supervisor>
     addon: addon(),
     runtime,
     configuration,
-    programs: { precreate: '', keeper: '/nonexistent', netns: '', guard: '', names: '', cli: '' },
+    programs: {
+      ...{ precreate: '', keeper: '/nonexistent', netns: '', guard: '', names: '', repin: '' },
+      cli: '',
+    },
     graphRoot: join(base, 'storage'),
     config: loadConfig(configuration.config),
     log: pino({ level: 'info' }, { write: (line: string) => void lines.push(JSON.parse(line)) }),

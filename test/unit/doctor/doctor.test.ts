@@ -9,6 +9,7 @@ import {
   checkGuard,
   checkKernel,
   checkLimits,
+  checkRepin,
   checkSelinux,
   checkSurroundings,
   checkTunnels,
@@ -81,6 +82,17 @@ test('the socket guard', () => {
   expect(older.remedy).toContain('restart the daemon');
   const full = checkGuard({ guardObstacle: () => 'ENOBUFS' }, paths, true);
   expect(full.message).toContain('net.core.bpf_jit_limit');
+});
+
+test('whether published ports follow the host’s network', () => {
+  const paths = { repinProgram: '/opt/repin', repinSocket: '' };
+  expect(checkRepin({ repinObstacle: () => '' }, paths).severity).toBe('ok');
+  const none = checkRepin({ repinObstacle: () => 'EPERM' }, paths);
+  expect(none.severity).toBe('note');
+  expect(none.message).toContain('setcap cap_net_raw=ep /opt/repin');
+  expect(checkRepin({ repinObstacle: () => 'EPROTONOSUPPORT' }, paths).message).toContain(
+    'another version',
+  );
 });
 
 test('the socket guard in a container: what would help there', () => {

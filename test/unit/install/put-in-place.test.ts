@@ -27,6 +27,7 @@ function plan(
       keeper: '/opt/sockswitch-keeper',
       guard: '/opt/sockswitch-guard',
       names: '/opt/sockswitch-names',
+      repin: '/opt/sockswitch-repin',
       cli: more.cli ?? '/opt/dist/cli.js',
     },
     node: '/usr/bin/node',

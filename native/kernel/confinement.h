@@ -1,5 +1,6 @@
-// How a program that every user of the host may run, with capabilities of its file, confines itself:
-// to those that it is for, in effect while they are needed only, and to a list of system calls.
+// How a program that every user of the host may run, with capabilities of its file, confines
+// itself: to those that it is for, in effect while they are needed only, and to a list of system
+// calls.
 #pragma once
 
 #include <sys/resource.h>

@@ -50,15 +50,15 @@ describeOnLab('the host’s network moves to another device', () => {
     eventually(`host2 at port ${port}`, async () =>
       (await ask(host2, 'tcp', HOST1.v4, port)) === HOST2.v4 ? true : undefined,
     );
-  const inside = (container: Container, address: string) =>
-    eventually(`${container.name} inside by ${address}`, async () =>
-      (await ask(container, 'tcp', '127.0.0.1', 80)) === address ? true : undefined,
+  const inside = (container: Container) =>
+    eventually(`${container.name} inside`, async () =>
+      (await ask(container, 'tcp', '127.0.0.1', 80)) === '127.0.0.1' ? true : undefined,
     );
   const everywhere = async (): Promise<void> => {
     await Promise.all(
       containers.map(async (container, n) => {
         await direct(8551 + n);
-        await inside(container, HOST1.v4);
+        await inside(container);
         expect(await ask(host1, 'tcp', '127.0.0.1', 8551 + n)).toBe(HOST1.v4);
       }),
     );
@@ -115,7 +115,7 @@ describeOnLab('the host’s network moves to another device', () => {
   }) => {
     skip(!able, NO_CAPABILITY);
     await move('down');
-    for (const container of containers) await inside(container, '192.0.2.77');
+    for (const container of containers) await inside(container);
     expect(await ask(host1, 'tcp', '127.0.0.1', 8551)).toBe('192.0.2.77');
     await move('own');
     await everywhere();

@@ -191,10 +191,21 @@
       "type": "executable",
       "sources": [
         "native/base/errno_error.cc",
+        "native/kernel/confinement.cc",
         "native/kernel/unix_socket.cc",
         "native/programs/names.cc"
       ],
-      # As sockswitch-guard.
+      # As the guard.
+      "ldflags": ["-static"],
+      "conditions": [
+        ["sanitize==1", {
+          "cflags!": ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
+          "ldflags!": ["-fsanitize=address,undefined", "-Wl,-rpath,'$$ORIGIN'"],
+          "sources!": ["test/sanitize_options.cc"]
+        }]
+      ]
+    },
+    {
       "target_name": "sockswitch-repin",
       "type": "executable",
       "sources": [

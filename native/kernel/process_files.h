@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -19,6 +20,11 @@ DirectoryStream open_directory(int at, const char* path);
 
 // No value for names that are no number.
 std::optional<int> number_of(std::string_view name);
+
+// The inode of the socket behind the magic link `path` (proc(5), /proc/PID/fd); 0 where that is no
+// socket. Looks at the link alone: a file that it leads to may be a FUSE server's that does not
+// answer.
+std::uint64_t socket_inode(int at, const char* path);
 
 // Of the thread's processor time, so that a busy machine finds what an idle one does.
 class SearchBudget {

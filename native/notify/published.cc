@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include <cerrno>
 #include <cstring>
@@ -61,10 +62,15 @@ void set_int(int fd, int name, int value, const char* text) {
   }
 }
 
+std::uint64_t inode_of(int fd) {
+  struct stat status{};
+  return ::fstat(fd, &status) == 0 ? status.st_ino : 0;
+}
+
 // Pinned before it is bound, so that there never is one that is not. Empty, and why, if it cannot
 // be made.
 UniqueFd make_socket(Context& context, const Target& target, const Outlet& outlet,
-                     std::uint16_t host_port) {
+                     Publication& port) {
   const OptionBaseline* baseline = context.container.fresh.of(target.identity.domain);
   if (!baseline) {
     context.detail = "no fresh socket to compare options with";
@@ -79,7 +85,12 @@ UniqueFd make_socket(Context& context, const Target& target, const Outlet& outle
   context.detail = OptionCopy(target.socket.get(), *baseline).all(fd.get());
   if (!context.detail.empty()) return {};
   set_int(fd.get(), abi::kSoBindToIfindex, outlet.device, "SO_BINDTOIFINDEX");
-  if (int error = context.guard.guard_service(fd.get(), host_port); error != 0) {
+  const std::uint16_t host_port = port.mapping.host_port;
+  int error = context.guard.guard_service(fd.get(), host_port, true);
+  if (error == 0 && context.guard.available()) port.anywhere.add(inode_of(fd.get()));
+  // sockswitch-guard is of an earlier version.
+  if (error == EINVAL) error = context.guard.guard_service(fd.get(), host_port, false);
+  if (error != 0) {
     context.detail = std::string("the guard of its socket: ") + ::strerror(error);
     return {};
   }
@@ -139,7 +150,7 @@ std::optional<Outcome> bind_published(Context& context, Target& target, const De
   }
   bool shares = int_option(model, SOL_SOCKET, SO_REUSEPORT).value_or(0) != 0;
   if (is_taken(port, domain, v6_only, shares)) return answer(context, target.id, EADDRINUSE);
-  UniqueFd fd = make_socket(context, target, *outlet, port.mapping.host_port);
+  UniqueFd fd = make_socket(context, target, *outlet, port);
   if (!fd) return {};
   SocketName name = service_name(port.mapping, domain);
   Sharing sharing(context.host.relay, port.id);

@@ -3,8 +3,12 @@
 
 #include <netinet/in.h>
 
+#include <algorithm>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <deque>
+#include <mutex>
 #include <optional>
 
 #include "base/address.h"
@@ -19,6 +23,25 @@ struct Mapping {
   std::uint16_t container_port = 0;
 };
 
+// Sockets by their inodes; the latest of them. Any thread.
+class SocketInodes {
+ public:
+  void add(std::uint64_t inode) {
+    std::lock_guard lock(mutex_);
+    if (inodes_.size() >= kMost) inodes_.pop_front();
+    inodes_.push_back(inode);
+  }
+  bool contains(std::uint64_t inode) const {
+    std::lock_guard lock(mutex_);
+    return std::ranges::find(inodes_, inode) != inodes_.end();
+  }
+
+ private:
+  static constexpr std::size_t kMost = 256;
+  mutable std::mutex mutex_;
+  std::deque<std::uint64_t> inodes_;
+};
+
 struct Publication {
   std::uint64_t id = 0;
   Mapping mapping;
@@ -29,6 +52,9 @@ struct Publication {
   std::atomic<bool> listen_unseen{false};
   // Services see what the kernel calls things (annotation sockswitch/names=host).
   std::atomic<bool> host_names{false};
+  // The service's sockets of which this daemon knows that their guard is
+  // GuardKind::kServiceAnywhere.
+  SocketInodes anywhere;
   // Datagrams of clients and of the service that did not arrive, as far as the relay learns of it.
   std::atomic<std::uint64_t> lost{0};
 };

@@ -12,8 +12,9 @@
 //   whose      the socket's owner is who runs it. A socket that a privileged process made, perhaps
 //              for a port that takes a privilege, stays where that put it.
 //   what       a TCP socket that listens, here in this process's network namespace, and is pinned.
-//   where to   a device that is up and no loopback device. So a container's socket never gets to
-//              the host's loopback by it, whatever else it becomes after it was looked at.
+//   where to   a device that is up. To a loopback device a socket only with a filter that is locked
+//              (SO_LOCK_FILTER): those of sockswitch let it listen there and nothing else, whatever
+//              its holder makes of it after it was looked at (switch/guard_program.h).
 //   who not    whose new sockets are pinned from birth (a control group's program does that for
 //              "ip vrf exec"): the pin is not his choice.
 //
@@ -104,7 +105,7 @@ class Repin {
     if (question.device <= 0 || message.fds.size() != 1) return EINVAL;
     const int fd = message.fds.front().get();
     if (const int error = problem_of_socket(fd)) return error;
-    if (const int error = problem_of_device(question.device)) return error;
+    if (const int error = problem_of_device(question.device, fd)) return error;
     const Capabilities::Raised raised(capabilities_);
     return ::setsockopt(fd, SOL_SOCKET, abi::kSoBindToIfindex, &question.device,
                         sizeof question.device) == 0
@@ -127,7 +128,7 @@ class Repin {
     return 0;
   }
 
-  int problem_of_device(int device) const {
+  int problem_of_device(int device, int fd) const {
     struct ifreq request{};
     request.ifr_ifindex = device;
     if (::ioctl(own_.get(), SIOCGIFNAME, &request) != 0) return errno;
@@ -136,7 +137,8 @@ class Repin {
     // A name can go to another device; an index is never used again.
     if (::ioctl(own_.get(), SIOCGIFINDEX, &request) != 0) return errno;
     if (request.ifr_ifindex != device) return EAGAIN;
-    if ((flags.ifr_flags & IFF_LOOPBACK) != 0) return EADDRNOTAVAIL;
+    const bool loopback = (flags.ifr_flags & IFF_LOOPBACK) != 0;
+    if (loopback && option(fd, SO_LOCK_FILTER) != 1) return EADDRNOTAVAIL;
     return (flags.ifr_flags & IFF_UP) == 0 ? ENETDOWN : 0;
   }
 

@@ -12,6 +12,8 @@
 //   version 2   GuardQuestion: all kinds except kPodNetwork
 //   version 3   the same with a network behind it: kPodNetwork alone
 //
+// A guard that does not know a kind (kServiceAnywhere came late to version 2) says EINVAL.
+//
 // A daemon asks in the lowest version that has the words, and is answered in that one. So a guard
 // of version 2 serves a later daemon in all but the network, which it refuses with
 // EPROTONOSUPPORT, and a later guard serves a daemon of version 2 in everything.
@@ -121,6 +123,7 @@ inline int decode_question(std::string_view text, GuardUse& use) {
     case GuardKind::kNeighbour:
       return use.device >= 0 ? 0 : EINVAL;
     case GuardKind::kService:
+    case GuardKind::kServiceAnywhere:
       return use.device == 0 && use.family == GuardFamily::kBoth ? 0 : EINVAL;
   }
   return EINVAL;

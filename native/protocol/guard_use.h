@@ -14,7 +14,13 @@ enum class GuardKind : std::uint16_t {
   kService,
   kPodClient,   // reaches public addresses
   kPodNetwork,  // reaches one network: a pod's, too
+  // A service whose socket may be pinned to the loopback device, too (publish/pins.h).
+  kServiceAnywhere,
 };
+
+inline bool is_service(GuardKind kind) {
+  return kind == GuardKind::kService || kind == GuardKind::kServiceAnywhere;
+}
 
 // What a client may hear: packets of both families, or of one.
 enum class GuardFamily : std::uint16_t { kBoth, kV4, kV6 };

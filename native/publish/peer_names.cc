@@ -20,6 +20,7 @@ namespace {
 
 constexpr int kLoopbackDevice = 1;  // LOOPBACK_IFINDEX, in every network namespace
 constexpr int kPatienceMs = 1000;
+constexpr int kStrangers = 64;
 
 UniqueFd tcp_socket() {
   UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -66,7 +67,8 @@ PeerNames::PeerNames(const Paths& paths) {
   if (available()) return;
   const Problem second = attempt(ask_socket);
   // What the first one says, except where that was not to be had.
-  if (available() || problem_.stage == NamesStage::kAnswer) problem_ = second;
+  const bool unsaid = problem_.stage == NamesStage::kAnswer && problem_.error != EPERM;
+  if (available() || unsaid) problem_ = second;
 }
 
 void PeerNames::drop() {
@@ -100,19 +102,25 @@ PeerNames::Problem PeerNames::try_it() const {
   if (::setsockopt(listener.get(), SOL_SOCKET, abi::kSoBindToIfindex, &device, sizeof device) != 0)
     throw_errno("setsockopt", "SO_BINDTOIFINDEX");
   if (::bind(listener.get(), any_port.get(), any_port.length) != 0) throw_errno("bind");
-  if (::listen(listener.get(), 1) != 0) throw_errno("listen");
+  if (::listen(listener.get(), kStrangers) != 0) throw_errno("listen");
   const Endpoint name{*Address::parse("192.0.2.1"), 1};  // one for documentation (RFC 5737)
   if (!maps_.show(client.get(), name)) return {NamesStage::kTried, errno};
   const auto at = own_endpoint(listener.get());
   if (!at) throw_errno("getsockname");
   const int error = start_connect(client.get(), SocketName::of(AF_INET, at->first, at->second));
   if (error != 0 && error != EINPROGRESS) throw ErrnoError(error, "connect");
-  struct pollfd wait{.fd = listener.get(), .events = POLLIN, .revents = 0};
-  ::poll(&wait, 1, kPatienceMs);
-  const UniqueFd accepted(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
-  if (!accepted) throw_errno("accept4");
-  const auto shown = peer_endpoint(accepted.get());
-  return shown == name ? Problem{} : Problem{NamesStage::kTried, ENODATA};
+  const auto own = own_endpoint(client.get());
+  // Anybody on this machine may connect to it, too.
+  for (int i = 0; i < kStrangers; ++i) {
+    struct pollfd wait{.fd = listener.get(), .events = POLLIN, .revents = 0};
+    ::poll(&wait, 1, kPatienceMs);
+    const UniqueFd accepted(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    if (!accepted) throw_errno("accept4");
+    const auto shown = peer_endpoint(accepted.get());
+    if (shown == name) return {};
+    if (shown == own) break;
+  }
+  return {NamesStage::kTried, ENODATA};
 }
 
 bool NameMaps::show(int fd, const Endpoint& name) const { return write(by_socket_, &fd, name); }

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <optional>
 #include <set>
+#include <thread>
 #include <utility>
 
 #include "base/errno_error.h"
@@ -58,12 +59,15 @@ Processes find_processes(const std::set<NetnsIdentity>& wanted) {
   return found;
 }
 
-// The inode of the socket behind a descriptor, or behind an entry of /proc/PID/fd.
-std::uint64_t socket_inode(int at, const char* path) {
-  struct stat status{};
-  const int flags = *path == '\0' ? AT_EMPTY_PATH : 0;
-  if (::fstatat(at, path, &status, flags) != 0 || !S_ISSOCK(status.st_mode)) return 0;
-  return status.st_ino;
+// The socket of that inode at a number of a process; none if something else is there by now. To
+// close that can take for ever, like everything about files of a FUSE server, so nobody waits.
+UniqueFd fetch_socket(int pidfd, int number, std::uint64_t inode) {
+  UniqueFd fetched(pidfd_getfd(pidfd, number));
+  if (!fetched) return {};
+  const std::string own = "/proc/self/fd/" + std::to_string(fetched.get());
+  if (socket_inode(AT_FDCWD, own.c_str()) == inode) return fetched;
+  std::thread([other = std::move(fetched)] {}).detach();
+  return {};
 }
 
 bool is_ours(const Mapping& mapping, const PortHolder& holder) {
@@ -103,8 +107,7 @@ void Pins::watch(const std::shared_ptr<Publication>& publication, const NetnsIde
     if (stopped_) return;
     watched_.insert_or_assign(publication->id, Watched{publication, netns});
   }
-  attempts_ = kAttempts;
-  check();
+  attempts_ = kAttempts;  // at the next tick: a container may listen as often as it likes
 }
 
 void Pins::forget(std::uint64_t publication) {
@@ -126,13 +129,13 @@ void Pins::check() {
 }
 
 void Pins::adjust() {
+  --attempts_;
   try {
     auto misplaced = find_misplaced();
     if (misplaced.empty()) {
       attempts_ = 0;
       return;
     }
-    --attempts_;
     if (const int error = repinner_.obstacle()) {
       if (error == EPERM || error == ENOENT) attempts_ = 0;
       return keep(misplaced.begin()->second.begin()->second, std::strerror(error));
@@ -154,15 +157,19 @@ void Pins::adjust() {
 
 std::map<NetnsIdentity, Pins::Sockets> Pins::find_misplaced() const {
   std::map<NetnsIdentity, Sockets> found;
-  std::lock_guard lock(mutex_);
-  if (watched_.empty()) return found;
+  const auto all = [&] {
+    std::lock_guard lock(mutex_);
+    return watched_;
+  }();
+  if (all.empty()) return found;
   const auto defaults = own_default_routes();
-  for (const auto& [id, watched] : watched_) {
+  for (const auto& [id, watched] : all) {
     const Mapping& mapping = watched.publication->mapping;
     for (const PortHolder& holder : find_port_holders(IPPROTO_TCP, mapping.host_port)) {
       if (!is_ours(mapping, holder)) continue;
+      const bool anywhere = watched.publication->anywhere.contains(holder.inode);
       const auto to =
-          better_device(holder.device, mapping, holder.domain, holder.v6_only, defaults);
+          better_device(holder.device, mapping, holder.domain, holder.v6_only, anywhere, defaults);
       if (to) found[watched.netns].emplace(holder.inode, Misplaced{id, mapping.host_port, *to});
     }
   }
@@ -187,8 +194,8 @@ void Pins::move(Sockets& wanted, const std::vector<pid_t>& processes) {
       const auto inode = socket_inode(::dirfd(descriptors.get()), entry->d_name);
       const auto found = wanted.find(inode);
       if (inode == 0 || found == wanted.end()) continue;
-      const UniqueFd socket(pidfd_getfd(pidfd.get(), *number));
-      if (!socket || socket_inode(socket.get(), "") != inode) continue;
+      const UniqueFd socket = fetch_socket(pidfd.get(), *number, inode);
+      if (!socket) continue;
       if (move_one(socket.get(), found->second)) calls_.moved(found->second.publication);
       wanted.erase(found);
       if (wanted.empty()) return;

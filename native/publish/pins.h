@@ -5,10 +5,15 @@
 // VLAN on it, the default route to another device, the device is taken down, or away and made
 // anew. Then the socket is pinned to the device that one which is made now would get. Where there
 // is none, and its own is down or without an address, to any other that is up and has one: then
-// the relay reaches it, and with it every client that is not on the device. Never to the loopback
-// device: clients of the host would be connected to it past the relay, with an address that
-// services trust. And only sockets that are guarded: others could be turned against the host's
-// addresses there (docs/threat-model.md, "Without the socket guard").
+// the relay reaches it, and with it every client that is not on the device. Only sockets that are
+// guarded: others could be turned against the host's addresses there (docs/threat-model.md,
+// "Without the socket guard").
+//
+// The last resort is the loopback device. There clients of the host would be connected to the
+// service past the relay, with an address that services trust. So it is for sockets only whose
+// guard takes no loopback client except the relay's (GuardKind::kServiceAnywhere), and the relay
+// brings nobody there but clients of the container itself (TcpPort::connect_home()). Of sockets
+// that an earlier daemon made nobody knows the guard: they are not moved there.
 //
 // Neither the relay nor the daemon holds a service's socket, since a duplicate would go on
 // listening when the service has closed its own. So it is looked for when it is to be moved: the

@@ -115,7 +115,7 @@ std::optional<Outlet> find_outlet(const Mapping& mapping, int domain, bool v6_on
 }
 
 std::optional<BetterDevice> better_device(int device, const Mapping& mapping, int domain,
-                                          bool v6_only,
+                                          bool v6_only, bool anywhere,
                                           const std::vector<FoundRoute>& default_routes) {
   const auto addresses = interface_addresses();
   const auto is_up = [&](int wanted) {
@@ -129,13 +129,16 @@ std::optional<BetterDevice> better_device(int device, const Mapping& mapping, in
   }
   // The host itself reaches it by that one address only.
   if (mapping.host && !is_unspecified(*mapping.host)) return {};
-  if (is_up(device) && outlet_on(device, mapping, domain, v6_only)) return {};
+  const bool at_home = device == kLoopbackDevice;
+  if (!at_home && is_up(device) && outlet_on(device, mapping, domain, v6_only)) return {};
   for (const InterfaceAddress& entry : addresses) {
-    if (entry.up && outlet_on(entry.device, mapping, domain, v6_only)) {
+    const bool elsewhere = entry.up && entry.device != kLoopbackDevice;
+    if (elsewhere && outlet_on(entry.device, mapping, domain, v6_only)) {
       return BetterDevice{.device = entry.device, .makeshift = true};
     }
   }
-  return {};
+  if (at_home || !anywhere || !outlet_on(kLoopbackDevice, mapping, domain, v6_only)) return {};
+  return BetterDevice{.device = kLoopbackDevice, .makeshift = true};
 }
 
 std::optional<Outlet> outlet_on(int device, const Mapping& mapping, int domain, bool v6_only) {
@@ -144,6 +147,11 @@ std::optional<Outlet> outlet_on(int device, const Mapping& mapping, int domain, 
   if (mapping.host && !is_unspecified(*mapping.host)) {
     found = outlet_of_address(*mapping.host);
     return found && found->device == device ? found : std::nullopt;
+  }
+  if (device == kLoopbackDevice) {
+    // By IPv6 it has one address only, which would be that of both ends.
+    if (takes.v4) found = Outlet{device, Address::from_v4(in_addr{htonl(INADDR_LOOPBACK)})};
+    return found;
   }
   const auto addresses = interface_addresses();
   if (takes.v4) found = outlet_of_device(addresses, device, true);

@@ -54,14 +54,16 @@ std::optional<Outlet> outlet_on(int device, const Mapping& mapping, int domain, 
 
 // The device that a service's socket should be pinned to instead of `device`, where that is not the
 // right one (any more): the one that find_outlet() says, or, while there is none and `device` is
-// down or has no address for the mapping, any other that is up and has one, except the loopback.
+// down or has no address for the mapping, any other that is up and has one. The loopback device is
+// the last resort, and for a socket with the guard for that only (`anywhere`).
 struct BetterDevice {
   int device = 0;
   bool makeshift = false;  // any other
 };
 std::optional<BetterDevice> better_device(int device, const Mapping& mapping, int domain,
-                                          bool v6_only,
+                                          bool v6_only, bool anywhere,
                                           const std::vector<FoundRoute>& default_routes);
+inline constexpr int kLoopbackDevice = 1;  // LOOPBACK_IFINDEX, in every network namespace
 
 // The default routes of the calling thread's own network namespace. Throws ErrnoError.
 std::vector<FoundRoute> own_default_routes();

@@ -15,8 +15,9 @@
 // be direct and the other inside, and each comes and goes by itself. A client is brought to the
 // socket that takes its family, or, where that is not to be had, to the other one.
 //
-// No client is shown to a service as a loopback address, which services trust: where the container
-// has no other address, nothing is relayed inside (publish/inside.h).
+// No client is shown to a service as a loopback address, which services trust, except one that came
+// in over the container's own loopback (publish/peer_names.h): where the container has no other
+// address, nothing is relayed inside (publish/inside.h).
 //
 // Nothing tells that a service has stopped to listen, since close(2) is not trapped. It is noticed
 // at the next connection that is refused, and the port is idle again: that client sees a reset, the
@@ -53,6 +54,8 @@ namespace {
 
 constexpr int kBacklog = 4096;  // or net.core.somaxconn, if that is less
 constexpr int kAcceptedAtOnce = 64;
+// A source may be taken, by a connection that is not quite gone.
+constexpr int kHomeAttempts = 8;
 // One container must not take all of the relay.
 constexpr std::size_t kMaxOfPort = 2048;
 
@@ -61,6 +64,13 @@ bool is_listening(int fd) { return int_option(fd, SOL_SOCKET, SO_ACCEPTCONN).val
 void switch_on(int fd, int level, int name) {
   int on = 1;
   ::setsockopt(fd, level, name, &on, sizeof on);
+}
+
+// Whether a connection that came in at an inside door was made in the container itself.
+bool is_of_container(int client) {
+  const auto peer = peer_endpoint(client);
+  const auto own = own_endpoint(client);
+  return peer && own && (is_loopback(peer->first) || peer->first == own->first);
 }
 
 }  // namespace
@@ -382,7 +392,7 @@ void TcpPort::take(const Door& door, UniqueFd client) {
   const auto name = name_of(door, client.get());
   for (const Target& target : targets_for(door, client.get())) {
     try {
-      UniqueFd service = connect(target, name);
+      UniqueFd service = connect(target, door, client.get(), name);
       if (!service) {
         if (errno == ECONNREFUSED) service_gone(target.generation);
         continue;
@@ -406,8 +416,41 @@ std::optional<Endpoint> TcpPort::name_of(const Door& door, int client) const {
   return peer_endpoint(client);
 }
 
-UniqueFd TcpPort::connect(const Target& target, const std::optional<Endpoint>& client) {
-  return target.direct ? connect_direct(target.service, client) : connect_inside(target.service);
+UniqueFd TcpPort::connect(const Target& target, const Door& door, int client,
+                          const std::optional<Endpoint>& name) {
+  if (!target.direct) return connect_inside(target.service);
+  if (!outlet_) outlet_ = outlet_of(target.service);
+  const bool at_home = outlet_ && outlet_->device == kLoopbackDevice;
+  if (!at_home) return connect_direct(target.service, name);
+  // Who comes that way looks like a client on loopback, and services trust those.
+  if (door.is_inside() && is_of_container(client)) return connect_home(name);
+  errno = EADDRNOTAVAIL;
+  return {};
+}
+
+UniqueFd TcpPort::connect_home(const std::optional<Endpoint>& name) {
+  constexpr std::uint32_t kFirst = 0x7F000002;  // 127.0.0.2
+  constexpr std::uint32_t kAddresses = 0xFFFFF0;
+  const std::uint16_t port = publication_->mapping.host_port;
+  const SocketName to = SocketName::of(AF_INET, outlet_->address, port);
+  for (int attempt = 0; attempt < kHomeAttempts; ++attempt) {
+    UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!fd) throw_errno("socket");
+    switch_on(fd.get(), SOL_SOCKET, SO_REUSEPORT);
+    switch_on(fd.get(), SOL_SOCKET, SO_REUSEADDR);
+    if (name) shared_.names.maps().show(fd.get(), *name);
+    const in_addr own{htonl(kFirst + next_home_++ % kAddresses)};
+    const SocketName from = SocketName::of(AF_INET, Address::from_v4(own), port);
+    share(true);
+    const bool bound = ::bind(fd.get(), from.get(), from.length) == 0;
+    share(false);
+    if (!bound) continue;
+    const int error = start_connect(fd.get(), to);
+    if (error == 0 || error == EINPROGRESS) return fd;
+    errno = error;
+    if (error == ECONNREFUSED) break;
+  }
+  return {};
 }
 
 UniqueFd TcpPort::connect_direct(const Service& target, const std::optional<Endpoint>& client) {

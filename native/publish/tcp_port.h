@@ -92,8 +92,12 @@ class TcpPort {
   // The name that the service is to see for a client that has come by `door`; none: the host's.
   std::optional<Endpoint> name_of(const Door& door, int client) const;
   // Empty, with errno, where there is nothing to connect to.
-  UniqueFd connect(const Target& target, const std::optional<Endpoint>& client);
+  UniqueFd connect(const Target& target, const Door& door, int client,
+                   const std::optional<Endpoint>& name);
   UniqueFd connect_direct(const Service& service, const std::optional<Endpoint>& client);
+  // To a service's socket that is pinned to the loopback device: from its own port, which nobody
+  // else has, and from a loopback address of its own.
+  UniqueFd connect_home(const std::optional<Endpoint>& name);
   UniqueFd connect_inside(const Service& service);
   // Where a service is reached in its container; no value if clients would be seen as loopback.
   std::optional<Address> address_inside(const Service& service);
@@ -110,6 +114,7 @@ class TcpPort {
   InsideAddresses addresses_;
   std::unique_ptr<Door> front_;  // the reservation
   std::map<std::pair<int, Address>, InsideDoor> inside_;
+  std::uint32_t next_home_ = 0;
   // By the family of clients that they take: IPv4, IPv6.
   std::array<std::optional<Target>, 2> served_;
   std::map<Connection*, std::unique_ptr<Connection>> connections_;

@@ -176,16 +176,36 @@ void drop_what_is_not_for_it(Program& program, const GuardRole& role) {
   drop_ipv6_of_this_machine(program, role);
 }
 
+// Of what has come to a service's port. What gets to the end is taken.
+void drop_loopback_clients(Program& program, const GuardRole& role) {
+  const auto version6 = program.new_label();
+  program.load(kVersion);
+  program.keep_bits(kVersionBits);
+  program.jump_unless(kVersion4, version6);
+  program.load(kSource4);
+  program.jump_unless(kLoopbackNet, Program::kTake);
+  program.load(kSourcePort, BPF_H);
+  program.jump_if(role.port, Program::kTake);
+  program.jump(Program::kDrop);
+  program.place(version6);
+  for (int index = 0; index < 4; ++index) {
+    program.load(kSource6 + 4 * index, BPF_W);
+    program.jump_unless(index == 3 ? 1 : 0, Program::kTake);
+  }
+  program.jump(Program::kDrop);
+}
+
 // What gets to the end is taken.
 Program program_of(const GuardRole& role) {
   Program program;
   program.load(kFlags);
-  if (role.kind == GuardKind::kService) {
+  if (is_service(role.kind)) {
     program.keep_bits(kSyn | kAck);
     program.jump_if(kSyn | kAck, Program::kDrop);
     program.jump_unless(kSyn, Program::kTake);
     program.load(kDestinationPort, BPF_H);
     program.jump_unless(role.port, Program::kDrop);
+    if (role.kind == GuardKind::kServiceAnywhere) drop_loopback_clients(program, role);
   } else {
     // A connection that is there needs no more than this.
     program.keep_bits(kSyn | kReset);

@@ -16,6 +16,9 @@
 //               family that the container's network does not carry
 //   service     no SYN with ACK: it never connects. No SYN to another port than `port`, the
 //               published one
+//   service     the same, and no SYN from a loopback address, except from IPv4's with the port
+//   anywhere    `port`, which is the relay's: the reservation of the published port keeps everybody
+//               else from binding to it
 //
 // The kernel runs a listener's filter before it looks at the SYN (tcp_v4_rcv, tcp_v6_rcv), and what
 // a listener accepts has its filter.

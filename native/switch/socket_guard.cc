@@ -137,7 +137,7 @@ UniqueFd GuardSource::load(const GuardUse& use, std::uint64_t generation) {
 GuardRole role_of(const GuardUse& use) {
   GuardRole role{
       .kind = use.kind, .port = use.port, .own = {}, .family = use.family, .network = use.network};
-  if (use.kind != GuardKind::kService)
+  if (!is_service(use.kind))
     role.own = DeviceAddresses(open_netlink(NETLINK_ROUTE)).of(use.device, kMaxOwnAddresses + 1);
   return role;
 }

@@ -108,8 +108,10 @@ class SocketGuard {
   int guard_neighbours_client(int fd, int device, GuardFamily family, std::uint16_t port) {
     return attach(fd, {GuardKind::kNeighbour, port, device, family});
   }
-  int guard_service(int fd, std::uint16_t port) {
-    return attach(fd, {GuardKind::kService, port, 0});
+  // ... and listens on a published port. `anywhere`: by whatever device, the loopback one included.
+  int guard_service(int fd, std::uint16_t port, bool anywhere) {
+    const auto kind = anywhere ? GuardKind::kServiceAnywhere : GuardKind::kService;
+    return attach(fd, {kind, port, 0});
   }
   // There are the means, so no socket is given out without a guard.
   bool available() const { return source_.available(); }

@@ -274,6 +274,40 @@ void a_service_serves_one_port_and_reaches_nothing(Guarding& guarding) {
   CHECK_EQ(turned.connect(impatient()), EINPROGRESS);
 }
 
+sockaddr_in name4(const char* address, std::uint16_t port) {
+  sockaddr_in name{};
+  name.sin_family = AF_INET;
+  name.sin_port = htons(port);
+  CHECK_EQ(::inet_pton(AF_INET, address, &name.sin_addr), 1);
+  return name;
+}
+
+void bind_shared(const UniqueFd& socket, const sockaddr_in& name) {
+  const int on = 1;
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+  CHECK_EQ(::bind(socket.get(), reinterpret_cast<const sockaddr*>(&name), sizeof name), 0);
+}
+
+// The relay's come from the published port, which nobody else can be bound to.
+void a_service_anywhere_hears_loopback_addresses_from_its_own_port_only(Guarding& guarding) {
+  const std::uint16_t port = Loopback().port();
+  const UniqueFd service = guarding.socket({.kind = GuardKind::kServiceAnywhere, .port = port});
+  bind_shared(service, name4("0.0.0.0", port));
+  CHECK_EQ(::listen(service.get(), 8), 0);
+  const auto reach = [&](const char* from, std::uint16_t from_port, const char* to) {
+    const UniqueFd client = impatient();
+    bind_shared(client, name4(from, from_port));
+    const sockaddr_in name = name4(to, port);
+    return ::connect(client.get(), reinterpret_cast<const sockaddr*>(&name), sizeof name) == 0
+               ? 0
+               : errno;
+  };
+  CHECK_EQ(reach("127.0.0.1", 0, "127.0.0.1"), EINPROGRESS);
+  CHECK_EQ(reach("127.0.0.2", 0, "127.0.0.1"), EINPROGRESS);
+  CHECK_EQ(reach("127.0.0.2", port, "127.0.0.1"), 0);
+  CHECK_EQ(reach(kThisMachine, 0, kThisMachine), 0);
+}
+
 void guards_with(GuardSource& source) {
   Guarding guarding(source);
   a_client_reaches_and_serves_nothing_on_this_machine(guarding);
@@ -286,6 +320,7 @@ void guards_with(GuardSource& source) {
   a_client_hears_one_family_where_the_network_carries_one(guarding);
   a_neighbours_client_reaches_one_port(guarding);
   a_service_serves_one_port_and_reaches_nothing(guarding);
+  a_service_anywhere_hears_loopback_addresses_from_its_own_port_only(guarding);
 }
 
 template <typename Test>
@@ -387,7 +422,7 @@ bool may_load(const RunningGuard& guard) {
 
 TEST(a_guard_takes_no_other_question) {
   const RunningGuard guard;
-  for (const std::uint16_t kind : {4, 5}) CHECK_EQ(guard.error_of({.kind = kind}), EINVAL);
+  for (const std::uint16_t kind : {4, 6}) CHECK_EQ(guard.error_of({.kind = kind}), EINVAL);
   CHECK_EQ(guard.error_of({.port = 80}), EINVAL);
   CHECK_EQ(guard.error_of({.kind = 2, .port = 80, .device = 1}), EINVAL);
   CHECK_EQ(guard.error_of({.device = -1}), EINVAL);
@@ -440,7 +475,7 @@ TEST(a_guard_and_a_daemon_of_other_versions_say_so) {
 
 TEST(a_guard_is_confined) {
   const RunningGuard guard;
-  CHECK_EQ(guard.error_of({.kind = 5}), EINVAL);
+  CHECK_EQ(guard.error_of({.kind = 6}), EINVAL);
   const std::string status = guard.status();
   for (const char* line : {"NoNewPrivs:\t1", "Seccomp:\t2", "CapEff:\t0000000000000000",
                            "CapInh:\t0000000000000000", "CapAmb:\t0000000000000000"}) {

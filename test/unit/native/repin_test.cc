@@ -123,6 +123,17 @@ TEST(no_socket_is_pinned_to_a_device_that_is_no_outlet) {
   });
 }
 
+TEST(a_socket_with_a_locked_filter_is_pinned_to_the_loopback_device_too) {
+  with_repin([](const RunningRepin& repin) {
+    const UniqueFd socket = listening("first");
+    const int on = 1;
+    CHECK_EQ(::setsockopt(socket.get(), SOL_SOCKET, SO_LOCK_FILTER, &on, sizeof on), 0);
+    CHECK_EQ(repin.pin(socket, device("lo")), 0);
+    CHECK_EQ(pin_of(socket), device("lo"));
+    CHECK_EQ(repin.pin(socket, device("first")), 0);
+  });
+}
+
 TEST(no_other_socket_is_pinned) {
   with_repin([](const RunningRepin& repin) {
     const int to = device("third");

@@ -29,6 +29,7 @@ void drain(int fd, See see) {
     const auto size = static_cast<std::size_t>(std::max<ssize_t>(got, 0));
     see(size <= buffer.size() ? NetlinkBytes(buffer.data(), size) : NetlinkBytes());
   }
+  see(NetlinkBytes());  // there may be more, and nobody knows what it says
 }
 
 // Whether all of it is about neighbour entries that come and go by themselves.

@@ -23,12 +23,13 @@
 // AF_UNSPEC meanwhile disconnects its own socket, which stays pinned to its device.) One difference
 // shows: when SO_SNDTIMEO runs out, the continued call says EALREADY, not EINPROGRESS.
 //
-// The host socket takes the number first and starts to connect then: whatever another thread sets
-// from that moment on is set on the host socket itself, so each option is read once. The SYN goes
-// out as soon as the host socket has what it depends on; the other options are carried over in the
-// time until the peer answers (switch/socket_options.h). If the connect fails at once the container
-// socket gets its number back. (Another thread that makes the descriptor blocking in between makes
-// the container's own listener thread wait for the peer.)
+// The host socket takes the number first and starts to connect then: what another thread sets from
+// that moment on is set on the host socket itself, so each option is read once. (Of an option that
+// the container socket had, too, its value may win if that is carried over a moment later.) The SYN
+// goes out as soon as the host socket has what it depends on; the other options are carried over in
+// the time until the peer answers (switch/socket_options.h). If the connect fails at once the
+// container socket gets its number back. (Another thread that makes the descriptor blocking in
+// between makes the container's own listener thread wait for the peer.)
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -188,10 +189,11 @@ Outcome switch_socket(Context& context, Target& target, const SocketAddress& add
   const auto failed = [&] { return state != 0 && state != EINPROGRESS; };
   const auto complete = [&]() -> std::string {
     std::string option = way.shortcut ? options.again(fd) : options.first(fd);
-    if (!option.empty()) return option;
-    if (!way.shortcut) state = start_connect(fd, address);
-    if (failed()) return to.text() + ": " + ::strerror(state);
+    if (option.empty() && !way.shortcut) state = start_connect(fd, address);
+    // Also where the number goes back, which may come too late.
     if (blocking) set_blocking(fd);
+    if (!option.empty()) return option;
+    if (failed()) return to.text() + ": " + ::strerror(state);
     option = options.late(fd);
     // Another thread has just been told to set one.
     if (option.empty() && context.option_calls.any()) option = options.rare(fd);

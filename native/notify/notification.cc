@@ -115,6 +115,7 @@ CallArguments decode_socketcall(const abi::SeccompNotif& notification) {
 }  // namespace
 
 Receive NotifyFd::receive() const {
+  in_hand_.blocking = false;
   in_hand_.call = {};  // the kernel refuses anything but zeroes
   if (::ioctl(fd_.get(), abi::kNotifRecv, &in_hand_.call) == 0) return Receive::kNotification;
   return errno == EINTR || errno == ENOENT ? Receive::kRetry : Receive::kEnd;

@@ -74,10 +74,12 @@ Replaced replace_descriptor(Context& context, const Replacement& replacement,
   }
   // Our duplicate has kept the old file alive, and with it its registrations: putting it back
   // restores everything.
-  if (context.notify.replace(id, old, number, close_on_exec) == ENOENT) {
-    return Replaced::kCallerGone;
-  }
-  return failed;
+  error = context.notify.replace(id, old, number, close_on_exec);
+  if (error == 0) return failed;
+  // Another thread has made the number one that the table does not take (RLIMIT_NOFILE). What the
+  // kernel would do with the host socket there is not for it to do.
+  if (error != ENOENT && error != ESRCH) context.notify.fail(id, EBADF);
+  return Replaced::kCallerGone;
 }
 
 }  // namespace sockswitch

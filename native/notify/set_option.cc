@@ -31,11 +31,15 @@ bool matters(Context& context, const abi::SeccompNotif& notification,
   }
 }
 
-// IPT_SO_SET_REPLACE and IP6T_SO_SET_REPLACE (linux/netfilter_ipv4/ip_tables.h, ip6_tables.h).
+// IPT_SO_SET_REPLACE, IP6T_SO_SET_REPLACE and ARPT_SO_SET_REPLACE
+// (linux/netfilter_ipv4/ip_tables.h, linux/netfilter_ipv6/ip6_tables.h,
+// linux/netfilter_arp/arp_tables.h).
 bool replaces_packet_filters(const CallArguments& arguments) {
   constexpr int kReplace = 64;
+  constexpr int kReplaceArp = 96;
   const bool internet = arguments.level == IPPROTO_IP || arguments.level == IPPROTO_IPV6;
-  return arguments.unreadable || (internet && arguments.name == kReplace);
+  return arguments.unreadable ||
+         (internet && (arguments.name == kReplace || arguments.name == kReplaceArp));
 }
 
 }  // namespace

@@ -86,7 +86,8 @@ bool switch_back(Context& context, Target& target) {
     context.detail = made.detail;
     return false;
   }
-  if (flags->non_blocking) ::fcntl(made.fd.get(), F_SETFL, O_RDWR | O_NONBLOCK);
+  if (flags->non_blocking && !context.notify.began_blocking(target.id))
+    ::fcntl(made.fd.get(), F_SETFL, O_RDWR | O_NONBLOCK);
   if (replace_descriptor(
           context,
           {target.id, target.socket.get(), made.fd.get(), target.number, flags->close_on_exec},

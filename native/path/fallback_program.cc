@@ -206,6 +206,10 @@ class Candidate {
       const auto number = number_of(entry->d_name);
       if (!number) continue;
       if (--left < 0) break;
+      // The link first: what it leads to may be a file whose server does not answer. Of a mount
+      // that the program has left, it has the end only.
+      const auto link = read_link(::dirfd(stream.get()), entry->d_name);
+      if (!link || (!with_namespaces && !link->ends_with("/net/tun"))) continue;
       struct stat status{};
       if (::fstatat(::dirfd(stream.get()), entry->d_name, &status, 0) != 0) continue;
       if (S_ISCHR(status.st_mode) && status.st_rdev == makedev(kTunMajor, kTunMinor)) {

@@ -21,6 +21,7 @@ using Clock = std::chrono::steady_clock;
 
 // How long packet filters that report no changes may have changed unseen.
 constexpr std::chrono::seconds kSilence{1};
+constexpr std::chrono::seconds kReplacing{5};  // as long as a large table takes
 
 std::string joined(const std::vector<std::string>& words) {
   std::string text;
@@ -189,7 +190,7 @@ void NetworkView::count_reports(int reports) {
 }
 
 void NetworkView::expect_silent_change() {
-  silent_until_.store(Clock::now() + kSilence, std::memory_order_release);
+  silent_until_.store(Clock::now() + kReplacing, std::memory_order_release);
 }
 
 UniqueFd NetworkView::reports() const {

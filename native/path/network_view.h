@@ -84,7 +84,7 @@ class NetworkView {
   void count_reports(int reports);
   UniqueFd reports() const;
   // Somebody is about to change legacy packet filters of the namespace, which the kernel does not
-  // report: for a second from now count_reports() takes each moment for such a change. Any thread.
+  // report: for some seconds count_reports() takes each moment for such a change. Any thread.
   void expect_silent_change();
   // Whether an address is one of the container's own.
   bool is_own(const Address& address);

@@ -150,7 +150,7 @@ class Guard {
                    .own = {},
                    .family = use.family,
                    .network = use.network};
-    if (use.kind != GuardKind::kService) role.own = addresses_.of(use.device, kMaxOwnAddresses + 1);
+    if (!is_service(use.kind)) role.own = addresses_.of(use.device, kMaxOwnAddresses + 1);
     // Those that are too many to be told apart are all alike.
     if (role.own.size() > kMaxOwnAddresses) role.own.assign(kMaxOwnAddresses + 1, Address{});
     auto found = programs_.find(role);

@@ -29,8 +29,9 @@
 // every user may run it, so it gives nobody more than that:
 //
 //   where     the topmost cgroup above its own (the caller's) that belongs to its real user. That
-//             one has been delegated to the user, all in it are the user's own processes. Nothing
-//             is taken from the caller. Root has no such cgroup.
+//             one has been delegated to the user, and the user started all that runs in it. (That
+//             may be a setuid program, whose sockets that are bound to a device are covered, too.)
+//             Nothing is taken from the caller. Root has no such cgroup.
 //   what      these two programs. The caller gets the maps and the links, so it can say what name
 //             its own sockets have at processes of its own: less than it can do in a network
 //             namespace of its own.

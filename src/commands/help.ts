@@ -89,7 +89,7 @@ Examples:
 `;
 
 export const doctorDescription = `Checks what acceleration depends on: the kernel, by trying what is needed; what
-carries tunnels, and those that are on the fallback network; limits; Podman, its runtime and its networks; what install wrote, and whether another
+carries tunnels, and those that are on the fallback network; limits; what published ports depend on; Podman, its runtime and its networks; what install wrote, and whether another
 configuration file undoes it; the daemon and the keeper; and the hook itself, by
 running it on a made-up container. Changes nothing, needs no root.
 
@@ -143,7 +143,8 @@ export const eventsDescription = `Prints what happened lately, oldest first: con
 over by a new daemon, or stopped; starts that were refused or went without
 acceleration; the first time that a container's call was left to its own
 network, for a reason; tunnels found, their peers up or on the
-fallback network, and why; the keeper lost and back; the configuration read
+fallback network, and why; a published service that stays on a device that the
+host's network has left; the keeper lost and back; the configuration read
 again. At most 500 are kept, and none from before the daemon's start.`;
 
 export const events = `
@@ -272,8 +273,8 @@ export const installDescription = `Installs sockswitch for this user:
 
   - Podman's hook, in a directory of its own
   - a containers.conf.d drop-in that makes Podman read that directory
-  - systemd user units for daemon, keeper, socket guard and sockswitch-repin,
-    enabled and started where a systemd user instance runs
+  - systemd user units for daemon, keeper, socket guard, sockswitch-names and
+    sockswitch-repin, enabled and started where a systemd user instance runs
 
 Prints a line for each file: created, updated or unchanged. Running it again
 is harmless, and needed after sockswitch or Node.js moved. Files that it did
@@ -290,7 +291,7 @@ Files:
   ~/.config/containers/containers.conf.d/sockswitch.conf
   ~/.config/systemd/user/sockswitch.service, sockswitch-keeper.service,
     sockswitch-guard.socket, sockswitch-guard@.service,
-    sockswitch-names.socket, sockswitch-names@.service
+    sockswitch-names.socket, sockswitch-names@.service,
     sockswitch-repin.socket, sockswitch-repin@.service
   ~/.config/sockswitch/installed.json               what was written, for uninstall
   ($XDG_CONFIG_HOME takes the place of ~/.config where it is set)

@@ -26,7 +26,7 @@ export interface ContainerRequest {
   readonly podsEgress: boolean;
   /** ... and to these, IPv4. */
   readonly podsNetworks: readonly Prefix[];
-  /** `getsockname` on sockets of published ports reports the host's address and port, which costs nothing. */
+  /** Services on published ports see the host's names: their own in getsockname, and those of clients inside and of neighbours. */
   readonly hostNames: boolean;
   /** UDP ports of the kernel's tunnels that are carried; `published`: those that the container publishes. */
   readonly tunnels: TunnelRequest;

@@ -100,6 +100,9 @@ export function namesMessage(program: string, { stage, error }: NamesProblem): s
   const restart = 'and restart the daemon';
   switch (stage) {
     case 'answer':
+      if (error === 'EPERM') {
+        return `${host}: ${program} may not be started with its capabilities here, as in a container that was started without them (docs/nesting.md)`;
+      }
       return `${host}: ${program} does not answer (${error}): reinstall, ${restart}`;
     case 'cgroup':
       return `${host}: no hierarchy of cgroup version 2 is mounted here, by which they would see the true one`;
@@ -113,7 +116,7 @@ export function namesMessage(program: string, { stage, error }: NamesProblem): s
         : `${host}: ${program} does its part and no name shows (${error}): the daemon and ${program} are in different cgroups, or the kernel lacks something`;
     case 'load':
       return error === 'EPERM'
-        ? `${host}: ${program} has not the capabilities to change that (or cannot use them, on a file system that is mounted nosuid): run "sudo setcap cap_bpf,cap_net_admin=ep ${program}", ${restart}`
+        ? `${host}: ${program} has not the capabilities to change that (or cannot use them, on a file system that is mounted nosuid): run "sudo setcap cap_bpf,cap_net_admin=ep ${program}" (where it has them already, and systemd runs the daemon, "sockswitch install"), ${restart}`
         : `${host}: this kernel does not load the programs that change that (${error}; they take Linux 5.8 with CONFIG_CGROUP_BPF)`;
   }
 }
@@ -134,7 +137,7 @@ export function repinProblem(
   }
   return {
     message: `${cannot}: that takes CAP_NET_RAW, which ${repinProgram} does not have (or cannot use)`,
-    remedy: `run "sudo setcap cap_net_raw=ep ${repinProgram}"`,
+    remedy: `run "sudo setcap cap_net_raw=ep ${repinProgram}"; where it has that already, and systemd runs the daemon, run "sockswitch install"`,
   };
 }
 

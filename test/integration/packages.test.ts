@@ -128,7 +128,7 @@ describe('the RPM', () => {
     ]);
   });
 
-  rpmTest('gives capabilities to two programs alone, and runs no scripts', async () => {
+  rpmTest('gives capabilities to three programs alone, and runs no scripts', async () => {
     const capable = (await query('--filecaps')).filter((line) => line.includes('='));
     const repin = guard.replace('-guard', '-repin');
     expect(capable).toEqual([

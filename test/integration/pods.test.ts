@@ -427,8 +427,11 @@ describeOnLab('pods of a node on a bridge', () => {
     ['has an address in', 'address', ['10.99.5.1/32', 'dev', 'lo']],
   ])('are not switched to one that the host %s', async (_title, what, words) => {
     await node.host.output(['ip', what, 'add', ...words], { root: true });
-    await expectCase(node, { to: FAR.v4, outcome: 'pod-network', reached: true });
-    await node.host.output(['ip', what, 'del', ...words], { root: true });
+    try {
+      await expectCase(node, { to: FAR.v4, outcome: 'pod-network', reached: true });
+    } finally {
+      await node.host.output(['ip', what, 'del', ...words], { root: true });
+    }
     await expectCase(node, { to: FAR.v4, outcome: 'switched', reached: true });
   });
 });

@@ -3,7 +3,7 @@
  * container and neighbours on its networks have their own addresses, as without sockswitch. What real programs make of it
  * is tried in test/programs.
  */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import {
   daemonStatus,
   NAMES_PROGRAM,
@@ -23,6 +23,7 @@ const start = async (network: string, more: Record<string, string> = {}): Promis
     annotations: { ...publish(`${PORT}:110`), ...more },
     command: service('tcp', '::', '110'),
   });
+  onTestFinished(() => container.remove());
   await listening(container);
   return container;
 };
@@ -77,7 +78,6 @@ describeOnLab('clients that a socket of the host stands for', () => {
     }
     expect(await ask(host1, 'tcp', '127.0.0.1', PORT), "the host's").toBe(HOST1.v4);
     expect(await ask(remote, 'tcp', HOST1.v4, PORT)).toMatch(/^10\.77\.0\.1(00)?$/);
-    await container.remove();
   });
 
   test('inside, and accept and getpeername say so together with the port', async () => {
@@ -85,20 +85,19 @@ describeOnLab('clients that a socket of the host stands for', () => {
       annotations: publish(`${PORT}:110`),
       command: ['python3', '-c', SAYS_BOTH],
     });
+    onTestFinished(() => container.remove());
     await listening(container);
     const told = await container.output(['python3', '-c', RESETS, '127.0.0.1'], { stdin: '' });
     expect(told.trim()).toMatch(/^(\d+) True 127\.0\.0\.1 \1$/);
-    await container.remove();
   });
 
   test("have the host's with sockswitch/names=host", async () => {
     const container = await start('bridge', { 'sockswitch/names': 'host' });
     expect(await ask(container, 'tcp', '127.0.0.1', 110)).toBe(HOST1.v4);
     const neighbour = await startContainer({ network: 'bridge', annotations: publish('8491:111') });
+    onTestFinished(() => neighbour.remove());
     const address = await addressOf(container);
     expect(await ask(neighbour, 'tcp', address, 110)).toBe(HOST1.v4);
-    await neighbour.remove();
-    await container.remove();
   });
 
   test('leave no name behind: whoever has the address and port next is a stranger', async () => {
@@ -106,6 +105,7 @@ describeOnLab('clients that a socket of the host stands for', () => {
       annotations: publish(`${PORT}:110`),
       command: ['python3', '-c', KEEPS],
     });
+    onTestFinished(() => container.remove());
     await listening(container);
     const open =
       'mkfifo /tmp/hold; (exec 3<>/tmp/hold; cat <&3 | python3 -c "$1" 127.0.0.1 >/tmp/told) &';
@@ -125,7 +125,6 @@ describeOnLab('clients that a socket of the host stands for', () => {
     await eventually('its end', async () => ((await ports()).length === 0 ? true : undefined));
     const stranger = ['python3', '-c', STRANGER, HOST1.v4, port, String(PORT)];
     expect(await host1.output(stranger)).toBe(`${HOST1.v4} ${port}\n`);
-    await container.remove();
   });
 
   describe('without the capabilities of sockswitch-names', () => {
@@ -149,7 +148,6 @@ describeOnLab('clients that a socket of the host stands for', () => {
       for (const address of ['127.0.0.1', await addressOf(container)]) {
         expect(await ask(container, 'tcp', address, 110)).toBe(HOST1.v4);
       }
-      await container.remove();
     });
   });
 });

@@ -77,9 +77,9 @@ export interface ListenersOptions {
   onListener(container: Container): void;
   /** Its first listener is attached, and is this one. */
   onBegun(container: Container, listener: number): void;
-  /** Something about its tunnels. */
-  /** `pin-kept`. */
+  /** A published service's socket was not moved with the host's network; why. */
   onPinKept(detail: string): void;
+  /** Something about its tunnels. */
   onTunnel(container: Container, event: DataPlaneEvent): void;
   /** Its last listener is closed. */
   onEnded(container: Container): void;

@@ -70,7 +70,6 @@ print(client.recv(100).decode())
 `,
 ] as const;
 
-/** A server and a client of AF_UNIX, both kinds of address. */
 /** ADDRESS: connects to its port 80 right after a rule that forbids it was made and unmade, in turns; how often that went against the rule. */
 export const TCP_RULES: readonly string[] = [
   'python3',
@@ -101,6 +100,7 @@ print(wrong)
 `,
 ];
 
+/** A server and a client of AF_UNIX, both kinds of address. */
 export const UNIX_STREAM = [
   'python3',
   '-c',

@@ -416,7 +416,8 @@ BlockWay Follower::follow(const Ipv4Block& block) {
   if (options.v4.maps_gateway) {
     for (const RoutingTables* tables : {&outside, &at.tables()}) {
       if (auto words = near_part(*tables, block); !words.empty()) {
-        return left(name + " may lead to the host's loopback what is in " + words);
+        words.insert(0, name + " may lead to the host's loopback what is in ");
+        return left(words);
       }
     }
   }

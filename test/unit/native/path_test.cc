@@ -250,7 +250,9 @@ TEST(blocks_are_parsed_and_compared) {
 TEST(a_block_goes_the_default_way_where_nothing_of_it_goes_another) {
   const Ipv4Block block = *parse_ipv4_block("10.20.0.0/16");
   const FoundRoute out = route("0.0.0.0/0", 2, "192.0.2.1");
-  const auto words = [&](FoundRoute other) { return led_elsewhere(tables({out, other}), block); };
+  const auto words = [&](const FoundRoute& other) {
+    return led_elsewhere(tables({out, other}), block);
+  };
   CHECK_EQ(led_elsewhere(tables({out}), block), "");
   CHECK_EQ(words(route("10.21.0.0/16", 3)), "");
   CHECK_EQ(words(route("10.20.5.0/24", 2)), "a route to 10.20.5.0/24");

@@ -220,15 +220,15 @@ describeOnLab('programs that look at their own sockets', () => {
 
   test('Redis Cluster of three neighbours, which learn each other from their connections', async () => {
     const script = "exec redis-server --protected-mode no --save '' --cluster-enabled yes";
-    const nodes = await Promise.all(
-      [1, 2, 3].map((node) =>
-        startContainer({
-          network: 'bridge',
-          annotations: publish(`700${node}:6379 1700${node}:16379`),
-          command: ['bash', '-c', script],
-        }),
-      ),
-    );
+    const nodes: Container[] = [];
+    for (const node of [1, 2, 3]) {
+      const container = await startContainer({
+        network: 'bridge',
+        annotations: publish(`700${node}:6379 1700${node}:16379`),
+        command: ['bash', '-c', script],
+      });
+      nodes.push(container);
+    }
     const [first] = nodes;
     if (first === undefined) throw new Error('no nodes');
     const places = await Promise.all(nodes.map(async (node) => `${await addressOf(node)}:6379`));
@@ -240,7 +240,12 @@ describeOnLab('programs that look at their own sockets', () => {
     const create = ['redis-cli', '--cluster', 'create', ...places, '--cluster-yes'];
     expect(await first.output(create, { timeout: 60_000 })).toContain('All 16384 slots covered');
     for (const node of nodes) {
-      expect(await node.output(['redis-cli', 'cluster', 'info'])).toContain('cluster_state:ok');
+      await eventually('the cluster to be well to each', async () => {
+        const told = await node.output(['redis-cli', 'cluster', 'info']);
+        return told.includes('cluster_state:ok') ? true : undefined;
+      });
+    }
+    for (const node of nodes) {
       await node.remove();
     }
   });

@@ -87,4 +87,7 @@ inline constexpr unsigned long kSocketNetns = 0x894C;  // SIOCGSKNS, 4.10: a soc
 // --- tun and tap devices (linux/if_tun.h) ---
 inline constexpr unsigned long kTunGetDevNetns = _IO('T', 227);  // 5.2: the device's namespace
 
+// LOOPBACK_IFINDEX (linux/net_namespace.h): of the loopback device in every network namespace.
+inline constexpr int kLoopbackDevice = 1;
+
 }  // namespace sockswitch::abi

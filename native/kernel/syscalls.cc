@@ -1,6 +1,7 @@
 #include "kernel/syscalls.h"
 
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -53,6 +54,12 @@ std::optional<std::uint64_t> netns_cookie(int socket_fd) {
   socklen_t length = sizeof cookie;
   if (::getsockopt(socket_fd, SOL_SOCKET, abi::kSoNetnsCookie, &cookie, &length) != 0) return {};
   return cookie;
+}
+
+std::optional<std::uint64_t> inode_of(int fd) {
+  struct stat status{};
+  if (::fstat(fd, &status) != 0) return {};
+  return status.st_ino;
 }
 
 std::optional<int> int_option(int fd, int level, int name) {

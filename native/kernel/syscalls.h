@@ -32,5 +32,7 @@ std::optional<std::uint64_t> netns_cookie(int socket_fd);
 
 // One integer socket option; no value on error (errno tells).
 std::optional<int> int_option(int fd, int level, int name);
+// No value with errno.
+std::optional<std::uint64_t> inode_of(int fd);
 
 }  // namespace sockswitch

@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include <cerrno>
 #include <cstring>
@@ -62,11 +61,6 @@ void set_int(int fd, int name, int value, const char* text) {
   }
 }
 
-std::uint64_t inode_of(int fd) {
-  struct stat status{};
-  return ::fstat(fd, &status) == 0 ? status.st_ino : 0;
-}
-
 // Pinned before it is bound, so that there never is one that is not. Empty, and why, if it cannot
 // be made.
 UniqueFd make_socket(Context& context, const Target& target, const Outlet& outlet,
@@ -87,7 +81,7 @@ UniqueFd make_socket(Context& context, const Target& target, const Outlet& outle
   set_int(fd.get(), abi::kSoBindToIfindex, outlet.device, "SO_BINDTOIFINDEX");
   const std::uint16_t host_port = port.mapping.host_port;
   int error = context.guard.guard_service(fd.get(), host_port, true);
-  if (error == 0 && context.guard.available()) port.anywhere.add(inode_of(fd.get()));
+  if (error == 0 && context.guard.available()) port.anywhere.add(inode_of(fd.get()).value_or(0));
   // sockswitch-guard is of an earlier version.
   if (error == EINVAL) error = context.guard.guard_service(fd.get(), host_port, false);
   if (error != 0) {

@@ -1,21 +1,12 @@
 #include "notify/replace.h"
 
-#include <sys/stat.h>
-
 #include <cerrno>
 #include <cstring>
 #include <string>
 
+#include "kernel/syscalls.h"
+
 namespace sockswitch {
-namespace {
-
-std::optional<std::uint64_t> inode_of(int fd) {
-  struct stat status{};
-  if (::fstat(fd, &status) != 0) return {};
-  return status.st_ino;
-}
-
-}  // namespace
 
 Registrations find_registrations(Context& context, Caller& caller, int socket, int number,
                                  std::optional<std::uint64_t> inode, bool bounded) {

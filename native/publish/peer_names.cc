@@ -18,7 +18,6 @@
 namespace sockswitch {
 namespace {
 
-constexpr int kLoopbackDevice = 1;  // LOOPBACK_IFINDEX, in every network namespace
 constexpr int kPatienceMs = 1000;
 constexpr int kStrangers = 64;
 
@@ -98,7 +97,7 @@ PeerNames::Problem PeerNames::try_it() const {
   const UniqueFd client = tcp_socket();
   const Address loopback = *Address::parse("127.0.0.1");
   const SocketName any_port = SocketName::of(AF_INET, loopback, 0);
-  const int device = kLoopbackDevice;
+  const int device = abi::kLoopbackDevice;
   if (::setsockopt(listener.get(), SOL_SOCKET, abi::kSoBindToIfindex, &device, sizeof device) != 0)
     throw_errno("setsockopt", "SO_BINDTOIFINDEX");
   if (::bind(listener.get(), any_port.get(), any_port.length) != 0) throw_errno("bind");

@@ -7,6 +7,7 @@
 
 #include "base/errno_error.h"
 #include "kernel/interfaces.h"
+#include "kernel/linux_abi.h"
 #include "kernel/netlink.h"
 
 namespace sockswitch {
@@ -129,16 +130,16 @@ std::optional<BetterDevice> better_device(int device, const Mapping& mapping, in
   }
   // The host itself reaches it by that one address only.
   if (mapping.host && !is_unspecified(*mapping.host)) return {};
-  const bool at_home = device == kLoopbackDevice;
+  const bool at_home = device == abi::kLoopbackDevice;
   if (!at_home && is_up(device) && outlet_on(device, mapping, domain, v6_only)) return {};
   for (const InterfaceAddress& entry : addresses) {
-    const bool elsewhere = entry.up && entry.device != kLoopbackDevice;
+    const bool elsewhere = entry.up && entry.device != abi::kLoopbackDevice;
     if (elsewhere && outlet_on(entry.device, mapping, domain, v6_only)) {
       return BetterDevice{.device = entry.device, .makeshift = true};
     }
   }
-  if (at_home || !anywhere || !outlet_on(kLoopbackDevice, mapping, domain, v6_only)) return {};
-  return BetterDevice{.device = kLoopbackDevice, .makeshift = true};
+  if (at_home || !anywhere || !outlet_on(abi::kLoopbackDevice, mapping, domain, v6_only)) return {};
+  return BetterDevice{.device = abi::kLoopbackDevice, .makeshift = true};
 }
 
 std::optional<Outlet> outlet_on(int device, const Mapping& mapping, int domain, bool v6_only) {
@@ -148,7 +149,7 @@ std::optional<Outlet> outlet_on(int device, const Mapping& mapping, int domain, 
     found = outlet_of_address(*mapping.host);
     return found && found->device == device ? found : std::nullopt;
   }
-  if (device == kLoopbackDevice) {
+  if (device == abi::kLoopbackDevice) {
     // By IPv6 it has one address only, which would be that of both ends.
     if (takes.v4) found = Outlet{device, Address::from_v4(in_addr{htonl(INADDR_LOOPBACK)})};
     return found;

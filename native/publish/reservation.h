@@ -63,7 +63,6 @@ struct BetterDevice {
 std::optional<BetterDevice> better_device(int device, const Mapping& mapping, int domain,
                                           bool v6_only, bool anywhere,
                                           const std::vector<FoundRoute>& default_routes);
-inline constexpr int kLoopbackDevice = 1;  // LOOPBACK_IFINDEX, in every network namespace
 
 // The default routes of the calling thread's own network namespace. Throws ErrnoError.
 std::vector<FoundRoute> own_default_routes();

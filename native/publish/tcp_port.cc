@@ -420,7 +420,7 @@ UniqueFd TcpPort::connect(const Target& target, const Door& door, int client,
                           const std::optional<Endpoint>& name) {
   if (!target.direct) return connect_inside(target.service);
   if (!outlet_) outlet_ = outlet_of(target.service);
-  const bool at_home = outlet_ && outlet_->device == kLoopbackDevice;
+  const bool at_home = outlet_ && outlet_->device == abi::kLoopbackDevice;
   if (!at_home) return connect_direct(target.service, name);
   // Who comes that way looks like a client on loopback, and services trust those.
   if (door.is_inside() && is_of_container(client)) return connect_home(name);

@@ -3,6 +3,7 @@
 #include <cstddef>
 
 #include "base/public_address.h"
+#include "kernel/linux_abi.h"
 
 namespace sockswitch {
 namespace {
@@ -21,7 +22,6 @@ constexpr std::uint32_t kVersion4 = 0x40;
 constexpr int kSource4 = SKF_NET_OFF + 12;
 constexpr int kSource6 = SKF_NET_OFF + 8;
 constexpr std::uint32_t kLoopbackNet = 127;
-constexpr std::uint32_t kLoopbackDevice = 1;  // LOOPBACK_IFINDEX, in every network namespace
 constexpr std::uint32_t kWholeSegment = 0xFFFFFFFF;
 
 // One instruction on the accumulator, alike in both languages but for its encoding.
@@ -92,7 +92,7 @@ std::vector<Address> own_addresses(const GuardRole& role) {
 // Goes on only with what comes by the loopback device, and not from the neighbour.
 void take_what_comes_from_elsewhere(Program& program, const GuardRole& role) {
   program.load_device();
-  program.jump_unless(kLoopbackDevice, Program::kTake);
+  program.jump_unless(abi::kLoopbackDevice, Program::kTake);
   if (role.kind == GuardKind::kNeighbour) {
     program.load(kSourcePort, BPF_H);
     program.jump_if(role.port, Program::kTake);

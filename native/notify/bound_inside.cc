@@ -1,31 +1,42 @@
 #include "notify/bound_inside.h"
 
 #include <algorithm>
-#include <cstddef>
 
 namespace sockswitch {
-namespace {
 
-constexpr std::size_t kMaxBound = 256;
+template <typename Predicate>
+const BoundInside::Bound* BoundInside::latest(const Predicate& fits) const {
+  const std::uint64_t count = count_.load();
+  for (std::uint64_t back = 1; back <= std::min<std::uint64_t>(count, kMost); ++back) {
+    const Bound& bound = sockets_.at((count - back) % kMost);
+    if (bound.socket.load() != 0 && fits(bound)) return &bound;
+  }
+  return nullptr;
+}
 
-}  // namespace
-
-void BoundInside::remember(std::uint64_t socket, std::uint64_t publication, int domain,
+void BoundInside::remember(std::uint64_t socket, std::uint16_t port, int domain,
                            const Address& inside) {
-  if (sockets_.size() >= kMaxBound) sockets_.pop_back();
-  sockets_.push_front({socket, publication, domain, inside});
+  // What is not known is unspecified all the same. It takes a place only after one that is not.
+  if (is_unspecified(inside) && is_unspecified(last(port, domain))) return;
+  const std::uint64_t count = count_.load();
+  Bound& bound = sockets_.at(count % kMost);
+  bound.socket.store(0);
+  bound.inside = inside;
+  bound.domain = domain;
+  bound.port = port;
+  bound.socket.store(socket);
+  count_.store(count + 1);
 }
 
 Address BoundInside::of(std::uint64_t socket) const {
-  auto found = std::ranges::find(sockets_, socket, &Bound::socket);
-  return found == sockets_.end() ? Address{} : found->inside;
+  const Bound* found = latest([&](const Bound& bound) { return bound.socket.load() == socket; });
+  return found ? found->inside : Address{};
 }
 
-Address BoundInside::last(std::uint64_t publication, int domain) const {
-  auto found = std::ranges::find_if(sockets_, [&](const Bound& bound) {
-    return bound.publication == publication && bound.domain == domain;
-  });
-  return found == sockets_.end() ? Address{} : found->inside;
+Address BoundInside::last(std::uint16_t port, int domain) const {
+  const Bound* found =
+      latest([&](const Bound& bound) { return bound.port == port && bound.domain == domain; });
+  return found ? found->inside : Address{};
 }
 
 }  // namespace sockswitch

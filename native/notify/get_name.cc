@@ -88,7 +88,7 @@ std::optional<SocketName> name_inside(Context& context, int socket, int domain,
   if (is_the_service(socket, local.first, port->mapping)) {
     inside = context.bound.of(socket_cookie(socket));
   } else {
-    inside = context.bound.last(port->id, domain);
+    inside = context.bound.last(port->mapping.container_port, domain);
     if (is_unspecified(inside)) {
       inside = own_address(context, local.first.is_v4()).value_or(local.first);
     }

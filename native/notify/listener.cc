@@ -309,7 +309,7 @@ void Listener::handle(Session& session, const abi::SeccompNotif& notification, b
                   host_,
                   session.callers,
                   session.interrupted,
-                  session.bound,
+                  record_->bound,
                   session.addresses,
                   session.ports,
                   session.guard,

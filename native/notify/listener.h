@@ -74,7 +74,6 @@ class Listener {
     NotifyFd notify;
     CallerCache callers;
     Interrupted interrupted;
-    BoundInside bound;
     InsideAddresses addresses;
     PortPrivilege ports;
     SocketGuard& guard;

@@ -13,6 +13,7 @@
 #include "base/outcome.h"
 #include "kernel/listener_record.h"
 #include "kernel/netns.h"
+#include "notify/bound_inside.h"
 #include "notify/landlock.h"
 #include "notify/latency.h"
 #include "notify/notification.h"
@@ -27,6 +28,7 @@ struct LiveRecord {
   CallInHand in_hand;
   OutcomeCounters counters;
   LatencyHistogram latency;
+  BoundInside bound;
 };
 
 // What is never cleared has a place of its own, at the end of the record's head, whatever the

@@ -1,6 +1,7 @@
 // A service's socket of the host is made, pinned and bound by this thread, on its own copies, as
 // every other one. What it asked to be bound to in the container is not told to the kernel, so it
-// is kept here (BoundInside): for listen(2), and for getsockname(2) as long as the socket is there.
+// is kept in the listener's record (BoundInside): for listen(2), and for getsockname(2) as long as
+// the socket is there.
 //
 // All sockets on a published port have SO_REUSEPORT, so the kernel would let a second service join
 // a first one that did not ask for it: the daemon looks for it, and says EADDRINUSE.
@@ -166,7 +167,7 @@ std::optional<Outcome> bind_published(Context& context, Target& target, const De
       return Outcome::kCallerGone;
   }
   port.shared = shares;
-  context.bound.remember(cookie, port.id, domain, to.address);
+  context.bound.remember(cookie, to.port, domain, to.address);
   if (context.policy.listen_unseen) {
     auto known = find_port(context.policy, IPPROTO_TCP, to.port);
     published_listen(context, fd.get(), target.identity, known);

@@ -57,6 +57,11 @@ Napi::Value names_problem(Napi::Env env, const PeerNames& names) {
   return object;
 }
 
+PeerNames::Paths names_paths(const Napi::Object& options) {
+  return {.program = get_string(options, "namesProgram"),
+          .socket = get_string(options, "namesSocket")};
+}
+
 RepinPaths repin_paths(const Napi::Object& options) {
   return {.program = get_string(options, "repinProgram"),
           .socket = get_string(options, "repinSocket")};
@@ -106,8 +111,7 @@ class EngineObject {
     GuardSource guard(guard_paths(options), get_bool(options, "requireGuard"));
     guard_obstacle_ = obstacle_of(guard);
     auto report = [events = events_](ListenerEvent event) { events->report(std::move(event)); };
-    PeerNames names({.program = get_string(options, "namesProgram"),
-                     .socket = get_string(options, "namesSocket")});
+    PeerNames names(names_paths(options));
     engine_ = std::make_unique<Engine>(get_string(options, "netnsProgram"), std::move(guard),
                                        std::move(names), repin_paths(options), report);
   }
@@ -351,6 +355,12 @@ Napi::Value obstacle_to_repinning(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value obstacle_to_names(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    return names_problem(info.Env(), PeerNames(names_paths(get_object(info, 0))));
+  });
+}
+
 Napi::Value obstacle_to_labelling(const Napi::CallbackInfo& info) {
   const SocketLabel label(get_string(info, 0));
   return Napi::String::New(info.Env(), label.obstacle());
@@ -386,6 +396,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("removeTunnelRules", Napi::Function::New(env, remove_tunnel_rules));
   exports.Set("guardObstacle", Napi::Function::New(env, obstacle_to_guarding));
   exports.Set("repinObstacle", Napi::Function::New(env, obstacle_to_repinning));
+  exports.Set("namesObstacle", Napi::Function::New(env, obstacle_to_names));
   exports.Set("createEngine", Napi::Function::New(env, create_engine));
   exports.Set("connectKeeper", Napi::Function::New(env, connect_keeper));
   exports.Set("portHolders", Napi::Function::New(env, port_holders));

@@ -472,7 +472,14 @@ std::vector<UniqueFd> give_names(int cgroup, const Capabilities& capabilities, F
 
 class Names {
  public:
-  explicit Names(int channel) : channel_(channel), cgroup_(open_delegated(failure_)) {}
+  explicit Names(int channel) : channel_(channel), cgroup_(open_delegated(failure_)) {
+    // Said before all else: who asks may be in another cgroup than the daemon ("sockswitch
+    // doctor").
+    if (!capabilities_.held()) {
+      failure_ = {NamesStage::kLoad, EPERM};
+      cgroup_.reset();
+    }
+  }
 
   // One answer. Throws ErrnoError.
   void run() {

@@ -376,6 +376,11 @@ export interface Addon {
    * `EPROTONOSUPPORT` another version, anything else the capability.
    */
   repinObstacle(paths: RepinPaths): string;
+  /**
+   * Why services would see the host's address for clients inside and neighbours, if this process were the daemon; undefined
+   * where they would see the true one. A missing capability is found first.
+   */
+  namesObstacle(paths: NamesPaths): NamesProblem | undefined;
   /** Why no socket can be made here with an SELinux context; empty if one can. */
   socketLabelObstacle(label: string): string;
   createEngine(

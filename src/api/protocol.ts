@@ -44,6 +44,8 @@ export const statusSchema = z.object({
   unaccelerated: z.string().optional(),
   /** Why services see the host's address for clients inside and for neighbours; absent where they see the true one. */
   hostNames: z.string().optional(),
+  /** Why services on published ports do not follow the host's network to another device; absent where they do. */
+  staysPinned: z.string().optional(),
   /** Whether rewritten specs ask for WAIT_KILLABLE_RECV. */
   waitKillable: z.boolean(),
   keeper: z.object({ connected: z.boolean(), socket: z.string() }),

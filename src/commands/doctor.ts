@@ -14,6 +14,7 @@ import {
   checkGuard,
   checkKernel,
   checkLimits,
+  checkNames,
   checkRepin,
   checkSelinux,
   checkSurroundings,
@@ -80,6 +81,12 @@ async function examine(): Promise<Finding[]> {
       { guardProgram: programs().guard, guardSocket: runtime.guardSocket },
       requireGuard,
     ),
+  );
+  await check('names', () =>
+    checkNames(loadAddon(), {
+      namesProgram: programs().names,
+      namesSocket: runtime.namesSocket,
+    }),
   );
   await check('repin', () =>
     checkRepin(loadAddon(), {

@@ -49,7 +49,7 @@ Examples:
 `;
 
 export const statusDescription =
-  'Prints whether the daemon runs, its version, the kernel features in use, and how many containers it serves.';
+  'Prints whether the daemon runs, its version, the kernel features and optional programs in use, and how many containers it serves.';
 
 export const status = `
 Exit status:
@@ -89,12 +89,16 @@ Examples:
 `;
 
 export const doctorDescription = `Checks what acceleration depends on: the kernel, by trying what is needed; what
-carries tunnels, and those that are on the fallback network; limits; what published ports depend on; Podman, its runtime and its networks; what install wrote, and whether another
-configuration file undoes it; the daemon and the keeper; and the hook itself, by
-running it on a made-up container. Changes nothing, needs no root.
+carries tunnels, and those that are on the fallback network; limits; the
+programs that take capabilities: the socket guard and, for published ports,
+sockswitch-names and sockswitch-repin; Podman, its runtime and its networks;
+what install wrote, and whether another configuration file undoes it; the daemon
+and the keeper; and the hook itself, by running it on a made-up container.
+Changes nothing, needs no root.
 
   PROBLEM  acceleration does not work; what to do stands below
-  WARNING  it may not, or not as well as it could`;
+  WARNING  it may not, or not as well as it could
+  note     worth knowing: what is optional and missing, what cannot be helped`;
 
 export const doctor = `
 Exit status:
@@ -281,9 +285,10 @@ is harmless, and needed after sockswitch or Node.js moved. Files that it did
 not write, or that were edited, are never overwritten: it says which, and does
 nothing; nor does it anything where the configuration is not understood.
 
-On recent kernels one program needs a capability before anything is
-accelerated; where it has none, the last lines say which, and the command that
-an administrator gives.`;
+On recent kernels the socket guard needs a capability before anything is
+accelerated. Where it has none, the last lines say so, with the command that an
+administrator gives. Lines that begin with "optional" say it of the two programs
+for published ports, without which everything else works.`;
 
 export const install = `
 Files:

@@ -8,7 +8,12 @@ import { quote } from '../base/text.js';
 import { type InstallFile, installFiles } from '../install/installed-files.js';
 import { installAll } from '../install/put-in-place.js';
 import { type Config, loadConfig } from '../policy/config.js';
-import { guardProblem, LISTENER_IN_USE } from '../system/kernel-requirements.js';
+import {
+  guardProblem,
+  LISTENER_IN_USE,
+  namesMessage,
+  repinProblem,
+} from '../system/kernel-requirements.js';
 import { systemctl, systemdRuns } from '../system/systemd.js';
 import { print } from './output.js';
 
@@ -36,7 +41,24 @@ export async function install(options: { readonly dryRun?: boolean }): Promise<v
   } else {
     print('No systemd user instance runs here. Start the daemon with: sockswitch daemon');
   }
+  for (const line of optional()) print(`optional  ${line}`);
   if (missing !== undefined) print(`\n${missing}`);
+}
+
+/** What published ports go without, as long as an administrator gives programs of ours no capabilities. */
+function optional(): string[] {
+  const [addon, runtime] = [loadAddon(), runtimePaths()];
+  const { names: namesProgram, repin: repinProgram } = programs();
+  const names = addon.namesObstacle({ namesProgram, namesSocket: runtime.namesSocket });
+  const repin = addon.repinObstacle({ repinProgram, repinSocket: runtime.repinSocket });
+  const { message, remedy } = repinProblem(repinProgram, repin);
+  return [
+    // The daemon's cgroup is another one.
+    ...(names === undefined || names.stage === 'delegated'
+      ? []
+      : [namesMessage(namesProgram, names)]),
+    ...(repin === '' ? [] : [`${message}: ${remedy}`]),
+  ];
 }
 
 /** What is not in this user's hands and keeps containers from being accelerated; undefined where nothing is missing. */

@@ -38,6 +38,10 @@ export function describe(current: Status): string {
       "  clients' names",
       current.hostNames === undefined ? 'shown' : `not shown: ${current.hostNames}`,
     ],
+    [
+      '  following the network',
+      current.staysPinned === undefined ? 'in use' : `not there: ${current.staysPinned}`,
+    ],
     ['keeper', keeper.connected ? 'connected' : `not connected (${keeper.socket})`],
     ['configuration', config.present ? config.path : `${config.path} (none, defaults)`],
     ['podman networks', current.podmanNetworks.join(' ')],

@@ -212,6 +212,10 @@ export class Supervisor {
       kernelInUse: () => this.#kernelInUse(),
       unguarded: () => this.#unguarded,
       hostNames: () => this.#hostNames,
+      staysPinned: () => {
+        const found = this.#repinProblem();
+        return found && `${found.message}: ${found.remedy}`;
+      },
       waitKillable: () => this.#rewriteOptions().waitKillable,
       podmanNetworks: () => this.#networks.current,
       onStop: () => {
@@ -221,7 +225,7 @@ export class Supervisor {
     });
     this.#metrics = new MetricsEndpoints(
       {
-        status: () => this.#answers.status(),
+        status: () => this.#answers.ownStatus(),
         containers: () => this.#answers.containers().containers,
         latencyOf: (id) => this.#containers.latencyOf(id),
         sockets: () => this.#answers.sockets(undefined).sockets,
@@ -386,18 +390,22 @@ export class Supervisor {
 
   /** A published service's socket was not moved with the host's network. */
   #reportPin(detail: string): void {
-    const { addon, log, programs, runtime } = this.#options;
-    const obstacle = addon.repinObstacle({
-      repinProgram: programs.repin,
-      repinSocket: runtime.repinSocket,
-    });
-    const { message, remedy } =
-      obstacle === ''
-        ? { message: "a service's socket was not moved with the host's network", remedy: undefined }
-        : repinProblem(programs.repin, obstacle);
+    const { log } = this.#options;
+    const { message, remedy } = this.#repinProblem() ?? {
+      message: "a service's socket was not moved with the host's network",
+      remedy: undefined,
+    };
     log.warn({ detail, remedy }, message);
     const text = remedy === undefined ? message : `${message}: ${remedy}`;
     this.#journal.event({ type: 'pin-kept', message: `${text} (${detail})` });
+  }
+
+  /** Why services' sockets cannot be moved with the host's network; asks sockswitch-repin. */
+  #repinProblem(): ReturnType<typeof repinProblem> | undefined {
+    const { addon, programs, runtime } = this.#options;
+    const paths = { repinProgram: programs.repin, repinSocket: runtime.repinSocket };
+    const obstacle = addon.repinObstacle(paths);
+    return obstacle === '' ? undefined : repinProblem(programs.repin, obstacle);
   }
 
   #kernelInUse() {

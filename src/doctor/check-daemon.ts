@@ -39,6 +39,14 @@ export async function checkDaemon(runtime: RuntimePaths): Promise<Finding[]> {
       status.hostNames === undefined
         ? ok('daemon.names', 'services see the true addresses of clients inside and of neighbours')
         : note('daemon.names', status.hostNames),
+      ...(containers.length === 0
+        ? []
+        : [
+            note(
+              'containers.seccomp',
+              'in accelerated containers the kernel takes no second seccomp listener (EBUSY), and tracers that use SECCOMP_RET_TRACE (strace --seccomp-bpf, proot, rr) do not see the calls that are reported to sockswitch; that cannot be helped (docs/compatibility.md)',
+            ),
+          ]),
       ...containers.flatMap(({ id, tunnels }) =>
         (tunnels?.reasons ?? [])
           .slice(0, TUNNEL_REASONS)

@@ -1,12 +1,13 @@
 /** What the kernel can do, by probing it, and settings that stand in the way. None of it needs root. */
 import { readFileSync } from 'node:fs';
 import { release } from 'node:os';
-import type { Addon, GuardPaths, RepinPaths, TunSupport } from '../addon/addon.js';
+import type { Addon, GuardPaths, NamesPaths, RepinPaths, TunSupport } from '../addon/addon.js';
 import {
   guardProblem,
   type KernelFeatures,
   LISTENER_IN_USE,
   missingFeatures,
+  namesMessage,
   repinProblem,
   settingsProblem,
 } from '../system/kernel-requirements.js';
@@ -82,6 +83,17 @@ export function checkGuard(
   return required
     ? problem('guard', `nothing is accelerated: ${message}`, remedy)
     : warning('guard', `${message} (docs/threat-model.md tells what is left)`, remedy);
+}
+
+/**
+ * Whether services see the true addresses of clients inside and of neighbours; that takes capabilities for one program. What
+ * the daemon has of it is `daemon.names`: its cgroup is another one than that of this process.
+ */
+export function checkNames(addon: Pick<Addon, 'namesObstacle'>, paths: NamesPaths): Finding {
+  const obstacle = addon.namesObstacle(paths);
+  return obstacle === undefined || obstacle.stage === 'delegated'
+    ? ok('names', 'sockswitch-names has the capabilities to show services their true clients')
+    : note('names', namesMessage(paths.namesProgram, obstacle));
 }
 
 /** Whether services on published ports follow the host's network; that takes a capability for one program. */

@@ -11,6 +11,9 @@ export type Shell = (typeof SHELLS)[number];
 
 const CONTAINERS = "podman ps --format '{{.Names}}' 2>/dev/null";
 
+/** What is offered for options that take other values, too, which is why commander does not know these. */
+const HINTS: Readonly<Record<string, readonly string[]>> = { '--pods': ['none', 'egress'] };
+
 interface Verb {
   readonly name: string;
   readonly summary: string;
@@ -53,7 +56,7 @@ function verbsOf(program: Command): Verb[] {
       options: help.visibleOptions(command).map((option) => ({
         flags: [option.short, option.long].filter((flag) => flag !== undefined && flag !== null),
         description: option.description,
-        values: option.argChoices ?? [],
+        values: option.argChoices ?? HINTS[option.long ?? ''] ?? [],
       })),
     };
   });

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import type { Addon, NamesProblem } from '../addon/addon.js';
 import { UserError } from '../base/errors.js';
-import { type Surroundings, surroundings } from './surroundings.js';
+import { type Capability, type Surroundings, surroundings } from './surroundings.js';
 
 export type KernelFeatures = ReturnType<Addon['kernelFeatures']>;
 
@@ -46,11 +46,27 @@ export const LISTENER_IN_USE = {
     'run the outer container without acceleration (sockswitch/enable=false), or leave the acceleration to the sockswitch outside (docs/nesting.md)',
 } as const;
 
+type Around = Pick<Surroundings, 'userNamespace' | 'withheld'>;
+
+/** What of `wanted` the container was started without, and how it is started with it; undefined: with all. */
+function withheldOf(
+  wanted: readonly Capability[],
+  { withheld }: Around,
+): { readonly names: string; readonly remedy: string } | undefined {
+  const missing = wanted.filter((name) => withheld.includes(name));
+  if (missing.length === 0) return undefined;
+  const names = missing.map((name) => name.toUpperCase());
+  return {
+    names: names.map((name) => `CAP_${name}`).join(' and '),
+    remedy: `start the outer container with --cap-add=${missing.join(',')} (Kubernetes: securityContext.capabilities.add: [${names.join(', ')}])`,
+  };
+}
+
 /** What stands in the way where sockets cannot be guarded (native/switch/socket_guard.h). */
 export function guardProblem(
   guardProgram: string,
   obstacle: string,
-  around: Pick<Surroundings, 'userNamespace' | 'mayHaveBpf'> = surroundings(),
+  around: Around = surroundings(),
 ): {
   readonly message: string;
   readonly remedy: string;
@@ -77,11 +93,11 @@ export function guardProblem(
         'run the outer container without a user namespace of its own and with --cap-add=bpf, leave the acceleration to a sockswitch outside, or accept what is left without the guard by require_guard = false (docs/nesting.md)',
     };
   }
-  if (!around.mayHaveBpf) {
+  const withheld = withheldOf(['bpf'], around);
+  if (withheld !== undefined) {
     return {
       message: `${wants}, which this container was started without, so that no program in it can have it`,
-      remedy:
-        'start the outer container with --cap-add=bpf (Kubernetes: securityContext.capabilities.add: [BPF]), or accept what is left without the guard by require_guard = false (docs/nesting.md)',
+      remedy: `${withheld.remedy}, or accept what is left without the guard by require_guard = false (docs/nesting.md)`,
     };
   }
   return {
@@ -94,14 +110,27 @@ export function guardProblem(
  * Why services see the host's address for clients inside and for neighbours, with the remedy (native/programs/names.cc).
  * `program`: sockswitch-names.
  */
-export function namesMessage(program: string, { stage, error }: NamesProblem): string {
+export function namesMessage(
+  program: string,
+  { stage, error }: NamesProblem,
+  around: Around = surroundings(),
+): string {
   const host =
     "services see the host's address for clients inside their container and for neighbours";
   const restart = 'and restart the daemon';
+  if (error === 'EPERM' && (stage === 'answer' || stage === 'load')) {
+    if (around.userNamespace) {
+      return `${host}: that takes CAP_BPF and CAP_NET_ADMIN of the machine's first user namespace, which no program in another one has (docs/nesting.md)`;
+    }
+    const withheld = withheldOf(['bpf', 'net_admin'], around);
+    if (withheld !== undefined) {
+      return `${host}: that takes ${withheld.names}, which this container was started without: ${withheld.remedy} (docs/nesting.md)`;
+    }
+  }
   switch (stage) {
     case 'answer':
       if (error === 'EPERM') {
-        return `${host}: ${program} may not be started with its capabilities here, as in a container that was started without them (docs/nesting.md)`;
+        return `${host}: ${program} may not be started with its capabilities here`;
       }
       return `${host}: ${program} does not answer (${error}): reinstall, ${restart}`;
     case 'cgroup':
@@ -125,6 +154,7 @@ export function namesMessage(program: string, { stage, error }: NamesProblem): s
 export function repinProblem(
   repinProgram: string,
   obstacle: string,
+  around: Around = surroundings(),
 ): { readonly message: string; readonly remedy: string } {
   const cannot =
     "services on published ports stay on their network device where the host's network moves to another one";
@@ -133,6 +163,13 @@ export function repinProblem(
       message: `${cannot}: ${repinProgram}, or the sockswitch-repin that systemd starts, is of another version than this daemon`,
       remedy:
         'restart the daemon; where that does not help, reinstall, and run "sockswitch install"',
+    };
+  }
+  const withheld = withheldOf(['net_raw'], around);
+  if (withheld !== undefined) {
+    return {
+      message: `${cannot}: that takes ${withheld.names}, which this container was started without`,
+      remedy: `${withheld.remedy} (docs/nesting.md)`,
     };
   }
   return {

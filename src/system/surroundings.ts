@@ -3,8 +3,10 @@
  */
 import { closeSync, openSync, readFileSync } from 'node:fs';
 
-/** Bit of CAP_BPF in capability sets (linux/capability.h, Linux 5.8). */
-const CAP_BPF = 39n;
+/** Those that programs of ours have by their files, with their bits in capability sets (linux/capability.h). */
+const CAPABILITY_BITS = { bpf: 39n, net_admin: 12n, net_raw: 13n } as const;
+export type Capability = keyof typeof CAPABILITY_BITS;
+const CAPABILITIES = Object.keys(CAPABILITY_BITS) as Capability[];
 const ALL_USERS = '0 0 4294967295';
 /** What a usual host mounts below /proc. */
 const USUAL_MOUNTS = ['/proc/sys/fs/binfmt_misc', '/proc/fs/nfsd', '/proc/xen'];
@@ -12,8 +14,8 @@ const USUAL_MOUNTS = ['/proc/sys/fs/binfmt_misc', '/proc/fs/nfsd', '/proc/xen'];
 export interface Surroundings {
   /** In another user namespace than the machine's first. */
   readonly userNamespace: boolean;
-  /** CAP_BPF can be had by a program whose file has it. */
-  readonly mayHaveBpf: boolean;
+  /** What no program here can have, whatever its file says: it is not in the bounding set. */
+  readonly withheld: readonly Capability[];
   /** Mounted over parts of /proc: then the kernel lets no user namespace mount another one. */
   readonly coveredProc: readonly string[];
   /** The error of opening /dev/net/tun, such as "ENOENT"; undefined where it can be opened. */
@@ -37,7 +39,10 @@ export function surroundings(
   const bounding = /^CapBnd:\s*([0-9a-f]+)$/m.exec(text('/proc/self/status'))?.[1];
   return {
     userNamespace: uidMap !== '' && uidMap !== ALL_USERS,
-    mayHaveBpf: bounding === undefined || ((BigInt(`0x${bounding}`) >> CAP_BPF) & 1n) === 1n,
+    withheld: CAPABILITIES.filter(
+      (name) =>
+        bounding !== undefined && ((BigInt(`0x${bounding}`) >> CAPABILITY_BITS[name]) & 1n) === 0n,
+    ),
     coveredProc: text('/proc/self/mountinfo')
       .split('\n')
       .map((line) => line.split(' ')[4] ?? '')

@@ -144,6 +144,13 @@ describeOnLab('clients that a socket of the host stands for', () => {
       const command = `sudo setcap cap_bpf,cap_net_admin=ep ${NAMES_PROGRAM}`;
       expect((await daemonStatus()).hostNames).toContain(command);
       expect((await host1.run(['sockswitch', 'doctor'])).stdout).toContain(command);
+      const install = await host1.output(['sockswitch', 'install', '--dry-run']);
+      expect(install).toMatch(/^optional {2}services see the host's address for clients/m);
+      expect(install).toContain(command);
+      await stopDaemon();
+      const alone = await host1.run(['sockswitch', 'doctor']);
+      await startDaemon();
+      expect(alone.stdout, 'doctor without a daemon').toContain(command);
       const container = await start('bridge');
       for (const address of ['127.0.0.1', await addressOf(container)]) {
         expect(await ask(container, 'tcp', address, 110)).toBe(HOST1.v4);

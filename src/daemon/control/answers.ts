@@ -42,6 +42,8 @@ export interface AnswersOptions {
   unguarded(): string | undefined;
   /** Why services do not see the true addresses of clients inside and of neighbours; undefined where they do. */
   hostNames(): string | undefined;
+  /** Why services on published ports do not follow the host's network; asks a program. */
+  staysPinned(): string | undefined;
   /** Whether profiles that are rewritten now ask for SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV. */
   waitKillable(): boolean;
   podmanNetworks(): readonly string[];
@@ -57,6 +59,12 @@ export class Answers implements ControlApi {
   }
 
   status(): Status {
+    const staysPinned = this.#options.staysPinned();
+    return { ...this.ownStatus(), ...(staysPinned === undefined ? {} : { staysPinned }) };
+  }
+
+  /** What the daemon knows without asking anybody. */
+  ownStatus(): Status {
     const { runtime, configuration, started, containers, keeper } = this.#options;
     const unguarded = this.#options.unguarded();
     const hostNames = this.#options.hostNames();

@@ -52,6 +52,7 @@ const statusSchema = z.object({
   listeners: z.int(),
   unaccelerated: z.string().optional(),
   hostNames: z.string().optional(),
+  staysPinned: z.string().optional(),
   keeper: z.object({ connected: z.boolean() }),
   kernel: z.object({ socketGuard: z.boolean() }),
 });

@@ -60,6 +60,7 @@ function addon(more: Partial<Addon> = {}): Addon {
     kernelFeatures: () => ({ ...FEATURES, syncWakeUp: true, pidfdThread: true }),
     guardObstacle: () => '',
     repinObstacle: () => '',
+    namesObstacle: () => undefined,
     socketLabelObstacle: () => '',
     createEngine: () => engine,
     connectKeeper: (_path, handlers) => {

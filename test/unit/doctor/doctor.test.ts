@@ -9,6 +9,7 @@ import {
   checkGuard,
   checkKernel,
   checkLimits,
+  checkNames,
   checkRepin,
   checkSelinux,
   checkSurroundings,
@@ -19,10 +20,12 @@ import { atLeast, judgePodman, type PodmanInfo } from '../../../src/doctor/check
 import type { Finding } from '../../../src/doctor/finding.js';
 import {
   guardProblem,
+  namesMessage,
+  repinProblem,
   requireKernel,
   settingsProblem,
 } from '../../../src/system/kernel-requirements.js';
-import { surroundings } from '../../../src/system/surroundings.js';
+import { type Capability, surroundings } from '../../../src/system/surroundings.js';
 import { FEATURES } from '../daemon/fake-engine.js';
 
 const PODMAN: PodmanInfo = {
@@ -96,11 +99,60 @@ test('whether published ports follow the host’s network', () => {
 });
 
 test('the socket guard in a container: what would help there', () => {
-  const remedy = (userNamespace: boolean, mayHaveBpf: boolean) =>
-    guardProblem('/opt/guard', 'EPERM', { userNamespace, mayHaveBpf }).remedy;
-  expect(remedy(false, true)).toContain('setcap');
-  expect(remedy(false, false)).toMatch(/^start the outer container with --cap-add=bpf/);
-  expect(remedy(true, true)).toContain('without a user namespace');
+  const remedy = (userNamespace: boolean, ...withheld: Capability[]) =>
+    guardProblem('/opt/guard', 'EPERM', { userNamespace, withheld }).remedy;
+  expect(remedy(false)).toContain('setcap');
+  expect(remedy(false, 'net_admin')).toContain('setcap');
+  expect(remedy(false, 'bpf')).toMatch(/^start the outer container with --cap-add=bpf/);
+  expect(remedy(true)).toContain('without a user namespace');
+});
+
+test('optional programs in a container: what would help there', () => {
+  const names = (userNamespace: boolean, ...withheld: Capability[]) =>
+    (['answer', 'load'] as const).map((stage) =>
+      namesMessage('/opt/names', { stage, error: 'EPERM' }, { userNamespace, withheld }),
+    );
+  for (const message of names(false, 'bpf', 'net_admin', 'net_raw')) {
+    expect(message).toContain('CAP_BPF and CAP_NET_ADMIN, which this container was started');
+    expect(message).toContain('--cap-add=bpf,net_admin (Kubernetes:');
+    expect(message).not.toContain('setcap');
+  }
+  expect(names(false, 'net_admin')[0]).toContain('--cap-add=net_admin (');
+  for (const message of names(true)) {
+    expect(message).toContain("machine's first user namespace");
+    expect(message).not.toContain('setcap');
+  }
+  const repin = (...withheld: Capability[]) =>
+    repinProblem('/opt/repin', 'EPERM', { userNamespace: true, withheld }).remedy;
+  expect(repin()).toContain('setcap cap_net_raw=ep /opt/repin');
+  expect(repin('bpf', 'net_raw')).toMatch(/^start the outer container with --cap-add=net_raw \(/);
+});
+
+test.each([
+  { stage: 'answer', error: 'EPERM', says: 'may not be started with its capabilities here' },
+  { stage: 'answer', error: 'ENOENT', says: 'does not answer (ENOENT): reinstall' },
+  { stage: 'cgroup', error: 'ENOENT', says: 'no hierarchy of cgroup version 2 is mounted' },
+  { stage: 'delegated', error: 'EPERM', says: 'systemd-run --user --scope' },
+  { stage: 'attach', error: 'E2BIG', says: "cgroup of the daemon's user (E2BIG)" },
+  { stage: 'tried', error: 'EPERM', says: 'Linux 5.19' },
+  { stage: 'tried', error: 'ENODATA', says: 'no name shows (ENODATA)' },
+  { stage: 'load', error: 'EPERM', says: 'setcap cap_bpf,cap_net_admin=ep /opt/names' },
+  { stage: 'load', error: 'EINVAL', says: 'does not load the programs that change that (EINVAL' },
+] as const)('names of clients: stage $stage, $error', ({ stage, error, says }) => {
+  const around = { userNamespace: false, withheld: [] };
+  const message = namesMessage('/opt/names', { stage, error }, around);
+  expect(message).toMatch(/^services see the host's address for clients inside/);
+  expect(message).toContain(says);
+});
+
+test('whether services can be shown their true clients, without a daemon', () => {
+  const paths = { namesProgram: '/opt/names', namesSocket: '' };
+  const found = (stage?: 'delegated' | 'load') =>
+    checkNames({ namesObstacle: () => stage && { stage, error: 'EPERM' } }, paths);
+  expect(found().severity).toBe('ok');
+  expect(found('delegated').severity, "the daemon's cgroup is another one").toBe('ok');
+  expect(found('load')).toMatchObject({ id: 'names', severity: 'note' });
+  expect(found('load').message).toContain('/opt/names');
 });
 
 test('a listener that is there already is not called an old kernel', () => {
@@ -122,11 +174,13 @@ test('surroundings', () => {
   };
   const look = (more: Record<string, string> = {}, open = () => {}) =>
     surroundings((path) => ({ ...files, ...more })[path] ?? '', open);
-  const free = { userNamespace: false, mayHaveBpf: true, coveredProc: [], tunProblem: undefined };
+  const free = { userNamespace: false, withheld: [], coveredProc: [], tunProblem: undefined };
   expect(look()).toEqual(free);
   expect(worse(checkSurroundings(look()))).toEqual([]);
   expect(look({ '/proc/self/uid_map': '0 100000 65536\n' }).userNamespace).toBe(true);
-  expect(look({ '/proc/self/status': 'CapBnd:\t00000000800405fb\n' }).mayHaveBpf).toBe(false);
+  expect(look({ '/proc/self/status': 'CapBnd:\t00000000800405fb\n' }).withheld).toEqual([
+    ...['bpf', 'net_admin', 'net_raw'],
+  ]);
   const masked =
     '24 22 0:5 /sys /proc/sys ro - proc proc rw\n25 22 0:7 / /proc/kcore rw - tmpfs t rw\n';
   const without = () => {

@@ -57,6 +57,7 @@ printf '%s\\n' "\${COMPREPLY[@]}"`;
     expect(offers('stop', '--')).toEqual(['--force', '--help']);
     expect(offers('daemon', '--log-format', '')).toEqual(['auto', 'json', 'text']);
     expect(offers('completion', '')).toEqual(['bash', 'zsh', 'fish']);
+    expect(offers('with', '--pods', '')).toEqual(['none', 'egress']);
   });
 
   test('names of containers', () => {

@@ -1,6 +1,7 @@
 /** How outcomes of other people's test suites are read and compared (test/programs/suites). */
+import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { withSuites } from '../integration/support/document.js';
+import { DOCUMENT, render, withSuites } from '../integration/support/document.js';
 import { differences, go, LIBUV, python } from '../programs/suites/compare.js';
 
 test('outcomes', () => {
@@ -50,4 +51,12 @@ test('the table in the document', () => {
 <!-- end of suites -->
 after
 `);
+});
+
+test('docs/compatibility.md has the texts that its generator would write', () => {
+  const parts = (text: string) => text.split(/^<!-- (?:end of )?versions -->$|^(?=## )/m);
+  const [introduction, , , ...rest] = parts(readFileSync(DOCUMENT, 'utf8'));
+  const [written, , , ...after] = parts(render({ records: [], versions: {} }).text);
+  expect(written).toBe(introduction);
+  expect(after).toEqual(rest);
 });

@@ -104,10 +104,11 @@ function suitesTable(results: readonly SuiteResult[]): string {
 const SUITES = `## Other people's test suites
 
 Tests that were written for the kernel's sockets ran in an accelerated container that also publishes a port, so that most calls on sockets are reported, and in a
-plain one (\`npm run test:programs\`, then \`npm run docs:suites\`, which writes this table). *Same*: each test ended alike in both: passed, failed or
+plain one (\`npm run test:programs\`, which also writes this table where all of it passed). *Same*: each test ended alike in both: passed, failed or
 was skipped. Most of these tests talk to themselves over the loopback, so they try what acceleration leaves alone more than what it does. Where the two differ,
 both run again, up to twice, and a test counts as alike once it has ended in both in the same way. libuv's \`tcp_connect_timeout\` and \`tcp_close_while_connecting\` differ now and then: they connect to where nobody
-answers, and fail if an error comes within 50 ms.`;
+answers, and fail if an error comes within 50 ms.
+The network tests of LTP are not among them: Debian has no package of LTP.`;
 
 const INTRODUCTION = `# Compatibility
 
@@ -138,7 +139,8 @@ An accelerated connection is a connection of the host. So a program can notice t
   [container's address and port](annotations.md#the-names-of-services).
 - **A socket that is bound to the host's address**, as \`getsockname\` of a connection showed it (passive FTP, FTP clients), is bound to the
   container's own address. \`getsockname\` of that socket reports the container's address.
-- **\`getpeername\` on a connection to a neighbour's published port** reports the host's address and port, not the neighbour's.
+- **\`getpeername\` on a connection to a neighbour's published port** reports the host's address and port, not the neighbour's. The service sees the client's own address, if
+  [\`sockswitch-names\`](operations.md#names-of-clients) has its capabilities.
 - **A signal can interrupt \`getsockname\`** in a container that publishes ports, as it can \`connect\` (below): \`EINTR\`, if its handler
   does not restart calls.
 - **Packet filters, proxies and traffic control inside the container's network namespace do not see accelerated connections.** A
@@ -155,10 +157,13 @@ An accelerated connection is a connection of the host. So a program can notice t
   restarts calls (\`SA_RESTART\`, as Go's does), the program notices nothing: the repeated call gives the first call's result. If not, \`connect\`
   says \`EINTR\` although nothing has begun. \`wait_killable = "always"\` ([configuration](configuration.md)) closes that window where the
   runtime knows it (crun does, runc 1.1 does not).
-- **A published port stays with the network device that the host had when the service bound it.** While that device is down, or after its address has moved to another
-  device (a bridge, a bond, a VLAN), nobody reaches the service, not from inside either, until the device is back or the service binds its port anew.
+- **A published port follows the host's network to another device** (a bridge, a bond, a VLAN, the next default route) where \`sockswitch-repin\` has its capability
+  ([operations](operations.md#when-the-hosts-network-moves)). Bonds and VLANs are untried. Open connections stay with the old device. Without the capability the port stays with the device that the host had
+  when the service bound it: until that is back, or the service binds its port anew, nobody reaches the service, not from inside either. The same is so for a port that is published on
+  one address, while the device of that address is down. While no device of the host except the loopback is up and has an address, the container's own clients reach the service, by IPv4, and neighbours and
+  clients on the host do not.
 - **Open connections go on after \`podman network disconnect\`.** They are the host's, and the container's network does not carry them. New
-  connections are judged by the network as it is then. They are accelerated again after \`podman network connect\`.
+  connections are judged by the network as it is then. They are accelerated again after \`podman network connect\`, and published ports lead to the service all the while.
 
 ## What cannot be helped
 

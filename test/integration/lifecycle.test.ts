@@ -3,15 +3,52 @@
  * restarts of every kind, pods, `podman kube play`, podman-compose, `podman build`, and many starts at the same time. Quadlet units:
  * systemd.test.ts.
  */
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
 import { daemonStatus } from './support/daemon.js';
-import { describeOnLab, eventually, host1, REMOTE, type Result } from './support/lab.js';
+import {
+  describeOnLab,
+  eventually,
+  HOST1,
+  host1,
+  listens,
+  REMOTE,
+  type Result,
+  remote,
+} from './support/lab.js';
 import { RUNTIMES } from './support/places.js';
 import { Container, ENABLED, eventuallyCounters, ps, startContainer } from './support/podman.js';
 import { curl } from './support/programs.js';
+import { ask, listening, publish, service } from './support/published.js';
 
 const PAGE = 'hello from remote\n';
 const FETCH_AND_STAY = ['sh', '-c', `${curl(REMOTE.v4).join(' ')} && exec sleep infinity`];
+
+/** The remote machine has two addresses. */
+const OUTSIDE = /^10\.77\.0\.1(00)?$/;
+const ECHO_PORT = 8496;
+const ECHO = `
+import socket
+server = socket.create_server(('', ${ECHO_PORT}))
+client = server.accept()[0]
+while data := client.recv(100): client.sendall(data)
+`;
+/** One connection; says on it what SAY puts into /tmp/say, and puts the answer into a file of this name. */
+const TALK = `
+import os, socket, sys, time
+sock = socket.create_connection((sys.argv[1], ${ECHO_PORT}))
+said = None
+open("/tmp/say", "w").write("0")
+while True:
+    word = open("/tmp/say").read()
+    if word and word != said:
+        sock.sendall(word.encode())
+        open("/tmp/answer", "w").write(sock.recv(100).decode())
+        os.rename("/tmp/answer", "/tmp/" + word)
+        said = word
+    time.sleep(0.05)
+`;
+const SAY =
+  'printf %s "$1" >/tmp/say; timeout 10 sh -c \'until test -e "/tmp/$0"; do sleep 0.05; done; cat "/tmp/$0"\' "$1"';
 
 const podman = (...words: string[]): Promise<string> => host1.output(['podman', ...words]);
 
@@ -66,6 +103,34 @@ describeOnLab('a container', () => {
         expect((await container.exec(curl(REMOTE.v4))).stdout).toBe(PAGE);
         await eventuallyCounters(container, ({ switched }) => switched === 2 + times);
       }
+    });
+
+    test('whose networks are all disconnected while a connection is open, and connected again', async () => {
+      const container = await startContainer({
+        runtime,
+        network: 'bridge',
+        annotations: publish('8495:110'),
+        command: service('tcp', '::', '110'),
+      });
+      onTestFinished(() => container.remove());
+      await listening(container);
+      const published = () => ask(remote, 'tcp', HOST1.v4, 8495);
+      const network = await inspect(
+        container,
+        '{{range $k, $v := .NetworkSettings.Networks}}{{$k}}{{end}}',
+      );
+      const echo = await remote.serve(['python3', '-c', ECHO], listens(ECHO_PORT));
+      onTestFinished(() => echo.stop());
+      await container.serve(`python3 -c '${TALK}' ${REMOTE.v4}`, 'test -e /tmp/0');
+      expect(await published()).toMatch(OUTSIDE);
+      await podman('network', 'disconnect', network, container.id);
+      expect(await container.output(['ls', '/sys/class/net'])).toBe('lo\n');
+      expect(await container.output(['sh', '-c', SAY, 'sh', '1']), 'on the open one').toBe('1');
+      expect(await published(), 'by the host').toMatch(OUTSIDE);
+      await podman('network', 'connect', network, container.id);
+      expect(await container.output(['sh', '-c', SAY, 'sh', '2'])).toBe('2');
+      expect(await published()).toMatch(OUTSIDE);
+      expect(await ask(container, 'tcp', '127.0.0.1', 110)).toBe('127.0.0.1');
     });
 
     test.each(['always', 'on-failure'])(

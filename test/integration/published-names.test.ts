@@ -41,6 +41,8 @@ while not os.path.exists('/tmp/go'): time.sleep(0.05)
 failed = ctypes.CDLL(None).getsockname(server.fileno(), buffer, ctypes.byref(length))
 print(failed, length.value, buffer.raw[:8].hex())
 `;
+/** The service's last address counts, also if an earlier one was specific. */
+const ONE_THEN_ALL = 'timeout 1 python3 -c "$1" "$(hostname -i)"; exec python3 -c "$1" 0.0.0.0';
 const command = (address: string) => ['python3', '-c', SERVICE, address];
 const names = async (from: string, port: number) =>
   (await remote.output(['bash', '-c', `cat </dev/tcp/${from}/${port}`])).trim();
@@ -96,6 +98,27 @@ describeOnLab('names of services on published ports', () => {
       const container = await startContainer({ network, annotations, command: command(inside) });
       await listening(container);
       const expected = `${inside} 80, ${inside} 80, ${inside} 80`;
+      expect(await names(HOST1.v4, 8080)).toBe(expected);
+      await killDaemon();
+      await startDaemon();
+      expect(await names(HOST1.v4, 8080), 'of the next daemon').toBe(expected);
+      await container.remove();
+    });
+
+    test('that binds its address, and then all of them', async () => {
+      const network = 'bridge';
+      const script = ['bash', '-c', ONE_THEN_ALL, 'bash', SERVICE];
+      const container = await startContainer({
+        network,
+        annotations: publish('8080:80'),
+        command: script,
+      });
+      await listening(container, 2);
+      const inside = await addressOf(container);
+      const expected = `0.0.0.0 80, 0.0.0.0 80, ${inside} 80`;
+      expect(await names(HOST1.v4, 8080)).toBe(expected);
+      await killDaemon();
+      await startDaemon();
       expect(await names(HOST1.v4, 8080)).toBe(expected);
       await container.remove();
     });

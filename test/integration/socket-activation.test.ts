@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { afterEach, beforeAll, expect, test } from 'vitest';
 import { describeOnLab, describeResult, host1, listens } from './support/lab.js';
 import { ENABLED, ensureNetwork, podmanWords } from './support/podman.js';
+import { publish } from './support/published.js';
 
 const PROBE = readFileSync(new URL('./probes/handed_in.py', import.meta.url), 'utf8');
 const NODE = `require('http').createServer((request, response) => response.end('node'))
@@ -66,7 +67,10 @@ describeOnLab('sockets that are handed in', () => {
       const plain = await said({});
       expect(plain).toContain('listen on listening: ok');
       expect(plain).toContain('accept: True');
+      expect(plain).toContain('name of server: 127.0.0.1');
+      expect(plain).toContain("port of server is the host's: True");
       expect(await said(ENABLED)).toBe(plain);
+      if (place.network !== 'none') expect(await said(publish('8080:80'))).toBe(plain);
     },
   );
 });

@@ -60,6 +60,10 @@ def calls():
         tell(f'bind {name}:', given[name].bind, ('127.0.0.1', 0))
     for name in ('listening', 'pinned', 'client'):
         tell(f'connect {name}:', given[name].connect, server.getsockname())
+    # Whatever the container publishes: these are not its services.
+    for name in NAMES:
+        tell(f'name of {name}:', lambda: given[name].getsockname()[0])
+    tell("port of server is the host's:", lambda: server.getsockname() == client.getpeername())
     tell('accept:', lambda: server.accept()[1] == client.getsockname())
 
 

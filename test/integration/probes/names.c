@@ -137,6 +137,23 @@ static void compare_all(const char *name, Door door, const int sockets[2]) {
   }
 }
 
+/* What a listener of `listener()` accepts, of a client that asks for the container's own address. */
+static int accepted(int server, int port) {
+  struct sockaddr_in away = {.sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = htonl(0xc0000201)}, own;
+  socklen_t length = sizeof own;
+  int probe = socket(AF_INET, SOCK_DGRAM, 0), client = socket(AF_INET, SOCK_STREAM, 0), fd = -1;
+  if (connect(probe, (struct sockaddr *)&away, sizeof away) == 0 && getsockname(probe, (struct sockaddr *)&own, &length) == 0) {
+    own.sin_port = htons((uint16_t)port);
+    if (connect(client, (struct sockaddr *)&own, sizeof own) == 0) fd = accept4(server, NULL, NULL, SOCK_CLOEXEC);
+  }
+  if (fd < 0) {
+    printf("differs: accepted on %d: %s\n", port, strerror(errno));
+    exit(1);
+  }
+  close(probe);
+  return fd; /* the client stays */
+}
+
 static void far_pointers(const int sockets[2]) {
   const uint64_t bad[] = {0x7ffffffff000, 0x7fffffffeffc, 0x800000000000, 0xffff800000000000, UINT64_MAX, UINT64_MAX - 3, 0xdead000000000000};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -311,6 +328,12 @@ int main(int argc, char **argv) {
 #ifdef __x86_64__
   expect("socketcall without arguments", int80(102, 6, 1, 0), -EFAULT);
 #endif
+  int connections[2] = {accepted(v4[0], PUBLISHED), accepted(v4[1], OTHER)};
+  compare_all("direct, accepted", direct, connections);
+#ifdef __x86_64__
+  compare_all("i386, accepted", i386, connections);
+#endif
+  far_pointers(connections);
   no_sockets(v4[0]);
   races(v4);
   signals(v4[0], 0);

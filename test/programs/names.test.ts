@@ -2,8 +2,9 @@
  * Programs that look at the addresses and ports of their own sockets and of their clients, on published ports: they do as
  * they do behind Podman's `-p`.
  */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { describeOnLab, eventually, HOST1, remote } from '../integration/support/lab.js';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { killDaemon, startDaemon } from '../integration/support/daemon.js';
+import { describeOnLab, eventually, HOST1, host1, remote } from '../integration/support/lab.js';
 import { NETWORKS } from '../integration/support/places.js';
 import { type Container, startContainer } from '../integration/support/podman.js';
 import { addressOf, publish } from '../integration/support/published.js';
@@ -21,13 +22,20 @@ async function serve(
 ): Promise<Container> {
   const mappings = [`${ports.plain}:80`, `${ports.secure}:443`];
   const command = ['bash', '-c', `printf '%s' "$1" >/tmp/config; ${script}`, 'bash', config];
-  return startContainer({
+  return start({
     network,
     command,
     ...(ports === OURS
       ? { annotations: publish(mappings.join(' ')) }
       : { args: mappings.flatMap((mapping) => ['-p', mapping]) }),
   });
+}
+
+/** A container that is removed after the test. */
+async function start(options: Parameters<typeof startContainer>[0]): Promise<Container> {
+  const container = await startContainer(options);
+  onTestFinished(() => container.remove());
+  return container;
 }
 
 /** What a client outside is answered. */
@@ -125,6 +133,10 @@ kill -0 "$old" 2>/dev/null && echo 'the old one stays'
 kill -0 "$new" || echo 'there is no new one'
 grep -E 'emerg|alert' /tmp/error.log
 exit 0`;
+const upgrade = (container: Container) => container.sh(UPGRADE, [], { timeout: 30_000 });
+/** By its path, for the new binary; the shell reaps masters that have ended. */
+const NGINX_STAYS = '/usr/sbin/nginx -c /tmp/config; sleep infinity & wait';
+const OWN_ADDRESS = "ip -4 route get 192.0.2.1 | grep -oP ' src \\K[0-9.]+'";
 /** Requests until the file is there; prints how many failed of how many. */
 const REQUESTS = `
 rm -f /tmp/enough; failed=0; all=0
@@ -138,19 +150,17 @@ describeOnLab('programs that look at their own sockets', () => {
     test('haproxy: dst_port, dst', async () => {
       const script = 'exec haproxy -db -f /tmp/config';
       const ours = await serve(network, OURS, HAPROXY, script);
-      const podmans = await serve(network, PODMANS, HAPROXY, script);
+      await serve(network, PODMANS, HAPROXY, script);
       const inside = await addressOf(ours);
       expect(await answer(OURS.plain)).toBe(`plain ${inside}:80`);
       expect(await answer(OURS.secure)).toBe(`secure ${inside}:443`);
       expect(await answer(PODMANS.plain)).toMatch(/^plain .*:80$/);
       expect(await answer(PODMANS.secure)).toMatch(/^secure .*:443$/);
-      await ours.remove();
-      await podmans.remove();
     });
 
     test('Apache: virtual hosts by port', async () => {
       const script = 'exec apache2 -X -f /tmp/config';
-      const ours = await serve(network, OURS, APACHE, script);
+      await serve(network, OURS, APACHE, script);
       const text = (port: number) =>
         eventually(`Apache on ${port}`, async () => {
           const url = `http://${HOST1.v4}:${port}/`;
@@ -159,13 +169,12 @@ describeOnLab('programs that look at their own sockets', () => {
         });
       expect(await text(OURS.plain)).toBe('plain');
       expect(await text(OURS.secure)).toBe('secure');
-      await ours.remove();
     });
 
     test('clients inside are trusted, those outside are not: Redis, nginx, PostgreSQL', async () => {
       const command = ['bash', '-c', `printf '%s' "$1" >/tmp/config; ${TRUSTING}`, 'bash', ALLOWS];
       const mappings = '8080:80 8379:6379 8432:5432';
-      const ours = await startContainer({ network, command, annotations: publish(mappings) });
+      const ours = await start({ network, command, annotations: publish(mappings) });
       const inside = (script: string) => ours.output(['bash', '-c', script]);
       const outside = async (script: string) =>
         (await remote.run(['bash', '-c', `${script} 2>&1`, 'bash', HOST1.v4])).stdout;
@@ -184,36 +193,56 @@ describeOnLab('programs that look at their own sockets', () => {
       expect(await outside('psql -h "$1" -p 8432 -U lab -d postgres -Atc ""')).toContain(
         'no pg_hba.conf entry for host',
       );
-      await ours.remove();
+    });
+
+    test("a health check of Podman's from inside", async () => {
+      const ours = await start({
+        network,
+        annotations: publish(`${OURS.plain}:80`),
+        args: ['--health-cmd', 'curl -sSf http://127.0.0.1/', '--health-interval', 'disable'],
+        command: ['bash', '-c', `printf '%s' "$1" >/tmp/config; ${NGINX_STAYS}`, 'bash', ALLOWS],
+      });
+      const check = async () => host1.run(['podman', 'healthcheck', 'run', ours.id]);
+      await eventually('health', async () => ((await check()).status === 0 ? true : undefined));
+      const shown = ['podman', 'inspect', '--format', '{{.State.Health.Status}}', ours.id];
+      expect((await host1.output(shown)).trim()).toBe('healthy');
     });
 
     describe('nginx', () => {
-      let ours: Container;
-      beforeAll(async () => {
-        // By its path, for the new binary; the shell reaps masters that have ended.
-        const script = '/usr/sbin/nginx -c /tmp/config; sleep infinity & wait';
-        ours = await serve(network, OURS, NGINX, script);
-        await answer(OURS.plain);
-      });
-      afterAll(() => ours.remove());
-
       test('server_addr, server_port', async () => {
+        const ours = await serve(network, OURS, NGINX, NGINX_STAYS);
         const inside = await addressOf(ours);
         expect(await answer(OURS.plain)).toBe(`${inside}:80`);
         expect(await answer(OURS.secure)).toBe(`${inside}:443`);
       });
 
-      test('binary upgrades under load lose no connection', async () => {
+      test('binary upgrades under load lose no connection, also after the daemon was killed', async () => {
+        const ours = await serve(network, OURS, NGINX, NGINX_STAYS);
+        await answer(OURS.plain);
         const requests = remote.sh(REQUESTS, [`http://${HOST1.v4}:${OURS.plain}/`]);
-        for (let i = 0; i < 3; i++) {
-          expect(await ours.sh(UPGRADE, [], { timeout: 30_000 })).toMatchObject({
-            status: 0,
-            stdout: '',
-          });
+        for (const killed of [false, false, true]) {
+          if (killed) {
+            await killDaemon();
+            await startDaemon();
+          }
+          expect(await upgrade(ours)).toMatchObject({ status: 0, stdout: '' });
         }
         await remote.output(['touch', '/tmp/enough']);
         expect((await requests).stdout).toMatch(/^0 [1-9]\d*\n$/);
         expect(await answer(OURS.secure)).toContain(':443');
+      });
+
+      test('a binary upgrade of one that listens on its own address, after the daemon was killed', async () => {
+        const own = `sed -i "s/OWN/$(${OWN_ADDRESS})/" /tmp/config; ${NGINX_STAYS}`;
+        const config = NGINX.replaceAll(/listen (\d+);/g, 'listen OWN:$1;');
+        const ours = await serve(network, OURS, config, own);
+        const inside = await addressOf(ours);
+        expect(await answer(OURS.plain)).toBe(`${inside}:80`);
+        await killDaemon();
+        await startDaemon();
+        expect(await upgrade(ours)).toMatchObject({ status: 0, stdout: '' });
+        expect(await answer(OURS.plain)).toBe(`${inside}:80`);
+        expect(await answer(OURS.secure)).toBe(`${inside}:443`);
       });
     });
   });
@@ -222,7 +251,7 @@ describeOnLab('programs that look at their own sockets', () => {
     const script = "exec redis-server --protected-mode no --save '' --cluster-enabled yes";
     const nodes: Container[] = [];
     for (const node of [1, 2, 3]) {
-      const container = await startContainer({
+      const container = await start({
         network: 'bridge',
         annotations: publish(`700${node}:6379 1700${node}:16379`),
         command: ['bash', '-c', script],
@@ -239,14 +268,21 @@ describeOnLab('programs that look at their own sockets', () => {
     }
     const create = ['redis-cli', '--cluster', 'create', ...places, '--cluster-yes'];
     expect(await first.output(create, { timeout: 60_000 })).toContain('All 16384 slots covered');
+    const well = async () => {
+      for (const node of nodes) {
+        await eventually('the cluster to be well to each', async () => {
+          const told = await node.output(['redis-cli', 'cluster', 'info']);
+          return told.includes('cluster_state:ok') ? true : undefined;
+        });
+      }
+    };
+    await well();
+    // Why it is: each has learned the others' own addresses, over sockets of the host.
     for (const node of nodes) {
-      await eventually('the cluster to be well to each', async () => {
-        const told = await node.output(['redis-cli', 'cluster', 'info']);
-        return told.includes('cluster_state:ok') ? true : undefined;
-      });
-    }
-    for (const node of nodes) {
-      await node.remove();
+      const known = await node.output(['redis-cli', 'cluster', 'nodes']);
+      for (const place of places) expect(known).toContain(` ${place}@16379`);
+      expect(known).not.toContain(HOST1.v4);
+      expect((await node.counters())?.reasons['neighbour'] ?? 0).toBeGreaterThan(0);
     }
   });
 });

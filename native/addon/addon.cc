@@ -230,6 +230,11 @@ Napi::Value create_engine(const Napi::CallbackInfo& info) {
     object.Set("guardsSockets", shared->engine().guards_sockets());
     object.Set("guardObstacle", shared->guard_obstacle());
     object.Set("namesProblem", names_problem(env, shared->engine().names()));
+    auto links = Napi::Array::New(env);
+    for (const UniqueFd& link : shared->engine().names().links()) {
+      links.Set(links.Length(), link.get());
+    }
+    object.Set("nameLinks", links);
     method(object, "attach", shared, attach);
     method(object, "explain", shared, explain);
     method(object, "setPolicy", shared, [](const Napi::CallbackInfo& call, EngineObject& self) {

@@ -3,8 +3,8 @@
 // sockswitch-names (programs/names.cc has the theory) attaches two programs to a cgroup that the
 // daemon is in, and hands over the maps from which they take names, and the links. A name is given
 // to a client's socket before it connects, and ends with that socket; where the socket is to be
-// bound to a device, the accepted one gets the name before that. The programs end with the links,
-// so with the daemon: what was accepted before has the host's address for a peer from then on.
+// bound to a device, the accepted one gets the name before that. The programs end with the links:
+// the keeper keeps some for what was accepted before (src/daemon/publish/kept-names.ts).
 //
 // Whether it works depends on the kernel (5.8; 5.19 for writing the maps without a capability), on
 // the program's capabilities and on the cgroup: a daemon that was started in a login session is in
@@ -66,6 +66,8 @@ class PeerNames {
   const Problem& problem() const { return problem_; }
   // Empty where they cannot.
   const NameMaps& maps() const { return maps_; }
+  // As long as anybody has them open the programs go on, with the maps.
+  const std::vector<UniqueFd>& links() const { return links_; }
 
  private:
   Problem take(Message answer);

@@ -217,6 +217,8 @@ export interface Engine {
   readonly guardObstacle: string;
   /** Undefined where services see the true addresses of clients inside and of neighbours. */
   readonly namesProblem: NamesProblem | undefined;
+  /** What makes them see these: descriptors of the data plane, for the keeper to duplicate. The names last as long as one is open. */
+  readonly nameLinks: readonly number[];
   /** Starts a listener thread; returns the listener's number, never reused. Throws where there is no room (EAGAIN: threads, EMFILE). */
   attach(options: ListenerOptions): number;
   setPolicy(listener: number, policy: Policy): void;

@@ -54,6 +54,7 @@ import { Listeners } from './listeners/listeners.js';
 import { Journal } from './observe/journal.js';
 import type { Logger } from './observe/log.js';
 import { MetricsEndpoints } from './observe/metrics-endpoints.js';
+import { KeptNames } from './publish/kept-names.js';
 import { Publications } from './publish/publications.js';
 import { Tunnels } from './tunnels/tunnels.js';
 
@@ -80,6 +81,7 @@ export class Supervisor {
   readonly #containers: Containers;
   readonly #listeners: Listeners;
   readonly #publications: Publications;
+  readonly #names: KeptNames;
   readonly #tunnels: Tunnels;
   readonly #keeper: KeeperConnection;
   readonly #admission: Admission;
@@ -155,6 +157,10 @@ export class Supervisor {
         this.#nerdctl?.requestOf(id) === undefined ? lookForContainer(id) : 'there',
       networkOf: namespaceAt,
     });
+    this.#names = new KeptNames({
+      links: this.#engine.nameLinks,
+      keeper: () => this.#keeper.link,
+    });
     this.#tunnels = new Tunnels({
       engine: this.#engine,
       journal: this.#journal,
@@ -174,8 +180,11 @@ export class Supervisor {
         this.#networks.refresh();
         this.#listeners.accept(listener);
       },
-      onKept: (kept) => this.#publications.adopt(kept),
+      onKept: (kept) => {
+        if (!this.#names.adopt(kept)) this.#publications.adopt(kept);
+      },
       onHandedOver: (keeper) => {
+        this.#names.handedOver();
         this.#listeners.handoverEnded(keeper);
         void this.#missedStarts.report();
       },

@@ -284,5 +284,13 @@ describeOnLab('programs that look at their own sockets', () => {
       expect(known).not.toContain(HOST1.v4);
       expect((await node.counters())?.reasons['neighbour'] ?? 0).toBeGreaterThan(0);
     }
+    // Also of the connections that are open.
+    await killDaemon();
+    await startDaemon();
+    await well();
+    const check = await first.output(['redis-cli', '--cluster', 'check', places[1] ?? '']);
+    expect(check).toContain('All nodes agree about slots configuration');
+    const key = await first.output(['redis-cli', '-c', 'set', 'key', 'value']);
+    expect(key.trim()).toBe('OK');
   });
 });

@@ -14,6 +14,7 @@ export class FakeEngine implements Engine {
   guardsSockets = true;
   guardObstacle = '';
   readonly namesProblem = undefined;
+  readonly nameLinks: readonly number[] = [];
   readonly attached = new Map<number, ListenerOptions>();
   readonly policies = new Map<number, Policy>();
   readonly counts = new Map<number, Record<string, number>>();

@@ -71,7 +71,7 @@ async function examine(): Promise<Finding[]> {
     ({ waitKillable, requireGuard } = loadConfig(paths.config));
     return ok('config', `${paths.config} is understood, or not there`);
   });
-  await check('podman', () => checkPodman(waitKillable, surroundings().userNamespace));
+  await check('podman', () => checkPodman(waitKillable, surroundings()));
   await check('install', () => checkFiles(files));
   await check('podman.precedence', () => checkPrecedence(paths));
   const runtime = runtimePaths();

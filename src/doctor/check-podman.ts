@@ -2,6 +2,7 @@
 import { execa } from 'execa';
 import { z } from 'zod';
 import type { WaitKillable } from '../policy/config.js';
+import type { Surroundings } from '../system/surroundings.js';
 import { type Finding, note, ok, problem, warning } from './finding.js';
 
 const TIMEOUT_MS = 20_000;
@@ -19,9 +20,15 @@ export const podmanInfo = z.object({
 });
 export type PodmanInfo = z.infer<typeof podmanInfo>;
 
+type RootSurroundings = Pick<Surroundings, 'userNamespace' | 'container' | 'sysAdmin'>;
+
+/** Podman 5.4 says of pasta that it is "only supported for rootless mode or when inside a nested userns". */
+const ROOT_NETWORKS =
+  'its bridge networks are the kernel’s and are left alone, it refuses --network=pasta, and only --network=slirp4netns has something to gain';
+
 export async function checkPodman(
   waitKillable: WaitKillable,
-  userNamespace: boolean,
+  around: RootSurroundings,
 ): Promise<Finding[]> {
   const result = await execa('podman', ['info', '--format', 'json'], {
     reject: false,
@@ -38,7 +45,7 @@ export async function checkPodman(
     ];
   }
   try {
-    return judgePodman(podmanInfo.parse(JSON.parse(result.stdout)), waitKillable, userNamespace);
+    return judgePodman(podmanInfo.parse(JSON.parse(result.stdout)), waitKillable, around);
   } catch {
     return [
       problem(
@@ -53,7 +60,7 @@ export async function checkPodman(
 export function judgePodman(
   { host, version }: PodmanInfo,
   waitKillable: WaitKillable,
-  userNamespace: boolean,
+  around: RootSurroundings,
 ): Finding[] {
   const { name, version: runtimeText } = host.ociRuntime;
   const runtime = /version ([0-9][^\s]*)/.exec(runtimeText)?.[1] ?? '0';
@@ -61,7 +68,7 @@ export function judgePodman(
     atLeast(version.Version, '4.3')
       ? ok('podman', `Podman ${version.Version}`)
       : problem('podman', `Podman ${version.Version} is too old`, 'install Podman 4.3 or later'),
-    judgeRoot(host.security.rootless, userNamespace),
+    judgeRoot(host.security.rootless, around),
     host.cgroupVersion === 'v2'
       ? ok('podman.cgroups', 'cgroups v2')
       : warning(
@@ -75,15 +82,31 @@ export function judgePodman(
   ];
 }
 
-function judgeRoot(rootless: boolean, userNamespace: boolean): Finding {
+function judgeRoot(rootless: boolean, around: RootSurroundings): Finding {
   if (rootless) return ok('podman.rootless', 'Podman runs without root');
-  return userNamespace
-    ? ok('podman.rootless', 'Podman runs as the root of a user namespace')
-    : warning(
-        'podman.rootless',
-        'Podman runs as root here: its bridge networks are the kernel’s and are left alone, and only --network=pasta and --network=slirp4netns have something to gain',
-        'run sockswitch and Podman as an ordinary user, unless that is what you want',
-      );
+  if (!around.sysAdmin) {
+    return problem(
+      'podman.rootless',
+      'Podman runs as root here and without CAP_SYS_ADMIN, so it can mount nothing and starts no container',
+      around.container
+        ? 'start the outer container with --cap-add=sys_admin,net_admin,mknod, or run Podman and sockswitch in it as an ordinary user (docs/nesting.md)'
+        : 'run sockswitch and Podman as an ordinary user, or as root with all capabilities',
+    );
+  }
+  if (around.userNamespace)
+    return ok('podman.rootless', 'Podman runs as the root of a user namespace');
+  // What an engine gives a container is the only user that it has.
+  if (around.container) {
+    return note(
+      'podman.rootless',
+      `Podman runs as root in a container: ${ROOT_NETWORKS} (docs/nesting.md)`,
+    );
+  }
+  return warning(
+    'podman.rootless',
+    `Podman runs as root here: ${ROOT_NETWORKS}`,
+    'run sockswitch and Podman as an ordinary user, unless that is what you want',
+  );
 }
 
 function judgeRuntime(name: string, version: string): Finding {

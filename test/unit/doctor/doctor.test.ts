@@ -37,6 +37,8 @@ const PODMAN: PodmanInfo = {
   },
   version: { Version: '5.4.2' },
 };
+/** Not in a container. */
+const HOST = { userNamespace: false, container: false, sysAdmin: true };
 const worse = (findings: readonly Finding[]) =>
   findings
     .filter(({ severity }) => severity === 'problem' || severity === 'warning')
@@ -173,14 +175,20 @@ test('surroundings', () => {
       '22 1 0:5 / /proc rw - proc proc rw\n23 22 0:6 / /proc/sys/fs/binfmt_misc rw - autofs x rw\n',
   };
   const look = (more: Record<string, string> = {}, open = () => {}) =>
-    surroundings((path) => ({ ...files, ...more })[path] ?? '', open);
-  const free = { userNamespace: false, withheld: [], coveredProc: [], tunProblem: undefined };
+    surroundings(
+      (path) => ({ ...files, ...more })[path] ?? '',
+      open,
+      () => false,
+    );
+  const free = { ...HOST, withheld: [], coveredProc: [], tunProblem: undefined };
   expect(look()).toEqual(free);
   expect(worse(checkSurroundings(look()))).toEqual([]);
   expect(look({ '/proc/self/uid_map': '0 100000 65536\n' }).userNamespace).toBe(true);
-  expect(look({ '/proc/self/status': 'CapBnd:\t00000000800405fb\n' }).withheld).toEqual([
-    ...['bpf', 'net_admin', 'net_raw'],
-  ]);
+  const pod = 'CapEff:\t00000000800405fb\nCapBnd:\t00000000800405fb\n';
+  expect(look({ '/proc/self/status': pod })).toMatchObject({
+    withheld: ['bpf', 'net_admin', 'net_raw'],
+    sysAdmin: false,
+  });
   const masked =
     '24 22 0:5 /sys /proc/sys ro - proc proc rw\n25 22 0:7 / /proc/kcore rw - tmpfs t rw\n';
   const without = () => {
@@ -198,7 +206,11 @@ test('surroundings', () => {
     throw new Error();
   };
   expect(
-    surroundings(nothing, () => {}),
+    surroundings(
+      nothing,
+      () => {},
+      () => false,
+    ),
     'unreadable',
   ).toEqual(free);
 });
@@ -237,16 +249,31 @@ test('versions', () => {
 });
 
 test('Podman', () => {
-  expect(worse(judgePodman(PODMAN, 'auto', false))).toEqual([]);
+  expect(worse(judgePodman(PODMAN, 'auto', HOST))).toEqual([]);
   const host = PODMAN.host;
   const with_ = (more: Partial<PodmanInfo['host']>, version = '5.4.2') =>
     worse(
-      judgePodman({ host: { ...host, ...more }, version: { Version: version } }, 'always', false),
+      judgePodman({ host: { ...host, ...more }, version: { Version: version } }, 'always', HOST),
     );
   expect(with_({}, '4.2.0')).toEqual(['problem podman']);
   expect(with_({ security: { rootless: false } })).toEqual(['warning podman.rootless']);
   const rootful = { ...PODMAN, host: { ...host, security: { rootless: false } } };
-  expect(worse(judgePodman(rootful, 'auto', true)), 'root of a user namespace').toEqual([]);
+  const asRoot = (more: Partial<typeof HOST>) =>
+    judgePodman(rootful, 'auto', { ...HOST, ...more }).find(({ id }) => id === 'podman.rootless');
+  expect(asRoot({ userNamespace: true }), 'root of a user namespace').toMatchObject({
+    severity: 'ok',
+  });
+  expect(asRoot({ container: true }), 'root of a container').toMatchObject({
+    severity: 'note',
+    message: expect.stringContaining('only --network=slirp4netns'),
+  });
+  for (const userNamespace of [false, true]) {
+    expect(asRoot({ container: true, userNamespace, sysAdmin: false })).toMatchObject({
+      severity: 'problem',
+      remedy: expect.stringContaining('--cap-add=sys_admin,net_admin,mknod'),
+    });
+  }
+  expect(asRoot({ sysAdmin: false })?.remedy).not.toContain('outer container');
   expect(with_({ cgroupVersion: 'v1' })).toEqual(['warning podman.cgroups']);
   expect(with_({ pasta: { executable: '', version: '' } })).toEqual(['problem podman.networks']);
   expect(with_({ ociRuntime: { name: 'youki', version: '' } })).toEqual(['warning podman.runtime']);
@@ -265,11 +292,11 @@ test('versions of the fallback networks', () => {
     slirp4netns: { executable: '/x', version: 'slirp4netns version 1.2.1\ncommit: y' },
   };
   const host = { ...PODMAN.host, ...networks };
-  const found = judgePodman({ ...PODMAN, host }, 'auto', false).find(
+  const found = judgePodman({ ...PODMAN, host }, 'auto', HOST).find(
     ({ id }) => id === 'podman.networks',
   );
   expect(found?.message).toBe('fallback networks: pasta 0.0~git2025-2, slirp4netns 1.2.1');
-  const silent = judgePodman(PODMAN, 'auto', false).find(({ id }) => id === 'podman.networks');
+  const silent = judgePodman(PODMAN, 'auto', HOST).find(({ id }) => id === 'podman.networks');
   expect(silent?.message).toBe('fallback networks: pasta');
 });
 

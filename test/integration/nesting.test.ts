@@ -2,13 +2,25 @@
  * sockswitch in a container (docs/nesting.md): a container of root's Podman stands for a pod of Kubernetes, and in it
  * a user with a Podman and a sockswitch of its own.
  */
-import { afterAll, afterEach, expect, test } from 'vitest';
-import { describeOnLab, host1, REMOTE } from './support/lab.js';
-import { Nest, type Nesting, removeNests } from './support/nest.js';
+import { afterAll, afterEach, describe, expect, test } from 'vitest';
+import { describeOnLab, eventually, host1, REMOTE } from './support/lab.js';
+import { NEST_STORAGE, Nest, type Nesting, removeNests } from './support/nest.js';
 
+/** Where the host's Podman service listens, outside and inside. */
+const SOCKETS = '/tmp/nest-socket';
 const PAGE = 'hello from remote';
 const DEVICES = ['--device=/dev/fuse', '--device=/dev/net/tun'];
 const UNPRIVILEGED = [...DEVICES, '--security-opt=unmask=ALL'];
+const ROOT_CAPABILITIES = '--cap-add=sys_admin,net_admin,mknod';
+/** npm test has these with one root only, since each takes many seconds; npm run test:integration has all. */
+const SAMPLE = process.env['TEST_SAMPLE'] !== undefined;
+const ROOTS = [
+  { name: 'privileged-root', outer: ['--privileged'] },
+  {
+    name: 'capable-root',
+    outer: [...UNPRIVILEGED, ROOT_CAPABILITIES, '--cap-add=sys_ptrace,bpf'],
+  },
+].slice(0, SAMPLE ? 1 : undefined);
 const WAIVED = 'require_guard = false\n';
 
 // Adds its socket to an epoll set before it connects, which is what kcmp is asked about.
@@ -39,12 +51,13 @@ async function accelerated(
   inner: Nest,
   command: readonly string[],
   network = 'pasta',
+  image = 'lab',
 ): Promise<string> {
   const script = `
-podman run --rm --network "$1" --annotation sockswitch/enable=true localhost/lab "\${@:2}"
+podman run --rm --network "$1" --annotation sockswitch/enable=true "localhost/$2" "\${@:3}"
 sleep 0.5
 sed -n 's/.*"switched":\\([0-9]*\\),"fallback":\\([0-9]*\\).*/switched \\1 fallback \\2/p' daemon.log | tail -n 1`;
-  const result = await inner.sh(script, [network, ...command]);
+  const result = await inner.sh(script, [network, image, ...command]);
   return result.stdout + (result.status === 0 ? '' : result.stderr);
 }
 
@@ -58,6 +71,63 @@ describeOnLab('sockswitch in a container', () => {
     expect(await accelerated(inner, CURL)).toBe(`${PAGE}\nswitched 1 fallback 0\n`);
     expect((await inner.sh('sockswitch doctor')).stdout).toContain('\n0 problems, 0 warnings');
   });
+
+  // Podman refuses pasta to root, and a bridge is the kernel's: slirp4netns is what is left to accelerate.
+  test.each(ROOTS)(
+    'root, $name: slirp4netns with the guard, and bridges as they are',
+    async (nesting) => {
+      const inner = await start({ ...nesting, user: 0 });
+      const daemon = await inner.startDaemon();
+      expect(daemon.stdout).toMatch(/socket guard +in use/);
+      expect(await accelerated(inner, CURL, 'slirp4netns')).toBe(
+        `${PAGE}\nswitched 1 fallback 0\n`,
+      );
+      expect(await accelerated(inner, CURL, 'bridge')).toBe(`${PAGE}\nswitched 0 fallback 1\n`);
+      const pasta = await inner.sh('podman run --rm --network pasta localhost/lab true');
+      expect(pasta.stderr).toContain('pasta networking is only supported for rootless mode');
+      const { stdout } = await inner.sh('sockswitch doctor');
+      expect(stdout).toContain('note    Podman runs as root in a container');
+      expect(stdout).toContain('\n0 problems, 0 warnings');
+    },
+  );
+
+  test.skipIf(SAMPLE)(
+    'root without CAP_SYS_ADMIN: no inner container, and doctor says why',
+    async () => {
+      const outer = [...UNPRIVILEGED, '--cap-add=sys_ptrace,bpf'];
+      const inner = await start({ name: 'unable-root', outer, user: 0 });
+      await inner.startDaemon();
+      const { stdout } = await inner.sh('sockswitch doctor');
+      expect(stdout).toContain('PROBLEM Podman runs as root here and without CAP_SYS_ADMIN');
+      expect(stdout).toContain(`-> start the outer container with ${ROOT_CAPABILITIES}`);
+      const run = await inner.sh('podman run --rm --network none localhost/lab true');
+      expect(run.status).not.toBe(0);
+    },
+  );
+
+  test.skipIf(SAMPLE)(
+    'in a user namespace: no guard, and install says why; without it accelerated',
+    async () => {
+      const outer = UNPRIVILEGED;
+      const inner = await start({ name: 'auto', outer, userNamespace: true });
+      const daemon = await inner.startDaemon();
+      expect(daemon.stdout).toContain('Nothing is accelerated yet');
+      expect(daemon.stdout).toContain(
+        "of the machine's first user namespace, which no program in another one has",
+      );
+      expect(daemon.stdout).toContain('-> run the outer container without a user namespace');
+      await inner.sh('sockswitch stop; printf "%s" "$1" >~/.config/sockswitch/config.toml', [
+        WAIVED,
+      ]);
+      await inner.startDaemon();
+      const wget = ['wget', '-q', '-O', '-', `http://${REMOTE.v4}/`];
+      expect(await accelerated(inner, wget, 'pasta', 'tiny')).toBe(
+        `${PAGE}\nswitched 1 fallback 0\n`,
+      );
+      const { stdout } = await inner.sh('sockswitch doctor');
+      expect(stdout).toContain('WARNING sockets that containers get cannot be guarded');
+    },
+  );
 
   test('unprivileged: without the guard and without kcmp', async () => {
     const outer = UNPRIVILEGED;
@@ -99,6 +169,56 @@ describeOnLab('sockswitch in a container', () => {
     expect(stdout).toContain('WARNING parts of /proc are covered here (');
     const run = await inner.sh('podman run --rm --network none localhost/lab true');
     expect(run.status).not.toBe(0);
+  });
+
+  describe('podman --remote, with a socket of the host', () => {
+    const remote = (inner: Nest, words: readonly string[]) =>
+      inner.sh(`podman --remote --url unix://${SOCKETS}/podman.sock run --rm "$@"`, words);
+    const socket = async (service: readonly string[], root: boolean) => {
+      const make = `rm -rf ${SOCKETS}; mkdir -m 755 ${SOCKETS}`;
+      await host1.sh(make, [], { root });
+      const words = ['system', 'service', '--time', '0', `unix://${SOCKETS}/podman.sock`];
+      await host1.serve(['podman', ...service, ...words], `test -S ${SOCKETS}/podman.sock`, {
+        root,
+      });
+      const user = root ? 0 : 1000;
+      return start({ name: 'remote', outer: [`--volume=${SOCKETS}:${SOCKETS}`], user });
+    };
+    afterEach(async () => {
+      await host1.stopServers();
+      await host1.sh(`rm -rf ${SOCKETS}`, [], { root: true });
+    });
+
+    test("an ordinary user's: the host's sockswitch accelerates, and reports bad annotations", async () => {
+      const inner = await socket([], false);
+      const enable = ['--annotation', 'sockswitch/enable=true'];
+      const run = ['localhost/lab', 'sh', '-c', `sleep 0.5; ${CURL.join(' ')}`];
+      expect((await remote(inner, [...enable, ...run])).stdout).toContain(PAGE);
+      const counted = async () =>
+        (await host1.output(['tail', '-n', '1', 'sockswitch-daemon.log'])).includes(
+          '"switched":1,"fallback":0',
+        ) || undefined;
+      await eventually("the host's daemon has counted it", counted);
+      const bad = await remote(inner, ['--annotation', 'sockswitch/enable=maybe', ...run]);
+      expect(bad.status).not.toBe(0);
+      expect(bad.stderr).toContain(
+        'sockswitch: annotation sockswitch/enable is "maybe": set it to "true" or "false"',
+      );
+    });
+
+    test("root's: annotations have no effect, and sockswitch/required has none either", async () => {
+      const inner = await socket(NEST_STORAGE, true);
+      const annotations = ['enable=true', 'required=true', 'typo=true'].flatMap((one) => [
+        '--annotation',
+        `sockswitch/${one}`,
+      ]);
+      const words = [...annotations, '--cgroups=disabled', '--cgroupns=host', 'localhost/lab'];
+      const { stdout, stderr } = await remote(inner, [
+        ...words,
+        ...['sh', '-c', 'sleep 0.5; grep Seccomp_filters /proc/self/status'],
+      ]);
+      expect(stdout, stderr).toBe('Seccomp_filters:\t1\n');
+    });
   });
 
   test('in a container that is accelerated itself: one listener is there already', async () => {

@@ -7,20 +7,24 @@ import { ps } from './support/podman.js';
 const PAGE = 'hello from remote\n';
 const CURL = `curl -sS --max-time 10 http://${REMOTE.v4}/`;
 
+/** Of the daemon's log behind the size $before. */
+const COUNTS = `tail -c +$((before + 1)) ~/sockswitch-daemon.log | sed -n 's/.*"switched":\\([0-9]*\\),"fallback":\\([0-9]*\\).*/switched \\1 fallback \\2/p'`;
+
 /** Builds in a directory of its own; the output has `switched N` and `fallback N` of the daemon's log behind it. */
 function build(
   containerfile: string,
   words: readonly string[] = [],
   options = '',
+  tool: 'podman build' | 'buildah bud' = 'podman build',
 ): Promise<Result> {
   const script = `
 set -e
 directory=$(mktemp -d); trap 'rm -rf "$directory"' EXIT; cd "$directory"
 cat >Containerfile
 before=$(stat --format=%s ~/sockswitch-daemon.log)
-sockswitch with ${options} -- podman build --no-cache --quiet=false "$@" . 2>&1
+sockswitch with ${options} -- ${tool} --no-cache --quiet=false "$@" . 2>&1
 sleep 0.5
-tail -c +$((before + 1)) ~/sockswitch-daemon.log | sed -n 's/.*"switched":\\([0-9]*\\),"fallback":\\([0-9]*\\).*/switched \\1 fallback \\2/p'`;
+${COUNTS}`;
   return host1.sh(script, words, { stdin: containerfile });
 }
 
@@ -175,11 +179,39 @@ RUN --mount=type=cache,target=/cache cmp /ip /cache/ip && ${CURL}ip && cat /ip
 
     test('several at once', async () => {
       const text = (name: string) => `FROM localhost/lab\nRUN ${CURL}ip && echo ${name}\n`;
+      const lines = async () =>
+        (await host1.output(['cat', 'sockswitch-daemon.log'])).match(/"switched":.*/g) ?? [];
+      const before = (await lines()).length;
       const results = await Promise.all(['one', 'two', 'three'].map((name) => build(text(name))));
       for (const { status, stdout } of results) {
         expect(status, stdout).toBe(0);
         expect(stdout).toContain(`\n${HOST1.v4}\n`);
       }
+      const counted = (await lines())
+        .slice(before)
+        .map((line) => /^"switched":\d+,"fallback":\d+/.exec(line)?.[0]);
+      expect(counted).toEqual(Array(3).fill('"switched":1,"fallback":0'));
+    });
+
+    test('buildah bud', async () => {
+      const text = `FROM localhost/lab\nRUN ${CURL}ip\n`;
+      const result = await build(text, [], '', 'buildah bud');
+      expect(result.status, result.stdout).toBe(0);
+      expect(result.stdout).toMatch(/^switched 1 fallback 0$/m);
+    });
+
+    test('buildah from, and buildah run', async () => {
+      const script = `
+set -e
+before=$(stat --format=%s ~/sockswitch-daemon.log)
+sockswitch with -- sh -c '
+  container=$(buildah from localhost/lab)
+  buildah run "$container" -- ${CURL}ip
+  buildah rm "$container" >/dev/null'
+sleep 0.5
+${COUNTS}`;
+      const { stdout, stderr } = await host1.sh(script);
+      expect(stdout, stderr).toBe(`${HOST1.v4}\nswitched 1 fallback 0\n`);
     });
 
     test('slirp4netns, and runc', async () => {

@@ -1,5 +1,6 @@
 /** `sockswitch/pods=egress`: which connections of a node's pods are switched. Each case leaves the node as it found it. */
 import { beforeAll, expect, test } from 'vitest';
+import { KUBE_PROXY_NFTABLES, nft } from '../kernel/firewall-rules.js';
 import { describeOnLab, FAR, PUBLIC, REMOTE } from './support/lab.js';
 import { inPod, startNode } from './support/node.js';
 import {
@@ -33,6 +34,8 @@ const UNFILTER = 'nft delete table ip f';
 const SHUT_IN = `${FILTER}; nft add rule ip f forward ip saddr 10.200.0.11 drop`;
 const SHUT_OFF = `${FILTER}; nft add rule ip f forward ip saddr 10.200.0.11 ip daddr 8.8.8.8 drop`;
 const IN_POD = inPod(1);
+/** Its services' network is not to hold the listed one. */
+const KUBE_PROXY = KUBE_PROXY_NFTABLES.replaceAll('10.96.0.0/12', '10.96.0.0/16');
 
 /** By node, what was counted when it was last asked: nothing else connects there. */
 const known = new Map<string, Counters>();
@@ -477,6 +480,38 @@ describeOnLab('a node that waives its firewall', () => {
         to: FAR.v4,
         change: `nft 'add chain ip nat pre { type nat hook prerouting priority dstnat; }'; nft add rule ip nat pre ip daddr 10.99.5.1 tcp dport 443 dnat to 10.200.0.12`,
         undo: 'nft delete chain ip nat pre',
+        outcome: 'pod-network',
+        reached: true,
+      },
+    ],
+    [
+      'a listed network is where kube-proxy, in nftables mode, has no service address in it',
+      {
+        to: FAR.v4,
+        change: nft(KUBE_PROXY),
+        undo: 'nft delete table ip kube-proxy',
+        outcome: 'switched',
+        reached: true,
+      },
+    ],
+    [
+      'and is not where it has one',
+      {
+        to: FAR.v4,
+        change: nft(KUBE_PROXY.replaceAll('10.96.0.10', '10.99.5.1')),
+        undo: 'nft delete table ip kube-proxy',
+        outcome: 'pod-network',
+        reached: true,
+      },
+    ],
+    [
+      'nor one where it has one at the same port',
+      {
+        to: FAR.v4,
+        change: nft(
+          KUBE_PROXY.replaceAll('10.96.0.10', '10.99.5.1').replaceAll('tcp . 53', 'tcp . 80'),
+        ),
+        undo: 'nft delete table ip kube-proxy',
         outcome: 'pod-network',
         reached: true,
       },

@@ -215,3 +215,16 @@ export const KUBE_PROXY_IPVS_CHAINS = `*nat
 -A KUBE-SERVICES ! -s 10.244.0.0/16 -m comment --comment "cluster IP" -m statistic --mode random --probability 0.5 -j KUBE-MARK-MASQ
 -A KUBE-SERVICES -m addrtype --dst-type LOCAL -j KUBE-NODE-PORT
 COMMIT`;
+
+/** nft wants lines' ends around the closing brace of a block, and none within a set's elements. */
+export function nft(rules: string): string {
+  const blocks: boolean[] = [];
+  const lines = rules.replaceAll(/[{}]/g, (brace, at: number) => {
+    if (brace === '{') {
+      blocks.push(/(table|chain|set|map) +[\w-]+( [\w-]+)? *$/.test(rules.slice(0, at)));
+      return brace;
+    }
+    return blocks.pop() === true ? '\n}\n' : brace;
+  });
+  return `nft -f - <<'RULES'\n${lines}\nRULES`;
+}

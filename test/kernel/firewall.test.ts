@@ -15,6 +15,7 @@ import {
   KUBE_PROXY_NFTABLES,
   NETAVARK_IPTABLES,
   NETAVARK_NFTABLES,
+  nft,
 } from './firewall-rules.js';
 
 interface Answer {
@@ -75,19 +76,6 @@ function programsOf(rules: string): string[] {
     'ip',
     ...known.filter((name) => new RegExp(`(^|[\\n;| ])${name}[ -]`).test(rules)),
   ];
-}
-
-/** nft wants lines' ends around the closing brace of a block, and none within a set's elements. */
-function nft(rules: string): string {
-  const blocks: boolean[] = [];
-  const lines = rules.replaceAll(/[{}]/g, (brace, at: number) => {
-    if (brace === '{') {
-      blocks.push(/(table|chain|set|map) +[\w-]+( [\w-]+)? *$/.test(rules.slice(0, at)));
-      return brace;
-    }
-    return blocks.pop() === true ? '\n}\n' : brace;
-  });
-  return `nft -f - <<'RULES'\n${lines}\nRULES`;
 }
 
 const output = (rules: string) =>

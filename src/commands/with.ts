@@ -64,8 +64,8 @@ async function prepare(options: WithOptions): Promise<void> {
   await look(annotations, paths.controlSocket);
   const files = new WithFiles(paths);
   const environment = process.env;
-  const podman = findProgram('podman', FRONT, environment);
-  const buildah = findProgram('buildah', FRONT, environment);
+  const podman = findProgram('podman', environment);
+  const buildah = findProgram('buildah', environment);
   if (podman === undefined)
     say('there is no podman in PATH, so only what the command brings along is opted in');
 

@@ -10,18 +10,19 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 const VERSION_TIMEOUT_MS = 10_000;
 
-/** The first program of this name in PATH, other than a link to `front`; undefined where there is none. */
-export function findProgram(
-  name: string,
-  front: string,
-  environment: Environment,
-): string | undefined {
+/** Where the programs in front of Podman stand in an installation of sockswitch, this one or another. */
+const FRONT = '/dist/with/front.sh';
+
+/**
+ * The first program of this name in PATH, other than what stands in front of it: that of an outer `with`, which another
+ * installation may have started. Undefined where there is none.
+ */
+export function findProgram(name: string, environment: Environment): string | undefined {
   const { PATH = '' } = environment;
-  const own = realPath(front);
   return PATH.split(delimiter)
     .filter((directory) => isAbsolute(directory))
     .map((directory) => join(directory, name))
-    .find((path) => isExecutable(path) && realPath(path) !== own);
+    .find((path) => isExecutable(path) && realPath(path)?.endsWith(FRONT) !== true);
 }
 
 function isExecutable(path: string): boolean {

@@ -1,6 +1,15 @@
 /** `sockswitch with` as a process of its own, with programs in the place of podman and buildah. */
 import { spawn } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -153,6 +162,18 @@ describe("Podman's configuration", () => {
       },
     });
     expect(readFileSync(mine, 'utf8')).toBe('[containers]\nannotations = ["a=1"]\n');
+  });
+
+  test('one with in another, of another installation: both find the real programs', async () => {
+    await startDaemon();
+    const root = fileURLToPath(new URL('../../..', import.meta.url));
+    const other = join(base, 'other');
+    cpSync(join(root, 'dist'), join(other, 'dist'), { recursive: true });
+    cpSync(join(root, 'package.json'), join(other, 'package.json'));
+    for (const part of ['build', 'node_modules']) symlinkSync(join(root, part), join(other, part));
+    const inner = [process.execPath, join(other, 'dist/cli.js'), 'with', '--'];
+    const { stdout } = await run(['--', ...inner, 'sh', '-c', 'podman ps; buildah images']);
+    expect(stdout).toBe('podman ps\nbuildah images\n');
   });
 
   test('an override file that is missing, or not understood', async () => {

@@ -145,6 +145,12 @@
       "conditions": [["sanitize==0", {"ldflags": ["-static"]}]]
     },
     {
+      "target_name": "sockswitch-start",
+      "type": "executable",
+      "sources": ["native/programs/start.cc"],
+      "conditions": [["sanitize==0", {"ldflags": ["-static"]}]]
+    },
+    {
       "target_name": "sockswitch-keeper",
       "type": "executable",
       "sources": [

@@ -63,13 +63,15 @@ export interface ConfigPaths {
 }
 
 export interface Programs {
+  /** What the command `sockswitch` is. */
+  readonly start: string;
   readonly precreate: string;
   readonly keeper: string;
   readonly netns: string;
   readonly guard: string;
   readonly names: string;
   readonly repin: string;
-  /** The command itself, for the systemd unit. */
+  /** The command line, for Node.js: for the systemd unit. */
   readonly cli: string;
 }
 
@@ -187,6 +189,7 @@ export function programs(): Programs {
   // Also right from src/ (tests): both src/ and dist/ are one below the top.
   const release = fileURLToPath(new URL('../../build/Release/', import.meta.url));
   return {
+    start: join(release, 'sockswitch-start'),
     precreate: join(release, 'sockswitch-precreate'),
     keeper: join(release, 'sockswitch-keeper'),
     netns: join(release, 'sockswitch-netns'),

@@ -12,7 +12,7 @@ import { existsSync } from 'node:fs';
 import { delimiter } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { UserError } from '../base/errors.js';
-import { configPaths, runtimePaths } from '../base/paths.js';
+import { configPaths, programs, runtimePaths } from '../base/paths.js';
 import { obstacle } from '../with/ask-daemon.js';
 import { CANNOT } from '../with/choices.js';
 import { become, say } from '../with/execute.js';
@@ -35,7 +35,7 @@ export async function withCommand(words: readonly string[], options: WithOptions
   try {
     const argv = commandLine(words, options.shell === true);
     await prepare(options);
-    become(argv);
+    await become(argv);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     say(error.message);
@@ -93,6 +93,7 @@ async function prepare(options: WithOptions): Promise<void> {
   environment['PATH'] = [front, ...others].join(delimiter);
   environment['SOCKSWITCH_WITH_PODMAN'] = podman ?? '';
   environment['SOCKSWITCH_WITH_BUILDAH'] = buildah ?? '';
+  environment['SOCKSWITCH_WITH_START'] = programs().start;
   environment['SOCKSWITCH_WITH_NODE'] = process.execPath;
   environment['SOCKSWITCH_WITH_FRONT'] = FRONT_PROGRAM;
   environment[STATE_VARIABLE] = stateText(annotations, environment[STATE_VARIABLE]);

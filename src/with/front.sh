@@ -3,6 +3,7 @@
 # once, except where a build may need an option, or a Podman service may be asked, which front.js looks at.
 #
 #   SOCKSWITCH_WITH_PODMAN, SOCKSWITCH_WITH_BUILDAH   the real programs
+#   SOCKSWITCH_WITH_START                             starts front.js and becomes what that says (native/programs/start.cc)
 #   SOCKSWITCH_WITH_NODE, SOCKSWITCH_WITH_FRONT       the way to front.js
 name=${0##*/}
 case $name in
@@ -28,5 +29,6 @@ for word in "$@"; do
     *) seen=1 ;;
   esac
 done
+[ -z "$look" ] || [ ! -x "${SOCKSWITCH_WITH_START-}" ] || exec "$SOCKSWITCH_WITH_START" with-front "$name" "$@"
 [ -z "$look" ] || exec "$SOCKSWITCH_WITH_NODE" "$SOCKSWITCH_WITH_FRONT" "$name" "$@"
 exec "$real" "$@"

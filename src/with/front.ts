@@ -29,7 +29,7 @@ try {
   const real =
     process.env[name === 'buildah' ? 'SOCKSWITCH_WITH_BUILDAH' : 'SOCKSWITCH_WITH_PODMAN'];
   if (real === undefined) throw new UserError(`${name} is not known here: unset ${STATE_VARIABLE}`);
-  become([real, ...(await changed(name, words))]);
+  await become([real, ...(await changed(name, words))]);
 } catch (error) {
   if (!(error instanceof UserError)) throw error;
   say(error.message);

@@ -106,8 +106,7 @@ bind_shared() {
   if [[ -n ${INSIDE_SOURCE-} ]]; then
     bind ro "$INSIDE_SOURCE" "$root/opt/sockswitch"
     bind_capable
-    printf '#!/bin/sh\nexec /usr/local/bin/node /opt/sockswitch/dist/cli.js "$@"\n' |
-      install -m 0755 /dev/stdin "$root/usr/local/bin/sockswitch"
+    ln -sf /opt/sockswitch/build/Release/sockswitch-start "$root/usr/local/bin/sockswitch"
   fi
 }
 

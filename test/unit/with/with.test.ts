@@ -12,12 +12,13 @@ import {
 } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'smol-toml';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
 const CLI = fileURLToPath(new URL('../../../dist/cli.js', import.meta.url));
+const START = fileURLToPath(new URL('../../../build/Release/sockswitch-start', import.meta.url));
 const ECHO =
   '#!/bin/sh\n[ "$1" = --version ] && echo podman version 5.4.2 && exit\necho "$(basename "$0")" "$@"\n';
 
@@ -63,9 +64,11 @@ function run(
   words: readonly string[],
   env: Readonly<Record<string, string>> = {},
   input = '',
+  command: readonly string[] = [process.execPath, CLI],
 ): Promise<Run> {
+  const [program = '', ...before] = command;
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [CLI, 'with', ...words], {
+    const child = spawn(program, [...before, 'with', ...words], {
       env: {
         PATH: `${join(base, 'bin')}:/usr/bin:/bin`,
         HOME: join(base, 'home'),
@@ -115,6 +118,75 @@ describe('the command', () => {
     const shell = await run(['--shell'], { SHELL: '/bin/sh' }, 'command -v podman; exit 3\n');
     expect(shell).toMatchObject({ status: 3, stdout: `${base}/run/sockswitch/with/bin/podman\n` });
     expect(await run(['--shell', '--', 'true'])).toMatchObject({ status: 125 });
+  });
+});
+
+describe('the command that sockswitch-start starts', () => {
+  const PATH = () => `${join(base, 'bin')}:${dirname(process.execPath)}:/usr/bin:/bin`;
+  const started = (words: readonly string[], env = {}, before: readonly string[] = []) =>
+    run(words, { PATH: PATH(), ...env }, '', [...before, START]);
+  /** What a process may inherit, as bash sees it. */
+  const STATE = `for fd in /proc/$$/fd/*; do echo "\${fd##*/} $(readlink $fd) $(grep -h flags /proc/$$/fdinfo/\${fd##*/} 2>/dev/null)"; done | grep -E '^[0-9] [^ ]'
+ulimit -Sn; ulimit -Hn; grep Sig /proc/$$/status | grep -v SigQ; declare -f; printenv 'odd.name'`;
+
+  test('has the process as it was: descriptors, limits, signals, variables', async () => {
+    await startDaemon();
+    const before = [
+      'bash',
+      '-c',
+      'f() { true; }; export -f f; ulimit -Sn 512; trap "" HUP; exec 3<<<text 7>/dev/null; exec "$@"',
+      'bash',
+    ];
+    const env = { 'odd.name': 'kept' };
+    const alone = await run(['-c', STATE], { PATH: PATH(), ...env }, '', [
+      ...before,
+      'bash',
+      '-c',
+      'shift; exec bash "$@"',
+      'x',
+    ]);
+    for (const part of [
+      /^3 pipe/m,
+      /^7 \/dev\/null/m,
+      /^512$/m,
+      /^SigIgn:\s+0*[1-9]/m,
+      /^f \(\)/m,
+      /^kept$/m,
+    ])
+      expect(alone.stdout).toMatch(part);
+    const sameNames = (text: string) => text.replace(/(pipe|socket):\[\d+\]/g, '');
+    const result = await started(['--', 'bash', '-c', STATE], env, before);
+    expect(result).toMatchObject({ status: 0, stderr: '' });
+    expect(sameNames(result.stdout)).toBe(sameNames(alone.stdout));
+    const text = await started(['--', 'cat', '/dev/fd/3'], env, before);
+    expect(text.stdout).toBe('text\n');
+  });
+
+  test('a build has it, too', async () => {
+    await startDaemon();
+    program(
+      'podman',
+      `#!/bin/sh\n[ "$1" = --version ] && echo podman version 5.4.2 && exit\necho "$1"; cat <&3; ulimit -Sn\n`,
+    );
+    const before = ['bash', '-c', 'ulimit -Sn 512; exec 3<<<text; exec "$@"', 'bash'];
+    const result = await started(['--', 'podman', 'build', '.'], {}, before);
+    expect(result).toMatchObject({ status: 0, stdout: 'build\ntext\n512\n' });
+  });
+
+  test('that is not there or ends early, and help', async () => {
+    await startDaemon();
+    const missing = await started(['--', 'no-such-command']);
+    expect(missing).toMatchObject({ status: 127 });
+    expect(missing.stderr).toContain('no command "no-such-command"');
+    expect(await started(['--', base])).toMatchObject({ status: 126 });
+    expect(await started([])).toMatchObject({ status: 125 });
+    expect(await started(['--', 'sh', '-c', 'kill -TERM $$'])).toMatchObject({ signal: 'SIGTERM' });
+    const help = await started(['--help']);
+    expect(help).toMatchObject({ status: 0, stderr: '' });
+    expect(help.stdout).toContain('Usage: sockswitch with');
+    const nowhere = await started(['--', 'true'], { PATH: base });
+    expect(nowhere).toMatchObject({ status: 127 });
+    expect(nowhere.stderr).toContain('cannot run node');
   });
 });
 

@@ -4,7 +4,7 @@ import { version } from './base/version.js';
 import * as help from './commands/help.js';
 import { SHELLS } from './manual/completion.js';
 import { LOG_LEVELS } from './policy/log-levels.js';
-import { CANNOT, FIREWALL, knows, PRESETS } from './with/choices.js';
+import { CANNOT, FIREWALL, NAMES, PRESETS } from './with/choices.js';
 
 /** For an option that can be repeated. */
 function collect(value: string, before: readonly string[] = []): string[] {
@@ -163,19 +163,21 @@ export function createProgram(): Command {
     )
     .option('--pod-cidr <prefixes>', 'of the cluster, for --preset kubernetes', collect)
     .option('--service-cidr <prefixes>', 'of the cluster, for --preset kubernetes', collect);
-  if (knows('sockswitch/firewall')) {
-    withVerb.addOption(
-      new Option('--firewall <how>', 'as the annotation sockswitch/firewall').choices(FIREWALL),
-    );
-  }
+  withVerb.addOption(
+    new Option('--firewall <how>', 'as the annotation sockswitch/firewall').choices(FIREWALL),
+  );
+  withVerb.addOption(
+    new Option('--names <whose>', 'as the annotation sockswitch/names').choices(NAMES),
+  );
   withVerb.option(
     '--pods <what>',
     '"none", or "egress" and prefixes, as the annotation sockswitch/pods; can be repeated',
     collect,
   );
-  if (knows('sockswitch/tunnels')) {
-    withVerb.option('--tunnels', 'accelerate tunnels, as the annotation sockswitch/tunnels');
-  }
+  withVerb.option(
+    '--tunnels [what]',
+    'accelerate tunnels: "true" (if left out), "false" or UDP ports, as the annotation sockswitch/tunnels',
+  );
   withVerb
     .passThroughOptions()
     .configureOutput({ outputError: (text, write) => write(text) })

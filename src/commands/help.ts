@@ -242,12 +242,15 @@ status are its own.
 Containers: an option of "podman run", "podman create" or a compose file that
 says otherwise wins, as "--annotation sockswitch/enable=false" does. Builds
 ("podman build", "buildah build"): RUN steps get a seccomp profile that is made
-from the one that they would have had. Neither reaches a Podman service (podman --remote, DOCKER_HOST), which runs
-elsewhere: sockswitch says so where it can see it.
+from the one that they would have had. Neither reaches a Podman service (podman
+--remote, DOCKER_HOST), which runs elsewhere: sockswitch says so where it can see
+it, and does not start the command with --required. "podman kube play" builds
+without acceleration.
 
 --preset kubernetes is for commands that make Kubernetes nodes of containers:
 addresses of pods and services stay inside, as the usual tools number them
-(kind, minikube, kubeadm, k3s). --pod-cidr and --service-cidr name others.
+(kind, minikube, kubeadm, k3s). --pod-cidr and --service-cidr name others. It
+also sets --firewall ignore and --tunnels; --tunnels=false undoes the latter.
 --pods egress accelerates pods' connections to public addresses, too, and
 --pods egress,10.20.0.0/16 those to a private network; with the preset, network
 policies do not hold for these.`;

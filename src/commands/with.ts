@@ -15,17 +15,24 @@ import { UserError } from '../base/errors.js';
 import { configPaths, programs, runtimePaths } from '../base/paths.js';
 import { obstacle } from '../with/ask-daemon.js';
 import { CANNOT } from '../with/choices.js';
+import type { ConfFindings, ConfRequest } from '../with/containers-conf.js';
 import { become, say } from '../with/execute.js';
 import { digest, WithFiles } from '../with/files.js';
-import { annotationsFor, type WithOptions } from '../with/options.js';
+import {
+  annotationsFor,
+  checkTogether,
+  hostNetworksIn,
+  type WithOptions,
+} from '../with/options.js';
 import {
   abilitiesOf,
   confFile,
   configurationFiles,
   findProgram,
+  isTooOld,
   podmanVersion,
 } from '../with/podman-program.js';
-import { STATE_VARIABLE, stateText } from '../with/state.js';
+import { readState, STATE_VARIABLE, withOuter } from '../with/state.js';
 
 const FRONT = fileURLToPath(new URL('../../dist/with/front.sh', import.meta.url));
 const FRONT_PROGRAM = fileURLToPath(new URL('../../dist/with/front.js', import.meta.url));
@@ -61,7 +68,12 @@ function commandLine(words: readonly string[], shell: boolean): readonly string[
 async function prepare(options: WithOptions): Promise<void> {
   const annotations = await annotationsFor(options);
   const paths = runtimePaths();
-  await look(annotations, paths.controlSocket);
+  const { [STATE_VARIABLE]: outer = '' } = process.env;
+  const isRequired =
+    'sockswitch/required' in annotations ||
+    (outer !== '' && readState(outer)['sockswitch/required'] === 'true');
+  await look(isRequired, paths.controlSocket);
+  for (const warning of await hostNetworksIn(options)) say(warning);
   const files = new WithFiles(paths);
   const environment = process.env;
   const podman = findProgram('podman', environment);
@@ -71,6 +83,11 @@ async function prepare(options: WithOptions): Promise<void> {
 
   const version = podman === undefined ? undefined : await podmanVersion(podman, files);
   const abilities = abilitiesOf(version);
+  if (!abilities.override && isTooOld(version)) {
+    say(
+      `this is Podman ${version}, and sockswitch needs 4.3 or later: containers will not be accelerated`,
+    );
+  }
   const { CONTAINERS_CONF_OVERRIDE: override = '', PATH = '' } = environment;
   const request = {
     files: configurationFiles(environment),
@@ -79,6 +96,10 @@ async function prepare(options: WithOptions): Promise<void> {
     hooksDirectory: configPaths().hooksDirectory,
     abilities,
   };
+  const { service, carried } = await found(request);
+  if (service) refuseOrSay(isRequired, 'Podman’s configuration has "remote = true"', 'remove it');
+  const wanted = withOuter(annotations, carried, outer);
+  await checkTogether(wanted);
   const variable = abilities.override ? 'CONTAINERS_CONF_OVERRIDE' : 'CONTAINERS_CONF';
   const name = `containers-${digest(JSON.stringify(request))}.conf`;
   environment[variable] = await files.keep(name, async () =>
@@ -96,20 +117,27 @@ async function prepare(options: WithOptions): Promise<void> {
   environment['SOCKSWITCH_WITH_START'] = programs().start;
   environment['SOCKSWITCH_WITH_NODE'] = process.execPath;
   environment['SOCKSWITCH_WITH_FRONT'] = FRONT_PROGRAM;
-  environment[STATE_VARIABLE] = stateText(annotations, environment[STATE_VARIABLE]);
+  environment['SOCKSWITCH_WITH_REMOTE'] = service ? '1' : '';
+  environment[STATE_VARIABLE] = JSON.stringify(wanted);
+}
+
+/** What the user's own configuration says about builds. Most say nothing, and then nothing that reads TOML is loaded. */
+async function found(request: ConfRequest): Promise<ConfFindings> {
+  const texts = [...request.files, ...(request.override === undefined ? [] : [request.override])];
+  if (!texts.some(({ text }) => /^[^#\n]*(sockswitch\/|remote\s*=)/m.test(text))) {
+    return { service: false, carried: {} };
+  }
+  return (await import('../with/containers-conf.js')).findings(request);
 }
 
 /** Says what stands in the way of acceleration. Throws UserError where it is required. */
-async function look(
-  annotations: Readonly<Record<string, string>>,
-  controlSocket: string,
-): Promise<void> {
+async function look(isRequired: boolean, controlSocket: string): Promise<void> {
   const { hookFile } = configPaths();
   const problem = existsSync(hookFile)
     ? await obstacle(controlSocket)
     : `Podman's hook is not installed (${hookFile} is missing): run "sockswitch install"`;
   if (problem !== undefined) {
-    if (annotations['sockswitch/required'] === 'true') {
+    if (isRequired) {
       throw new UserError(
         `--required was given, and containers would not be accelerated: ${problem}`,
       );
@@ -118,9 +146,13 @@ async function look(
   }
   for (const name of ['CONTAINER_HOST', 'CONTAINER_CONNECTION', 'DOCKER_HOST']) {
     const { [name]: value = '' } = process.env;
-    if (value === '') continue;
-    say(
-      `${name} is set: containers that a program has a service start (podman --remote, docker, compose) are not opted in; unset it, give those containers the annotation sockswitch/enable=true, or start the service itself with "sockswitch with -- podman system service"`,
-    );
+    if (value !== '') refuseOrSay(isRequired, `${name} is set`, 'unset it');
   }
+}
+
+/** Of what leads to a Podman service. */
+function refuseOrSay(isRequired: boolean, what: string, remedy: string): void {
+  const message = `${what}: containers that a program has a service start (podman --remote, docker, compose) are not opted in; ${remedy}, give those containers the annotation sockswitch/enable=true, or start the service itself with "sockswitch with -- podman system service"`;
+  if (isRequired) throw new UserError(`--required was given, and ${message}`);
+  say(message);
 }

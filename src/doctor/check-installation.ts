@@ -35,6 +35,15 @@ export function checkPrecedence(
 ): Finding[] {
   const { CONTAINERS_CONF: instead, CONTAINERS_CONF_OVERRIDE: last } = environment;
   if (instead !== undefined && instead !== '') {
+    // "sockswitch with" names such a file for Podman 4.3.
+    if (hooksDirs(instead)?.includes(paths.hooksDirectory) === true) {
+      return [
+        ok(
+          'podman.precedence',
+          `CONTAINERS_CONF is ${quote(instead)}, which names the hook’s directory`,
+        ),
+      ];
+    }
     return [
       problem(
         'podman.precedence',
@@ -69,12 +78,16 @@ function dropInsAfter(path: string): string[] {
 }
 
 function replacesHooksDir(path: string, ours: string): boolean {
+  const list = hooksDirs(path);
+  if (list === undefined || list.includes(ours)) return false;
+  return !list.some((item) => typeof item === 'object' && item !== null && 'append' in item);
+}
+
+function hooksDirs(path: string): readonly unknown[] | undefined {
   try {
-    const list = engineTable.parse(parse(readFileSync(path, 'utf8'))).engine?.hooks_dir;
-    if (list === undefined || list.includes(ours)) return false;
-    return !list.some((item) => typeof item === 'object' && item !== null && 'append' in item);
+    return engineTable.parse(parse(readFileSync(path, 'utf8'))).engine?.hooks_dir;
   } catch {
-    return false; // Podman itself says so at every command
+    return undefined; // Podman itself says so at every command
   }
 }
 

@@ -17,6 +17,7 @@
 import { parse, stringify, TomlError, type TomlTable, type TomlValue } from 'smol-toml';
 import { messageOf, UserError } from '../base/errors.js';
 import { quote } from '../base/text.js';
+import { CARRIED } from './words.js';
 
 export interface ConfFile {
   readonly path: string;
@@ -89,6 +90,35 @@ export function containersConf(request: ConfRequest): string {
     },
   };
   return HEADER + stringify(conf);
+}
+
+/** What the user's configuration says that builds, which do not read it, have to know. */
+export interface ConfFindings {
+  /** `engine.remote`: Podman asks a service. */
+  readonly service: boolean;
+  /** The annotations that builds can have (CARRIED of with/words.ts). */
+  readonly carried: Readonly<Record<string, string>>;
+}
+
+export function findings({ files, override }: ConfRequest): ConfFindings {
+  const conf = [...files, ...(override === undefined ? [] : [override])].map(read).reduce(join, {});
+  const entries = list(conf, 'containers', 'annotations') ?? [];
+  const carried = CARRIED.flatMap((name) => {
+    const values = entries
+      .filter((entry) => nameOf(entry) === name)
+      .map((entry) => entry.slice(name.length + 1));
+    if (values.length === 0) return [];
+    return [[name, name === IGNORE ? values.join(' ') : (values.at(-1) ?? '')] as const];
+  });
+  return {
+    service: member(conf, 'engine', 'remote') === true,
+    carried: Object.fromEntries(carried),
+  };
+}
+
+/** `engine.compose_providers`; undefined where it is not set. */
+export function composeProviders(files: readonly ConfFile[]): readonly string[] | undefined {
+  return list(files.map(read).reduce(join, {}), 'engine', 'compose_providers');
 }
 
 /** Our annotations, with the ignored destinations of `present` added to ours. */

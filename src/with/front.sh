@@ -15,18 +15,23 @@ if [ -z "$real" ]; then
   exit 127
 fi
 look=${CONTAINER_HOST-}${CONTAINER_CONNECTION-}
-seen= # a word that is no option
+[ -z "${SOCKSWITCH_WITH_REMOTE-}" ] || look=1
+seen=  # a word that is no option, nor perhaps an option's value
+value= # the word may be the value of the option before
 for word in "$@"; do
   case $seen$word in
-    -r | -c | -H) look=1 ;; # short for --remote, --connection, --host; a verb's short options are others
+    -r | -r=* | -c | -H) look=1 ;; # short for --remote, --connection, --host; a verb's short options are others
+    compose) look=1 ;;
   esac
   case $word in
-    build | bud | build-using-dockerfile | from) look=1 ;;
+    build | bud | build-using-dockerfile | from | --build | --build=*) look=1 ;;
     --remote* | --url* | --connection* | --context* | --host*) look=1 ;;
   esac
   case $word in
-    -*) ;;
-    *) seen=1 ;;
+    --*=*) value= ;;
+    --* | -c | -H) value=1 ;;
+    -*) value= ;;
+    *) if [ -n "$value" ]; then value=; else seen=1; fi ;;
   esac
 done
 [ -z "$look" ] || [ ! -x "${SOCKSWITCH_WITH_START-}" ] || exec "$SOCKSWITCH_WITH_START" with-front "$name" "$@"

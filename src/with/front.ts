@@ -16,12 +16,10 @@ import { CANNOT } from './choices.js';
 import { become, say } from './execute.js';
 import { digest, readText, WithFiles } from './files.js';
 import { readState, STATE_VARIABLE } from './state.js';
-import { type Build, readCall, type Tool, withProfile } from './words.js';
+import { type Build, CARRIED, readCall, type Tool, withProfile } from './words.js';
 
 /** Where Buildah looks for its default profile, in this order (containers/common, pkg/seccomp). */
 const DEFAULT_PROFILES = ['/etc/containers/seccomp.json', '/usr/share/containers/seccomp.json'];
-/** What a build can have of the annotations: the others are about a container's start. */
-const CARRIED = ['sockswitch/ignore', 'sockswitch/firewall'];
 
 const [tool = '', ...words] = process.argv.slice(2);
 try {
@@ -45,13 +43,15 @@ async function changed(name: Tool, given: readonly string[]): Promise<readonly s
     say(`not accelerated: ${reason}`);
     return given;
   };
-  const call = readCall(name, given, process.env);
+  const environment = given.includes('compose') ? await withProvider(process.env) : process.env;
+  const call = readCall(name, given, environment);
   if (call.remote !== undefined) {
     if (!call.startsContainers) return given;
     return without(
       `${call.remote} leads to a Podman service, which does not see what "sockswitch with" sets: call podman with --annotation sockswitch/enable=true where that is this user's service (root's takes no notice), or start the service itself with "sockswitch with -- podman system service"`,
     );
   }
+  if (call.unseen !== undefined) return without(call.unseen);
   const { build } = call;
   if (build === undefined || build.network === 'host') return given; // as fast as it gets
   if (build.isolation === 'chroot') {
@@ -72,6 +72,13 @@ async function changed(name: Tool, given: readonly string[]): Promise<readonly s
   }
 }
 
+/** With the program that `podman compose` runs: what PODMAN_COMPOSE_PROVIDER names, else `compose_providers`. */
+async function withProvider(environment: NodeJS.ProcessEnv): Promise<NodeJS.ProcessEnv> {
+  if ((environment['PODMAN_COMPOSE_PROVIDER'] ?? '') !== '') return environment;
+  const { composeProvider } = await import('./compose-provider.js');
+  return { ...environment, PODMAN_COMPOSE_PROVIDER: composeProvider(environment) };
+}
+
 /** The path of the build's profile with our rules; undefined where it has them. Throws UserError. */
 async function profileFor(
   build: Build,
@@ -81,7 +88,7 @@ async function profileFor(
   const base = baseProfile(build.seccomp);
   if (base?.includes(JSON.stringify(paths.listenerSocket)) === true) return undefined;
   const carried = Object.fromEntries(
-    Object.entries(annotations).filter(([name]) => CARRIED.includes(name)),
+    Object.entries(annotations).filter(([name]) => CARRIED.some((one) => one === name)),
   );
   const options = {
     listenerPath: paths.listenerSocket,

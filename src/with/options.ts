@@ -4,14 +4,15 @@ import { UserError } from '../base/errors.js';
 import { quote } from '../base/text.js';
 import { MAX_IGNORED } from '../oci/annotation-names.js';
 import type { Prefix } from '../policy/prefix.js';
-import { knows } from './choices.js';
 
 export interface WithOptions {
   readonly ignore?: readonly string[];
   readonly required?: boolean;
   readonly firewall?: string;
   readonly pods?: readonly string[];
-  readonly tunnels?: boolean;
+  readonly names?: string;
+  /** `true`: no value. */
+  readonly tunnels?: string | boolean;
   readonly preset?: string;
   readonly podCidr?: readonly string[];
   readonly serviceCidr?: readonly string[];
@@ -39,23 +40,82 @@ export async function annotationsFor(options: WithOptions): Promise<Record<strin
     ...(isKubernetes ? await clusterNetworks(options) : []),
   ];
   const unique = [...new Set(ignore)];
-  if (unique.length > MAX_IGNORED) {
-    throw new UserError(
-      `--ignore holds ${unique.length} entries: keep it to ${MAX_IGNORED}; larger prefixes can cover several`,
-    );
-  }
+  limit(unique);
   const annotations: Record<string, string> = { 'sockswitch/enable': 'true' };
   if (options.required === true) annotations['sockswitch/required'] = 'true';
   if (unique.length > 0) annotations['sockswitch/ignore'] = unique.join(' ');
   const firewall = options.firewall ?? (isKubernetes ? 'ignore' : undefined);
-  if (firewall !== undefined && knows('sockswitch/firewall')) {
+  if (firewall !== undefined) {
     annotations['sockswitch/firewall'] = firewall;
   }
   if (options.pods !== undefined) annotations['sockswitch/pods'] = await pods(options.pods, unique);
-  if ((options.tunnels === true || isKubernetes) && knows('sockswitch/tunnels')) {
-    annotations['sockswitch/tunnels'] = 'true';
-  }
+  if (options.names !== undefined) annotations['sockswitch/names'] = options.names;
+  const tunnels = options.tunnels ?? (isKubernetes ? true : undefined);
+  if (tunnels !== undefined) annotations['sockswitch/tunnels'] = tunnelsOf(String(tunnels));
   return annotations;
+}
+
+/**
+ * Of all that holds, when the ignore lists of an outer `with` and of Podman's configuration are added: what the options
+ * themselves are held to. Throws UserError.
+ */
+export async function checkTogether(annotations: Readonly<Record<string, string>>): Promise<void> {
+  const { 'sockswitch/ignore': ignore = '', 'sockswitch/pods': pods } = annotations;
+  const ignored = ignore.split(' ').filter(Boolean);
+  limit(ignored);
+  if (pods?.startsWith('egress ') !== true) return;
+  const { parsePods, refuseIgnored } = await import('../policy/pods.js');
+  const { parsePrefix } = await import('../policy/prefix.js');
+  const canonical = ignored.flatMap((word) => parsePrefix(word) ?? []);
+  refuseIgnored('--pods', parsePods('--pods', pods, /\s+/, 'blanks').networks, canonical);
+}
+
+function limit(ignored: readonly string[]): void {
+  if (ignored.length <= MAX_IGNORED) return;
+  throw new UserError(
+    `--ignore holds ${ignored.length} entries, with those of an outer "sockswitch with" and of Podman's configuration: keep it to ${MAX_IGNORED}; larger prefixes can cover several`,
+  );
+}
+
+function tunnelsOf(value: string): string {
+  if (value === 'true' || value === 'false') return value;
+  const ports = value.split(/[\s,]+/).filter((word) => word !== '');
+  const isPort = (word: string) => /^[1-9][0-9]{0,4}$/.test(word) && Number(word) <= 65_535;
+  if (ports.length > 0 && ports.every(isPort)) return [...new Set(ports)].join(' ');
+  throw new UserError(
+    `--tunnels is ${quote(value)}: set it to "true", "false", or UDP ports such as 8472, separated by commas; write the command behind "--"`,
+  );
+}
+
+/** Warnings of networks of this host that are given as a cluster's: connections to them would not be switched. */
+export async function hostNetworksIn({
+  podCidr = [],
+  serviceCidr = [],
+}: WithOptions): Promise<string[]> {
+  if (podCidr.length === 0 && serviceCidr.length === 0) return [];
+  const { networkInterfaces } = await import('node:os');
+  const { holds, parsePrefix } = await import('../policy/prefix.js');
+  const own = Object.entries(networkInterfaces()).flatMap(([device, addresses = []]) =>
+    addresses
+      .filter(({ internal, cidr }) => !internal && cidr !== null)
+      .map(({ cidr }) => [device, parsePrefix(cidr ?? '') ?? ''] as const),
+  );
+  const warnings: string[] = [];
+  for (const [option, values] of [
+    ['--pod-cidr', podCidr],
+    ['--service-cidr', serviceCidr],
+  ] as const) {
+    for (const network of await prefixes(option, values)) {
+      const other = own.find(
+        ([, one]) => one !== '' && (holds(network, one) || holds(one, network)),
+      );
+      if (other === undefined) continue;
+      warnings.push(
+        `${option} ${network} overlaps ${other[1]}, this host's network on ${other[0]}: what is in both is not accelerated, and a cluster may not reach it`,
+      );
+    }
+  }
+  return warnings;
 }
 
 /** The annotation's value. */

@@ -25,7 +25,7 @@ export function findProgram(name: string, environment: Environment): string | un
     .find((path) => isExecutable(path) && realPath(path)?.endsWith(FRONT) !== true);
 }
 
-function isExecutable(path: string): boolean {
+export function isExecutable(path: string): boolean {
   try {
     accessSync(path, constants.X_OK);
     return statSync(path).isFile();
@@ -74,6 +74,12 @@ export function abilitiesOf(version: string | undefined): PodmanAbilities {
   if (match === null) return { override: true, append: true };
   const number = Number(match[1]) * 1000 + Number(match[2]);
   return { override: number >= 4004, append: number >= 4008 };
+}
+
+/** Whether a version lacks the hooks that acceleration takes. */
+export function isTooOld(version: string | undefined): boolean {
+  const match = /^([0-9]+)\.([0-9]+)/.exec(version ?? '');
+  return match !== null && Number(match[1]) * 1000 + Number(match[2]) < 4003;
 }
 
 /**

@@ -7,16 +7,21 @@ export const STATE_VARIABLE = 'SOCKSWITCH_WITH';
 
 type Annotations = Readonly<Record<string, string>>;
 
-/** `outer`: the variable's value where one `with` runs in another; what it asks for holds on, and ignore lists add up. */
-export function stateText(annotations: Annotations, outer: string | undefined): string {
-  if (outer === undefined || outer === '') return JSON.stringify(annotations);
-  const before = readState(outer);
-  const ignore = [before, annotations].flatMap((one) => one['sockswitch/ignore']?.split(' ') ?? []);
-  return JSON.stringify({
-    ...before,
-    ...annotations,
+/**
+ * What holds for containers and builds together: `annotations` are of the command line, `configured` of Podman's configuration,
+ * `outer` is the variable's value where one `with` runs in another. Ignore lists add up. Throws UserError.
+ */
+export function withOuter(
+  annotations: Annotations,
+  configured: Annotations,
+  outer: string,
+): Annotations {
+  const all = [configured, ...(outer === '' ? [] : [readState(outer)]), annotations];
+  const ignore = all.flatMap((one) => one['sockswitch/ignore']?.split(/\s+/).filter(Boolean) ?? []);
+  return {
+    ...Object.assign({}, ...all),
     ...(ignore.length > 0 ? { 'sockswitch/ignore': [...new Set(ignore)].join(' ') } : {}),
-  });
+  };
 }
 
 /** Throws UserError. */

@@ -6,6 +6,9 @@
  * recognized is left as it is: its containers then run as without us.
  */
 
+/** What a build can have of the annotations: the others are about a container's start. */
+export const CARRIED = ['sockswitch/ignore', 'sockswitch/firewall'] as const;
+
 export type Tool = 'podman' | 'buildah';
 
 /** Global options that take a value as the next word (podman(1), buildah(1)). */
@@ -67,6 +70,8 @@ export interface Call {
   readonly remote: string | undefined;
   /** Whether the verb makes containers that run. */
   readonly startsContainers: boolean;
+  /** Why some of what the call starts cannot be accelerated: it takes no profile, or another program starts it. */
+  readonly unseen: string | undefined;
   /** What the call builds with; undefined for every other verb. */
   readonly build: Build | undefined;
 }
@@ -91,11 +96,16 @@ export function readCall(
   environment: Readonly<Record<string, string | undefined>>,
 ): Call {
   let remote: string | undefined;
+  let isLocal = false;
   let at = 0;
   for (; at < words.length && words[at]?.startsWith('-') === true; at++) {
     const [name = '', value] = split(words[at] ?? '');
     if (tool === 'podman' && REMOTE.has(name) && value !== 'false') remote ??= name;
+    if (['--remote', '-r'].includes(name) && value === 'false') isLocal = true;
     if (value === undefined && WITH_VALUE.has(name)) at++;
+  }
+  if (tool === 'podman' && !isLocal && (environment['SOCKSWITCH_WITH_REMOTE'] ?? '') !== '') {
+    remote ??= '"remote = true" of Podman’s configuration';
   }
   for (const name of ['CONTAINER_HOST', 'CONTAINER_CONNECTION']) {
     if (tool === 'podman' && (environment[name] ?? '') !== '') remote ??= name;
@@ -105,7 +115,23 @@ export function readCall(
   );
   const build = verb && readBuild(words, at + verb.length, environment);
   const startsContainers = verb !== undefined || STARTING.has(words[at] ?? '');
-  return { remote, startsContainers, build };
+  const unseen = tool === 'podman' ? unseenIn(words.slice(at), environment) : undefined;
+  return { remote, startsContainers, unseen, build };
+}
+
+function unseenIn(
+  [verb = '', second = '', ...rest]: readonly string[],
+  environment: Readonly<Record<string, string | undefined>>,
+): string | undefined {
+  const isPlay = (verb === 'kube' && second === 'play') || (verb === 'play' && second === 'kube');
+  const build = rest.findLast((word) => /^--build(=|$)/.test(word));
+  if (isPlay && build !== undefined && !/=(false|f|0)$/i.test(build)) {
+    return '"podman kube play --build" gives builds no profile: build the image with "podman build" first, the containers themselves are accelerated';
+  }
+  if (verb !== 'compose') return undefined;
+  const { PODMAN_COMPOSE_PROVIDER: provider } = environment; // front.ts has looked for it where it was not set
+  if (provider === undefined || /(^|\/)podman-compose$/.test(provider)) return undefined;
+  return `"podman compose" runs ${provider}, which has a Podman service start containers: use podman-compose (PODMAN_COMPOSE_PROVIDER=podman-compose), give the services the annotation sockswitch/enable=true, or start the service itself with "sockswitch with -- podman system service"`;
 }
 
 function readBuild(

@@ -322,6 +322,9 @@ test('what Podman reads later', () => {
   expect(worse(checkPrecedence(paths, { CONTAINERS_CONF: '/x' }))).toEqual([
     'problem podman.precedence',
   ]);
+  // As "sockswitch with" does it for Podman 4.3.
+  const instead = join(dirname(paths.containersDropIn), 'zzz.conf');
+  expect(worse(checkPrecedence(paths, { CONTAINERS_CONF: instead }))).toEqual([]);
 });
 
 test('SELinux: off, in order, and in the way of the sockets of containers', () => {

@@ -1,8 +1,9 @@
 /** The options of `with` as annotations, and as what one `with` passes on to another. */
+import { networkInterfaces } from 'node:os';
 import { describe, expect, test } from 'vitest';
 import { parseAnnotations } from '../../../src/oci/annotations.js';
-import { annotationsFor } from '../../../src/with/options.js';
-import { readState, stateText } from '../../../src/with/state.js';
+import { annotationsFor, checkTogether, hostNetworksIn } from '../../../src/with/options.js';
+import { readState, withOuter } from '../../../src/with/state.js';
 
 describe('options', () => {
   test('become annotations that the daemon understands', async () => {
@@ -29,6 +30,18 @@ describe('options', () => {
     await expect(
       annotationsFor({ preset: 'kubernetes', pods: ['egress,10.96.4.0/24'] }),
     ).rejects.toThrow('--pods lists 10.96.4.0/24, which the ignore list keeps');
+  });
+
+  test('tunnels and names', async () => {
+    const tunnelsOf = async (more: object) => (await annotationsFor(more))['sockswitch/tunnels'];
+    expect(await tunnelsOf({})).toBeUndefined();
+    expect(await tunnelsOf({ tunnels: true })).toBe('true');
+    expect(await tunnelsOf({ tunnels: 'false', preset: 'kubernetes' })).toBe('false');
+    expect(await tunnelsOf({ preset: 'kubernetes' })).toBe('true');
+    expect(await tunnelsOf({ tunnels: '8472, 4789' })).toBe('8472 4789');
+    for (const bad of ['podman', '0', '65536', ''])
+      await expect(tunnelsOf({ tunnels: bad })).rejects.toThrow(`--tunnels is "${bad}"`);
+    expect((await annotationsFor({ names: 'host' }))['sockswitch/names']).toBe('host');
   });
 
   test('a preset has the usual networks of a cluster, or those that are named', async () => {
@@ -75,18 +88,34 @@ describe('options', () => {
   });
 });
 
+test('ignore lists are limited, and held against pods, together', async () => {
+  const many = Array.from({ length: 1025 }, (_, n) => `10.${n >> 8}.${n & 255}.0/24`).join(' ');
+  await expect(checkTogether({ 'sockswitch/ignore': many })).rejects.toThrow('1025 entries');
+  const both = { 'sockswitch/ignore': '10.0.0.0/8', 'sockswitch/pods': 'egress 10.20.0.0/16' };
+  await expect(checkTogether(both)).rejects.toThrow('which the ignore list keeps');
+  await checkTogether({ ...both, 'sockswitch/ignore': '192.0.2.7' });
+});
+
+test('a network of this host as the cluster’s is named', async () => {
+  const everything = await hostNetworksIn({ podCidr: ['0.0.0.0/0'], serviceCidr: ['fd77::/64'] });
+  const own = Object.values(networkInterfaces())
+    .flat()
+    .some((one) => one?.internal === false && one.family === 'IPv4');
+  expect(everything).toHaveLength(own ? 1 : 0);
+  if (own)
+    expect(everything[0]).toMatch(/^--pod-cidr 0\.0\.0\.0\/0 overlaps \S+, this host's network/);
+});
+
 test('one with in another: what both ask for', () => {
-  const outer = stateText(
-    { 'sockswitch/required': 'true', 'sockswitch/ignore': '10.0.0.0/8' },
-    undefined,
-  );
-  expect(
-    readState(stateText({ 'sockswitch/enable': 'true', 'sockswitch/ignore': 'fd00::/8' }, outer)),
-  ).toEqual({
+  const outer = { 'sockswitch/required': 'true', 'sockswitch/ignore': '10.0.0.0/8' };
+  const inner = { 'sockswitch/enable': 'true', 'sockswitch/ignore': 'fd00::/8' };
+  const configured = { 'sockswitch/ignore': '192.0.2.0/24 10.0.0.0/8' };
+  expect(withOuter(inner, configured, JSON.stringify(outer))).toEqual({
     'sockswitch/enable': 'true',
     'sockswitch/required': 'true',
-    'sockswitch/ignore': '10.0.0.0/8 fd00::/8',
+    'sockswitch/ignore': '192.0.2.0/24 10.0.0.0/8 fd00::/8',
   });
+  expect(withOuter(inner, {}, '')).toEqual(inner);
   for (const bad of ['', 'x', '[]', '{"a":1}', 'null'])
     expect(() => readState(bad)).toThrow('unset it');
 });

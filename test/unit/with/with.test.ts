@@ -268,6 +268,12 @@ describe("Podman's configuration", () => {
     expect(result.stderr).toContain(`cannot write "${base}/run/sockswitch/with"`);
   });
 
+  test('a Podman that is too old is named', async () => {
+    await startDaemon();
+    program('podman', ECHO.replace('5.4.2', '4.2.0'));
+    expect((await run(['--', 'true'])).stderr).toContain('this is Podman 4.2.0');
+  });
+
   test('Podman 4.3 gets it as CONTAINERS_CONF', async () => {
     await startDaemon();
     program('podman', ECHO.replace('5.4.2', '4.3.1'));
@@ -368,5 +374,67 @@ describe('podman and buildah in front', () => {
     expect(required).toMatchObject({ status: 125, stdout: '' });
     const host = await run(['--', 'true'], { CONTAINER_HOST: 'unix:///s' });
     expect(host.stderr).toContain('CONTAINER_HOST is set');
+    const short = await run(['--', 'podman', '--log-level', 'debug', '-r', 'run', 'image']);
+    expect(short.stderr).toContain('-r leads to a Podman service');
+  });
+
+  test('refuse services where acceleration is required, also by an outer with', async () => {
+    await startDaemon();
+    for (const name of ['DOCKER_HOST', 'CONTAINER_HOST', 'CONTAINER_CONNECTION']) {
+      const refused = await run(['--required', '--', 'echo', 'ran'], { [name]: 'unix:///s' });
+      expect(refused, name).toMatchObject({ status: 125, stdout: '' });
+      expect(refused.stderr).toContain(`--required was given, and ${name} is set`);
+    }
+    const inner = [process.execPath, CLI, 'with', '--', 'echo', 'ran'];
+    const nested = await run(['--required', '--', 'env', 'DOCKER_HOST=unix:///s', ...inner]);
+    expect(nested).toMatchObject({ status: 125, stdout: '' });
+  });
+
+  test('report a service of the configuration, and of compose', async () => {
+    await startDaemon();
+    mkdirSync(join(base, 'home/.config/containers'));
+    const conf = join(base, 'home/.config/containers/containers.conf');
+    writeFileSync(conf, '[engine]\nremote = true\n');
+    const remote = await run(['--', 'podman', 'run', 'image']);
+    expect(remote.stdout).toBe('podman run image\n');
+    expect(remote.stderr).toContain('configuration has "remote = true"');
+    expect(remote.stderr).toContain('leads to a Podman service');
+    expect(await run(['--required', '--', 'true'])).toMatchObject({ status: 125 });
+    program('docker-compose', ECHO);
+    writeFileSync(conf, '[engine]\ncompose_providers = ["docker-compose"]\n');
+    const compose = await run(['--', 'podman', 'compose', 'up']);
+    expect(compose.stdout).toBe('podman compose up\n');
+    expect(compose.stderr).toContain('"podman compose" runs docker-compose');
+    program('podman-compose', ECHO);
+    writeFileSync(conf, `[engine]\ncompose_providers = ["${base}/bin/podman-compose"]\n`);
+    expect((await run(['--', 'podman', 'compose', 'up'])).stderr).toBe('');
+  });
+
+  test('report builds of podman kube play', async () => {
+    await startDaemon();
+    const words = ['--', 'podman', 'kube', 'play', '--build', 'pod.yaml'];
+    const result = await run(words);
+    expect(result.stdout).toBe('podman kube play --build pod.yaml\n');
+    expect(result.stderr).toContain('not accelerated: "podman kube play --build"');
+    expect(await run(['--required', ...words])).toMatchObject({ status: 125, stdout: '' });
+  });
+
+  test('give a build what Podman’s configuration says', async () => {
+    await startDaemon();
+    mkdirSync(join(base, 'home/.config/containers'));
+    const entries = '"sockswitch/ignore=192.0.2.0/24", "sockswitch/firewall=ignore", "other=1"';
+    writeFileSync(
+      join(base, 'home/.config/containers/containers.conf'),
+      `[containers]\nannotations = [${entries}]\n`,
+    );
+    const words = ['podman', 'build', '--security-opt', `seccomp=${mine}`, '.'];
+    const { stdout } = await run(['--ignore', '10.0.0.0/8', '--', ...words]);
+    const { listenerMetadata } = profile(stdout) as { readonly listenerMetadata: string };
+    expect(JSON.parse(listenerMetadata.slice('sockswitch/1 '.length))).toMatchObject({
+      annotations: {
+        'sockswitch/ignore': '192.0.2.0/24 10.0.0.0/8',
+        'sockswitch/firewall': 'ignore',
+      },
+    });
   });
 });

@@ -94,5 +94,29 @@ describe('a Podman service', () => {
       expect(read(line, 'podman', environment).startsContainers, line).toBe(true);
     }
     expect(read('run x', 'buildah', environment).remote).toBeUndefined();
+    const configured = { SOCKSWITCH_WITH_REMOTE: '1' };
+    expect(read('run x', 'podman', configured).remote).toContain('remote = true');
+    expect(read('--remote=false run x', 'podman', configured).remote).toBeUndefined();
+  });
+});
+
+describe('what takes no profile, or is started by another program', () => {
+  const docker = { PODMAN_COMPOSE_PROVIDER: '/usr/bin/docker-compose' };
+  test.each([
+    ['kube play --build pod.yaml', {}, 'kube play --build'],
+    ['play kube --build=true pod.yaml', {}, 'kube play --build'],
+    ['compose up', docker, '/usr/bin/docker-compose'],
+  ])('podman %s', (line, environment, part) => {
+    expect(read(line, 'podman', environment).unseen).toContain(part);
+  });
+
+  test.each([
+    ['kube play pod.yaml', {}],
+    ['kube play --build --build=false pod.yaml', {}],
+    ['compose up', { PODMAN_COMPOSE_PROVIDER: '/usr/bin/podman-compose' }],
+    ['compose up', {}],
+    ['ps compose', docker],
+  ])('not: podman %s', (line, environment) => {
+    expect(read(line, 'podman', environment).unseen).toBeUndefined();
   });
 });

@@ -5,6 +5,7 @@ import {
   cpSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -81,6 +82,7 @@ function run(
     child.stderr.on('data', (data) => (stderr += data));
     child.on('error', reject);
     child.on('close', (status, signal) => resolve({ status, signal, stdout, stderr }));
+    child.stdin.on('error', () => {}); // it has ended before
     child.stdin.end(input);
   });
 }
@@ -171,6 +173,22 @@ ulimit -Sn; ulimit -Hn; grep Sig /proc/$$/status | grep -v SigQ; declare -f; pri
     const before = ['bash', '-c', 'ulimit -Sn 512; exec 3<<<text; exec "$@"', 'bash'];
     const result = await started(['--', 'podman', 'build', '.'], {}, before);
     expect(result).toMatchObject({ status: 0, stdout: 'build\ntext\n512\n' });
+  });
+
+  test('comes without what only other verbs need being loaded', async () => {
+    await startDaemon();
+    const coverage = join(base, 'coverage');
+    const options = ['--required', '--firewall=ignore', '--tunnels', '--names', 'host'];
+    await started([...options, '--', 'true']); // Podman's version and configuration are kept from here on
+    await started([...options, '--', 'true'], { NODE_V8_COVERAGE: coverage });
+    const [file = ''] = readdirSync(coverage);
+    const { result } = JSON.parse(readFileSync(join(coverage, file), 'utf8')) as {
+      readonly result: readonly { readonly url: string }[];
+    };
+    const loaded = result.map(({ url }) => url).filter((url) => url.startsWith('file:'));
+    expect(loaded.filter((url) => url.includes('node_modules'))).toEqual([]);
+    expect(loaded.length).toBeGreaterThan(5);
+    expect(loaded.length, loaded.join('\n')).toBeLessThanOrEqual(20);
   });
 
   test('that is not there or ends early, and help', async () => {

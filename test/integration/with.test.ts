@@ -62,6 +62,28 @@ podman run --rm --annotation sockswitch/enable=false localhost/lab grep Seccomp_
     await host1.output(['podman', 'rm', '--force', '--time', '0', id]);
   });
 
+  test('an override file that the user has, and descriptors for podman itself', async () => {
+    const script = `
+printf '[containers]\\nannotations = ["mine=1"]\\nenv = ["OF_MINE=2"]\\n' >mine.conf
+export CONTAINERS_CONF_OVERRIDE=$PWD/mine.conf
+exec 3<<<"of descriptor 3"
+sockswitch with -- podman run --rm --preserve-fds=1 --name with-mine localhost/lab bash -c 'echo $OF_MINE; cat <&3; ${CURL}ip; sleep 2' &
+sleep 1.5
+podman inspect --format '{{index .Config.Annotations "mine"}} {{index .Config.Annotations "sockswitch/enable"}}' with-mine
+wait; rm mine.conf`;
+    const result = await host1.run(['bash', '-c', script]);
+    const lines = result.stdout.trim().split('\n');
+    expect(lines.sort(), result.stderr).toEqual(
+      ['2', 'of descriptor 3', HOST1.v4, '1 true'].sort(),
+    );
+  });
+
+  test('--shell', async () => {
+    const shell = ['env', 'SHELL=/bin/bash', 'sockswitch', 'with', '--shell'];
+    const stdin = `podman run --rm localhost/lab ${CURL}ip\nexit 3\n`;
+    expect(await host1.run(shell, { stdin })).toMatchObject({ status: 3, stdout: `${HOST1.v4}\n` });
+  });
+
   test('a container of it can be stopped and started again without it', async () => {
     const made = [
       'podman',
@@ -175,6 +197,18 @@ RUN --mount=type=cache,target=/cache cmp /ip /cache/ip && ${CURL}ip && cat /ip
       const profile = await build(text, words);
       expect(profile.status, profile.stdout).toBe(0);
       expect(profile.stdout).toMatch(/^switched 1 fallback 0$/m);
+    });
+
+    test('seccomp=unconfined stays so', async () => {
+      // A personality that Podman's own profile does not allow.
+      const text = (which: string) =>
+        `FROM localhost/lab\nRUN ${which}setarch --addr-no-randomize true && ${CURL}ip\n`;
+      const words = ['--security-opt', 'seccomp=unconfined'];
+      const unconfined = await build(text(''), words);
+      expect(unconfined.status, unconfined.stdout).toBe(0);
+      expect(unconfined.stdout).toMatch(/^switched 1 fallback 0$/m);
+      const confined = await build(text('! '));
+      expect(confined.status, confined.stdout).toBe(0);
     });
 
     test('several at once', async () => {

@@ -16,12 +16,14 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'smol-toml';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 
 const CLI = fileURLToPath(new URL('../../../dist/cli.js', import.meta.url));
 const START = fileURLToPath(new URL('../../../build/Release/sockswitch-start', import.meta.url));
 const ECHO =
   '#!/bin/sh\n[ "$1" = --version ] && echo podman version 5.4.2 && exit\necho "$(basename "$0")" "$@"\n';
+
+vi.setConfig({ testTimeout: 60_000 }); // starts of Node.js, up to ten in a test
 
 let base: string;
 let daemon: Server | undefined;

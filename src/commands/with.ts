@@ -6,7 +6,7 @@
  * (with/front.sh) come first in PATH; this process becomes the command. So nothing of ours stands between the command and
  * its terminal, its signals or its exit status, and nothing has to be taken back.
  *
- * It must not cost more than 100 ms. So nothing here loads zod, and what reads TOML or addresses is loaded where they are.
+ * It must not cost more than 100 ms (docs/performance.md). So nothing here loads zod or commander, and what reads TOML or addresses is loaded where they are.
  */
 import { existsSync } from 'node:fs';
 import { delimiter } from 'node:path';
@@ -124,7 +124,7 @@ async function prepare(options: WithOptions): Promise<void> {
 /** What the user's own configuration says about builds. Most say nothing, and then nothing that reads TOML is loaded. */
 async function found(request: ConfRequest): Promise<ConfFindings> {
   const texts = [...request.files, ...(request.override === undefined ? [] : [request.override])];
-  if (!texts.some(({ text }) => /^[^#\n]*(sockswitch\/|remote\s*=)/m.test(text))) {
+  if (!texts.some(({ text }) => /^[^#\n]*(sockswitch\/(ignore|firewall)|remote\s*=)/m.test(text))) {
     return { service: false, carried: {} };
   }
   return (await import('../with/containers-conf.js')).findings(request);

@@ -180,6 +180,12 @@ ulimit -Sn; ulimit -Hn; grep Sig /proc/$$/status | grep -v SigQ; declare -f; pri
   test('comes without what only other verbs need being loaded', async () => {
     await startDaemon();
     const coverage = join(base, 'coverage');
+    const dropIns = join(base, 'home/.config/containers/containers.conf.d');
+    mkdirSync(dropIns, { recursive: true });
+    writeFileSync(
+      join(dropIns, 'sockswitch.conf'),
+      '[engine]\nhooks_dir = ["/home/me/.config/sockswitch/hooks.d"]\n', // as install writes it
+    );
     const options = ['--required', '--firewall=ignore', '--tunnels', '--names', 'host'];
     await started([...options, '--', 'true']); // Podman's version and configuration are kept from here on
     await started([...options, '--', 'true'], { NODE_V8_COVERAGE: coverage });

@@ -34,16 +34,9 @@ export function checkPrecedence(
   environment: Readonly<Record<string, string | undefined>> = process.env,
 ): Finding[] {
   const { CONTAINERS_CONF: instead, CONTAINERS_CONF_OVERRIDE: last } = environment;
-  if (instead !== undefined && instead !== '') {
-    // "sockswitch with" names such a file for Podman 4.3.
-    if (hooksDirs(instead)?.includes(paths.hooksDirectory) === true) {
-      return [
-        ok(
-          'podman.precedence',
-          `CONTAINERS_CONF is ${quote(instead)}, which names the hook’s directory`,
-        ),
-      ];
-    }
+  const isInstead = instead !== undefined && instead !== '';
+  // "sockswitch with" names such a file for Podman 4.3.
+  if (isInstead && hooksDirs(instead)?.includes(paths.hooksDirectory) !== true) {
     return [
       problem(
         'podman.precedence',
@@ -53,7 +46,7 @@ export function checkPrecedence(
     ];
   }
   const later = [
-    ...dropInsAfter(paths.containersDropIn),
+    ...(isInstead ? [] : dropInsAfter(paths.containersDropIn)),
     ...(last === undefined || last === '' ? [] : [last]),
   ];
   const replaces = later.filter((path) => replacesHooksDir(path, paths.hooksDirectory));

@@ -20,7 +20,7 @@ export const podmanInfo = z.object({
 });
 export type PodmanInfo = z.infer<typeof podmanInfo>;
 
-type RootSurroundings = Pick<Surroundings, 'userNamespace' | 'container' | 'sysAdmin'>;
+type RootSurroundings = Pick<Surroundings, 'userNamespace' | 'container' | 'powerless'>;
 
 /** Podman 5.4 says of pasta that it is "only supported for rootless mode or when inside a nested userns". */
 const ROOT_NETWORKS =
@@ -84,7 +84,7 @@ export function judgePodman(
 
 function judgeRoot(rootless: boolean, around: RootSurroundings): Finding {
   if (rootless) return ok('podman.rootless', 'Podman runs without root');
-  if (!around.sysAdmin) {
+  if (around.powerless) {
     return problem(
       'podman.rootless',
       'Podman runs as root here and without CAP_SYS_ADMIN, so it can mount nothing and starts no container',

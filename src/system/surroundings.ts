@@ -20,8 +20,8 @@ export interface Surroundings {
   readonly userNamespace: boolean;
   /** In a container, as far as that can be seen. */
   readonly container: boolean;
-  /** This process has CAP_SYS_ADMIN in its user namespace; without it root mounts nothing. */
-  readonly sysAdmin: boolean;
+  /** This process is root without CAP_SYS_ADMIN in its user namespace, and so mounts nothing. */
+  readonly powerless: boolean;
   /** What no program here can have, whatever its file says: it is not in the bounding set. */
   readonly withheld: readonly Capability[];
   /** Mounted over parts of /proc: then the kernel lets no user namespace mount another one. */
@@ -37,6 +37,7 @@ export function surroundings(
   openTun: () => void = () => closeSync(openSync('/dev/net/tun', 'r+')),
   inContainer: () => boolean = () =>
     CONTAINER_FILES.some((path) => existsSync(path)) || process.env[POD_VARIABLE] !== undefined,
+  isRoot: () => boolean = () => process.geteuid?.() === 0,
 ): Surroundings {
   const text = (path: string): string => {
     try {
@@ -54,7 +55,7 @@ export function surroundings(
   return {
     userNamespace: uidMap !== '' && uidMap !== ALL_USERS,
     container: inContainer(),
-    sysAdmin: has('CapEff', CAP_SYS_ADMIN),
+    powerless: isRoot() && !has('CapEff', CAP_SYS_ADMIN),
     withheld: CAPABILITIES.filter((name) => !has('CapBnd', CAPABILITY_BITS[name])),
     coveredProc: text('/proc/self/mountinfo')
       .split('\n')

@@ -38,7 +38,7 @@ const PODMAN: PodmanInfo = {
   version: { Version: '5.4.2' },
 };
 /** Not in a container. */
-const HOST = { userNamespace: false, container: false, sysAdmin: true };
+const HOST = { userNamespace: false, container: false, powerless: false };
 const worse = (findings: readonly Finding[]) =>
   findings
     .filter(({ severity }) => severity === 'problem' || severity === 'warning')
@@ -174,11 +174,12 @@ test('surroundings', () => {
     '/proc/self/mountinfo':
       '22 1 0:5 / /proc rw - proc proc rw\n23 22 0:6 / /proc/sys/fs/binfmt_misc rw - autofs x rw\n',
   };
-  const look = (more: Record<string, string> = {}, open = () => {}) =>
+  const look = (more: Record<string, string> = {}, open = () => {}, root = true) =>
     surroundings(
       (path) => ({ ...files, ...more })[path] ?? '',
       open,
       () => false,
+      () => root,
     );
   const free = { ...HOST, withheld: [], coveredProc: [], tunProblem: undefined };
   expect(look()).toEqual(free);
@@ -187,8 +188,10 @@ test('surroundings', () => {
   const pod = 'CapEff:\t00000000800405fb\nCapBnd:\t00000000800405fb\n';
   expect(look({ '/proc/self/status': pod })).toMatchObject({
     withheld: ['bpf', 'net_admin', 'net_raw'],
-    sysAdmin: false,
+    powerless: true,
   });
+  const user = look({ '/proc/self/status': pod }, () => {}, false);
+  expect(user.powerless, 'a service may be root, who asks is not').toBe(false);
   const masked =
     '24 22 0:5 /sys /proc/sys ro - proc proc rw\n25 22 0:7 / /proc/kcore rw - tmpfs t rw\n';
   const without = () => {
@@ -268,12 +271,12 @@ test('Podman', () => {
     message: expect.stringContaining('only --network=slirp4netns'),
   });
   for (const userNamespace of [false, true]) {
-    expect(asRoot({ container: true, userNamespace, sysAdmin: false })).toMatchObject({
+    expect(asRoot({ container: true, userNamespace, powerless: true })).toMatchObject({
       severity: 'problem',
       remedy: expect.stringContaining('--cap-add=sys_admin,net_admin,mknod'),
     });
   }
-  expect(asRoot({ sysAdmin: false })?.remedy).not.toContain('outer container');
+  expect(asRoot({ powerless: true })?.remedy).not.toContain('outer container');
   expect(with_({ cgroupVersion: 'v1' })).toEqual(['warning podman.cgroups']);
   expect(with_({ pasta: { executable: '', version: '' } })).toEqual(['problem podman.networks']);
   expect(with_({ ociRuntime: { name: 'youki', version: '' } })).toEqual(['warning podman.runtime']);

@@ -95,6 +95,8 @@ export class Supervisor {
   readonly #metrics: MetricsEndpoints;
   #watch: FileWatch | undefined;
   #missedWatch: FileWatch | undefined;
+  /** Whether services' sockets can follow the host's network, as it was when it was last looked at. */
+  #pins: { readonly problem: ReturnType<typeof repinProblem> | undefined } | undefined;
   #stopping = false;
   readonly #ended = withResolvers();
 
@@ -184,8 +186,8 @@ export class Supervisor {
         if (!this.#names.adopt(kept)) this.#publications.adopt(kept);
       },
       onHandedOver: (keeper) => {
-        this.#names.handedOver();
         this.#listeners.handoverEnded(keeper);
+        this.#keepNames();
         void this.#missedStarts.report();
       },
       onLost: () => this.#listeners.keeperLost(),
@@ -222,8 +224,9 @@ export class Supervisor {
       unguarded: () => this.#unguarded,
       hostNames: () => this.#hostNames,
       staysPinned: () => {
-        const found = this.#repinProblem();
-        return found && `${found.message}: ${found.remedy}`;
+        this.#pins ??= { problem: this.#repinProblem() };
+        const { problem } = this.#pins;
+        return problem && `${problem.message}: ${problem.remedy}`;
       },
       waitKillable: () => this.#rewriteOptions().waitKillable,
       podmanNetworks: () => this.#networks.current,
@@ -234,7 +237,7 @@ export class Supervisor {
     });
     this.#metrics = new MetricsEndpoints(
       {
-        status: () => this.#answers.ownStatus(),
+        status: () => this.#answers.status(),
         containers: () => this.#answers.containers().containers,
         latencyOf: (id) => this.#containers.latencyOf(id),
         sockets: () => this.#answers.sockets(undefined).sockets,
@@ -262,6 +265,7 @@ export class Supervisor {
       return;
     }
     if (!fixedLogLevel) log.level = this.#config.logLevel;
+    this.#pins = undefined;
     this.#pushPolicies();
     this.#tunnels.reconfigure();
     log.info({ file: configuration.config }, 'configuration read again');
@@ -400,7 +404,8 @@ export class Supervisor {
   /** A published service's socket was not moved with the host's network. */
   #reportPin(detail: string): void {
     const { log } = this.#options;
-    const { message, remedy } = this.#repinProblem() ?? {
+    this.#pins = { problem: this.#repinProblem() };
+    const { message, remedy } = this.#pins.problem ?? {
       message: "a service's socket was not moved with the host's network",
       remedy: undefined,
     };
@@ -415,6 +420,17 @@ export class Supervisor {
     const paths = { repinProgram: programs.repin, repinSocket: runtime.repinSocket };
     const obstacle = addon.repinObstacle(paths);
     return obstacle === '' ? undefined : repinProblem(programs.repin, obstacle);
+  }
+
+  /** Without them only what services call their peers is lost. */
+  #keepNames(): void {
+    try {
+      this.#names.handedOver();
+    } catch (error) {
+      this.#options.log.warn(
+        `the names of earlier daemons' clients are not kept: ${messageOf(error)}`,
+      );
+    }
   }
 
   #kernelInUse() {

@@ -42,7 +42,7 @@ export interface AnswersOptions {
   unguarded(): string | undefined;
   /** Why services do not see the true addresses of clients inside and of neighbours; undefined where they do. */
   hostNames(): string | undefined;
-  /** Why services on published ports do not follow the host's network; asks a program. */
+  /** Why services on published ports do not follow the host's network; undefined where they do. */
   staysPinned(): string | undefined;
   /** Whether profiles that are rewritten now ask for SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV. */
   waitKillable(): boolean;
@@ -59,15 +59,10 @@ export class Answers implements ControlApi {
   }
 
   status(): Status {
-    const staysPinned = this.#options.staysPinned();
-    return { ...this.ownStatus(), ...(staysPinned === undefined ? {} : { staysPinned }) };
-  }
-
-  /** What the daemon knows without asking anybody. */
-  ownStatus(): Status {
     const { runtime, configuration, started, containers, keeper } = this.#options;
     const unguarded = this.#options.unguarded();
     const hostNames = this.#options.hostNames();
+    const staysPinned = this.#options.staysPinned();
     return {
       pid: process.pid,
       version: version(),
@@ -76,6 +71,7 @@ export class Answers implements ControlApi {
       kernel: { release: release(), ...this.#options.kernelInUse() },
       ...(unguarded === undefined ? {} : { unaccelerated: unguarded }),
       ...(hostNames === undefined ? {} : { hostNames }),
+      ...(staysPinned === undefined ? {} : { staysPinned }),
       waitKillable: this.#options.waitKillable(),
       keeper: { connected: keeper.link !== undefined, socket: runtime.keeperSocket },
       config: { path: configuration.config, present: existsSync(configuration.config) },

@@ -28,9 +28,15 @@ void BoundInside::remember(std::uint64_t socket, std::uint16_t port, int domain,
   count_.store(count + 1);
 }
 
-Address BoundInside::of(std::uint64_t socket) const {
+Address BoundInside::of(std::uint64_t socket, std::uint16_t port, int domain) const {
   const Bound* found = latest([&](const Bound& bound) { return bound.socket.load() == socket; });
-  return found ? found->inside : Address{};
+  if (found) return found->inside;
+  if (count_.load() <= kMost) return {};  // nothing is forgotten
+  const Address candidate = last(port, domain);
+  const Bound* other = latest([&](const Bound& bound) {
+    return bound.port == port && bound.domain == domain && bound.inside != candidate;
+  });
+  return other ? Address{} : candidate;
 }
 
 Address BoundInside::last(std::uint16_t port, int domain) const {

@@ -19,8 +19,9 @@ class BoundInside {
  public:
   // `socket`: its cookie; `port`: the container's.
   void remember(std::uint64_t socket, std::uint16_t port, int domain, const Address& inside);
-  // The unspecified address if it is not known.
-  Address of(std::uint64_t socket) const;
+  // The unspecified address if it is not known. What is forgotten is taken for what all others on
+  // that port are, as the workers of one service.
+  Address of(std::uint64_t socket, std::uint16_t port, int domain) const;
   // Of the last socket that was bound to this port, which is the one that accepts. As above.
   Address last(std::uint16_t port, int domain) const;
 

@@ -86,7 +86,7 @@ std::optional<SocketName> name_inside(Context& context, int socket, int domain,
   if (is_handed_in(socket)) return {};  // ours are TCP sockets
   Address inside;
   if (is_the_service(socket, local.first, port->mapping)) {
-    inside = context.bound.of(socket_cookie(socket));
+    inside = context.bound.of(socket_cookie(socket), port->mapping.container_port, domain);
   } else {
     inside = context.bound.last(port->mapping.container_port, domain);
     if (is_unspecified(inside)) {

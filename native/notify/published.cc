@@ -201,7 +201,8 @@ Outcome published_listen(Context& context, int socket, const SocketIdentity& ide
   Relay& relay = context.host.relay;
   try {
     if (port) {
-      auto inside = context.bound.of(socket_cookie(socket));
+      auto inside =
+          context.bound.of(socket_cookie(socket), port->mapping.container_port, identity.domain);
       relay.serve_direct(port->id, service_of(context, socket, identity.domain, inside));
       return Outcome::kHousekeeping;
     }

@@ -11,18 +11,26 @@
 //   sockswitch-start with-front ...    node dist/with/front.js ... (src/with/front.sh)
 //
 // The child finds the pipe's number in SOCKSWITCH_START_FD (src/with/execute.ts). A plan is a
-// sequence of strings with a zero behind each: variables that are set ("NAME=VALUE"), an empty one,
-// the words of the command. A child that fails, or writes no plan (--help), gives its status.
+// sequence of strings with a zero behind each; Node.js cannot carry bytes that are no UTF-8, so
+// what was there before is only referred to:
+//
+//   =NAME=VALUE    sets a variable        +NAME=TEXT    puts the text before its value
+//   (empty)        ends the variables
+//   =WORD          a word of the command  @NUMBER       one of those that Node.js was given, from 0
+//
+// A child that fails, or writes no plan (--help), gives its status.
 #include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -50,10 +58,10 @@ void say(const std::string& message) {
 std::string installation() {
   std::array<char, 4096> path{};
   ssize_t length = ::readlink("/proc/self/exe", path.data(), path.size());
-  if (length <= 0) return {};
+  if (length <= 0 || static_cast<size_t>(length) == path.size()) return {};
   std::string root(path.data(), static_cast<size_t>(length));
   for (int level = 0; level < 3 && !root.empty(); ++level) root.erase(root.find_last_of('/'));
-  return root + "/";
+  return root.empty() ? root : root + "/";
 }
 
 // Becomes the program; returns the errno where it cannot.
@@ -70,7 +78,7 @@ int execute_node(std::vector<std::string>& words) {
   int error = execute(words);
   say("cannot run " + words.front() + " (" + std::strerror(error) +
       "): install Node.js 20 or later, or correct PATH");
-  return kNotFound;
+  return error == ENOENT ? kNotFound : kCannotExecute;
 }
 
 std::string read_to_end(int fd) {
@@ -86,13 +94,19 @@ std::string read_to_end(int fd) {
   }
 }
 
-// Ends as the child has, if that was no success.
+// Ends as the child has, if that was no success. A signal that is ignored here is not sent: Node.js
+// has given it its own action back.
 void end_as(int status) {
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return;
   if (WIFEXITED(status)) std::_Exit(WEXITSTATUS(status));
-  std::signal(WTERMSIG(status), SIG_DFL);
   ::raise(WTERMSIG(status));
   std::_Exit(128 + WTERMSIG(status));
+}
+
+// Not one of the first three, which the user may have closed, and which messages go to.
+UniqueFd above_standard(UniqueFd fd) {
+  if (fd.get() > STDERR_FILENO) return fd;
+  return UniqueFd(::fcntl(fd.get(), F_DUPFD, STDERR_FILENO + 1));
 }
 
 // What the child has written; it has ended then, and was successful.
@@ -102,8 +116,8 @@ std::string plan_by(std::vector<std::string>& words) {
     say(std::string("cannot make a pipe (") + std::strerror(errno) + ")");
     std::_Exit(kCannotStart);
   }
-  UniqueFd reading(ends[0]);
-  UniqueFd writing(ends[1]);
+  UniqueFd reading = above_standard(UniqueFd(ends[0]));
+  UniqueFd writing = above_standard(UniqueFd(ends[1]));
   // Where SIGCHLD is ignored, a child's status is lost.
   struct sigaction before{};
   struct sigaction standard{};
@@ -129,21 +143,35 @@ std::string plan_by(std::vector<std::string>& words) {
   return plan;
 }
 
-// Becomes what the plan says.
-int carry_out(std::string_view plan) {
+// "NAME=VALUE".
+void set_variable(std::string_view item, bool before) {
+  const size_t equals = item.find('=');
+  if (equals == std::string_view::npos) return;
+  const std::string name(item.substr(0, equals));
+  std::string value(item.substr(equals + 1));
+  const char* old = std::getenv(name.c_str());
+  if (before && old != nullptr) value += old;
+  ::setenv(name.c_str(), value.c_str(), 1);
+}
+
+// Becomes what the plan says. `given`: the words that Node.js was given.
+int carry_out(std::string_view plan, std::span<const std::string> given) {
   std::vector<std::string> words;
   bool in_words = false;
   while (!plan.empty()) {
-    size_t end = plan.find('\0');
-    std::string item(plan.substr(0, end));
+    const size_t end = plan.find('\0');
+    const std::string_view item = plan.substr(0, end);
     plan.remove_prefix(end == std::string_view::npos ? plan.size() : end + 1);
-    size_t equals = item.find('=');
-    if (in_words) {
-      words.push_back(item);
-    } else if (item.empty()) {
+    if (item.empty()) {
       in_words = true;
-    } else if (equals != std::string::npos) {
-      ::setenv(item.substr(0, equals).c_str(), item.c_str() + equals + 1, 1);
+    } else if (!in_words) {
+      set_variable(item.substr(1), item.front() == '+');
+    } else if (item.front() == '=') {
+      words.emplace_back(item.substr(1));
+    } else {
+      size_t number = given.size();
+      std::from_chars(item.data() + 1, item.data() + item.size(), number);
+      if (number < given.size()) words.push_back(given[number]);
     }
   }
   if (words.empty()) return 0;
@@ -161,13 +189,18 @@ int start(int argc, char** argv) {
   std::vector<std::string> given(argv + (argc > 0 ? 1 : 0), argv + argc);
   const std::string verb = given.empty() ? "" : given.front();
   const std::string root = installation();
+  if (root.empty()) {
+    say("cannot tell where it is installed: /proc/self/exe cannot be read");
+    return kCannotStart;
+  }
   const char* node = std::getenv("SOCKSWITCH_WITH_NODE");
   const bool is_front = verb == "with-front";
   std::vector<std::string> words{is_front && node != nullptr ? node : "node",
                                  root + (is_front ? "dist/with/front.js" : "dist/cli.js")};
   words.insert(words.end(), given.begin() + (is_front ? 1 : 0), given.end());
   if (!is_front && verb != "with") return execute_node(words);
-  return carry_out(plan_by(words));
+  const std::string plan = plan_by(words);
+  return carry_out(plan, std::span(words).subspan(2));
 }
 
 }  // namespace

@@ -124,7 +124,11 @@ async function prepare(options: WithOptions): Promise<void> {
 /** What the user's own configuration says about builds. Most say nothing, and then nothing that reads TOML is loaded. */
 async function found(request: ConfRequest): Promise<ConfFindings> {
   const texts = [...request.files, ...(request.override === undefined ? [] : [request.override])];
-  if (!texts.some(({ text }) => /^[^#\n]*(sockswitch\/(ignore|firewall)|remote\s*=)/m.test(text))) {
+  if (
+    !texts.some(({ text }) =>
+      /^(?!\s*#).*(sockswitch\/(ignore|firewall)|remote["']?\s*=)/m.test(text),
+    )
+  ) {
     return { service: false, carried: {} };
   }
   return (await import('../with/containers-conf.js')).findings(request);

@@ -41,8 +41,28 @@ export async function become(argv: readonly string[]): Promise<never> {
 function writePlan(fd: number, argv: readonly string[]): void {
   const set = Object.entries(process.env)
     .filter(([name, value]) => value !== BEFORE[name])
-    .map(([name, value]) => `${name}=${value}`);
-  writeFileSync(fd, [...set, '', ...argv, ''].join('\0'));
+    .map(([name, value = '']) => {
+      const { [name]: before = '' } = BEFORE;
+      return before !== '' && value.endsWith(before)
+        ? `+${name}=${value.slice(0, -before.length)}`
+        : `=${name}=${value}`;
+    });
+  writeFileSync(fd, [...set, '', ...inGiven(argv), ''].join('\0'));
+}
+
+/** The words, each of which this process was given itself by its place. They are the last that it was given. */
+function inGiven(argv: readonly string[]): string[] {
+  const given = process.argv.slice(2);
+  let end = given.length;
+  return argv
+    .toReversed()
+    .map((word) => {
+      const at = given.lastIndexOf(word, end - 1);
+      if (at < 0 || end === 0) return `=${word}`;
+      end = at;
+      return `@${at}`;
+    })
+    .toReversed();
 }
 
 /** A line on stderr, which stays as it is otherwise: the command inherits it. */

@@ -166,6 +166,27 @@ ulimit -Sn; ulimit -Hn; grep Sig /proc/$$/status | grep -v SigQ; declare -f; pri
     expect(text.stdout).toBe('text\n');
   });
 
+  test('has words and variables byte for byte, also where they are no UTF-8', async () => {
+    await startDaemon();
+    const before = [
+      'bash',
+      '-c',
+      `export PATH=$PATH:$'/v\\xe9'; exec "$@" $'caf\\xe8' $'caf\\xe9' café`,
+      'bash',
+    ];
+    const shown = `printf '%s|' "$@" "\${PATH##*:}" | od -An -tx1`;
+    const { stdout } = await started(['--', 'bash', '-c', shown, 'bash'], {}, before);
+    const bytes = Buffer.from(stdout.replace(/\s/g, ''), 'hex').toString('latin1');
+    expect(bytes).toBe('caf\xe8|caf\xe9|caf\xc3\xa9|/v\xe9|');
+  });
+
+  test('has its variables also where standard error is closed', async () => {
+    const before = ['bash', '-c', 'exec "$@" 2>&- <&-', 'bash']; // and no daemon, which is said there
+    const shown = 'echo "$CONTAINERS_CONF_OVERRIDE"; command -v podman';
+    const { stdout } = await started(['--', 'bash', '-c', shown], {}, before);
+    expect(stdout).toMatch(/^\/.*\/containers-.*\.conf\n\/.*\/with\/bin\/podman\n$/);
+  });
+
   test('a build has it, too', async () => {
     await startDaemon();
     program(

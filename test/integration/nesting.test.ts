@@ -101,7 +101,8 @@ describeOnLab('sockswitch in a container', () => {
       expect(stdout).toContain('PROBLEM Podman runs as root here and without CAP_SYS_ADMIN');
       expect(stdout).toContain(`-> start the outer container with ${ROOT_CAPABILITIES}`);
       const run = await inner.sh('podman run --rm --network none localhost/lab true');
-      expect(run.status).not.toBe(0);
+      expect(run.status, run.stderr).not.toBe(0);
+      expect(run.stderr).toMatch(/Operation not permitted/);
     },
   );
 

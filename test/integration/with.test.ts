@@ -68,7 +68,7 @@ printf '[containers]\\nannotations = ["mine=1"]\\nenv = ["OF_MINE=2"]\\n' >mine.
 export CONTAINERS_CONF_OVERRIDE=$PWD/mine.conf
 exec 3<<<"of descriptor 3"
 sockswitch with -- podman run --rm --preserve-fds=1 --name with-mine localhost/lab bash -c 'echo $OF_MINE; cat <&3; ${CURL}ip; sleep 2' &
-sleep 1.5
+for i in {1..100}; do podman container exists with-mine && break; sleep 0.1; done
 podman inspect --format '{{index .Config.Annotations "mine"}} {{index .Config.Annotations "sockswitch/enable"}}' with-mine
 wait; rm mine.conf`;
     const result = await host1.run(['bash', '-c', script]);

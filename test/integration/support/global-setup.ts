@@ -13,7 +13,11 @@ import { DOCUMENT, differs, render } from './document.js';
 import { finishResults, recordVersions, startResults } from './results.js';
 
 const LAB_PROGRAM = fileURLToPath(new URL('../../lab/lab', import.meta.url));
-const BUILT = ['../../../dist/cli.js', '../../../build/Release/sockswitch.node'];
+const BUILT = [
+  'dist/cli.js',
+  'build/Release/sockswitch.node',
+  'build/Release/sockswitch-start',
+].map((path) => `../../../${path}`);
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const { LAB_NAME: name = 'test', CI: ci } = process.env;

@@ -11,8 +11,8 @@ readonly DAEMON_ENVIRONMENT
 # product_up: installs and starts where it does not run yet.
 product_up() {
   local host
-  if ! host_run host1 lab test -e /opt/sockswitch/dist/cli.js; then
-    log "no dist/cli.js in the mounted tree: sockswitch is not installed and no daemon runs"
+  if ! host_run host1 lab test -e /opt/sockswitch/dist/cli.js -a -e /opt/sockswitch/build/Release/sockswitch-start; then
+    log "no dist/cli.js or build/Release/sockswitch-start in the mounted tree: sockswitch is not installed and no daemon runs"
     return
   fi
   host_run host1 lab test -x /usr/local/bin/node || return 0

@@ -30,8 +30,8 @@ class BoundInside {
   struct Bound {
     std::atomic<std::uint64_t> socket;  // 0: none
     Address inside;
-    std::int32_t domain;
-    std::uint16_t port;
+    std::int32_t domain = 0;
+    std::uint16_t port = 0;
   };
   // Null where none fits.
   template <typename Predicate>

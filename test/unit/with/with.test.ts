@@ -56,6 +56,15 @@ async function startDaemon(status: object = {}): Promise<void> {
   );
 }
 
+/** As env(1) has it, whether Node.js or native/programs/start.cc finds that out. */
+async function expectNothingToRun(start: (words: readonly string[]) => Promise<Run>) {
+  const missing = await start(['--', 'no-such-command']);
+  expect(missing).toMatchObject({ status: 127 });
+  expect(missing.stderr).toContain('no command "no-such-command"');
+  expect(await start(['--', base])).toMatchObject({ status: 126 });
+  expect(await start([])).toMatchObject({ status: 125 });
+}
+
 interface Run {
   readonly status: number | null;
   readonly signal: string | null;
@@ -108,11 +117,7 @@ describe('the command', () => {
 
   test('that is not there, or cannot be run', async () => {
     await startDaemon();
-    const missing = await run(['--', 'no-such-command']);
-    expect(missing).toMatchObject({ status: 127 });
-    expect(missing.stderr).toContain('no command "no-such-command"');
-    expect(await run(['--', base])).toMatchObject({ status: 126 });
-    expect(await run([])).toMatchObject({ status: 125 });
+    await expectNothingToRun(run);
     expect(await run(['--no-such-option', '--', 'true'])).toMatchObject({ status: 125 });
     expect(await run(['--preset', 'swarm', '--', 'true'])).toMatchObject({ status: 125 });
   });
@@ -222,11 +227,7 @@ ulimit -Sn; ulimit -Hn; grep Sig /proc/$$/status | grep -v SigQ; declare -f; pri
 
   test('that is not there or ends early, and help', async () => {
     await startDaemon();
-    const missing = await started(['--', 'no-such-command']);
-    expect(missing).toMatchObject({ status: 127 });
-    expect(missing.stderr).toContain('no command "no-such-command"');
-    expect(await started(['--', base])).toMatchObject({ status: 126 });
-    expect(await started([])).toMatchObject({ status: 125 });
+    await expectNothingToRun(started);
     expect(await started(['--', 'sh', '-c', 'kill -TERM $$'])).toMatchObject({ signal: 'SIGTERM' });
     const help = await started(['--help']);
     expect(help).toMatchObject({ status: 0, stderr: '' });

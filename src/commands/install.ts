@@ -5,15 +5,11 @@ import { loadAddon } from '../addon/addon.js';
 import { UserError } from '../base/errors.js';
 import { type ConfigPaths, configPaths, programs, runtimePaths } from '../base/paths.js';
 import { quote } from '../base/text.js';
+import { checkNames, checkRepin } from '../doctor/check-kernel.js';
 import { type InstallFile, installFiles } from '../install/installed-files.js';
 import { installAll } from '../install/put-in-place.js';
 import { type Config, loadConfig } from '../policy/config.js';
-import {
-  guardProblem,
-  LISTENER_IN_USE,
-  namesMessage,
-  repinProblem,
-} from '../system/kernel-requirements.js';
+import { guardProblem, LISTENER_IN_USE } from '../system/kernel-requirements.js';
 import { systemctl, systemdRuns } from '../system/systemd.js';
 import { print } from './output.js';
 
@@ -49,16 +45,12 @@ export async function install(options: { readonly dryRun?: boolean }): Promise<v
 function optional(): string[] {
   const [addon, runtime] = [loadAddon(), runtimePaths()];
   const { names: namesProgram, repin: repinProgram } = programs();
-  const names = addon.namesObstacle({ namesProgram, namesSocket: runtime.namesSocket });
-  const repin = addon.repinObstacle({ repinProgram, repinSocket: runtime.repinSocket });
-  const { message, remedy } = repinProblem(repinProgram, repin);
   return [
-    // The daemon's cgroup is another one.
-    ...(names === undefined || names.stage === 'delegated'
-      ? []
-      : [namesMessage(namesProgram, names)]),
-    ...(repin === '' ? [] : [`${message}: ${remedy}`]),
-  ];
+    checkNames(addon, { namesProgram, namesSocket: runtime.namesSocket }),
+    checkRepin(addon, { repinProgram, repinSocket: runtime.repinSocket }),
+  ]
+    .filter(({ severity }) => severity === 'note')
+    .map(({ message }) => message);
 }
 
 /** What is not in this user's hands and keeps containers from being accelerated; undefined where nothing is missing. */

@@ -57,16 +57,17 @@ export class KeptNames {
   handedOver(): void {
     const daemons = [...new Set(this.#earlier.map(({ since }) => since))].sort((a, b) => a - b);
     this.#since ??= Math.max(Date.now(), (daemons.at(-1) ?? 0) + 1);
-    const own = this.#own.map((link) => ({ ...link, since: this.#since ?? 0 }));
+    const since = this.#since;
+    const own = this.#own.map((link) => ({ ...link, since }));
     const stay = new Set(daemons.slice(-EARLIER_DAEMONS));
-    for (const { id, fd, since } of this.#earlier) {
-      if (stay.has(since)) continue;
+    for (const { id, fd, since: began } of this.#earlier) {
+      if (stay.has(began)) continue;
       this.#options.keeper()?.drop(id);
       closeSync(fd);
     }
-    this.#earlier = this.#earlier.filter(({ since }) => stay.has(since));
-    for (const { id, fd, since } of [...this.#earlier, ...own]) {
-      this.#options.keeper()?.keep(id, fd, `names ${since}`);
+    this.#earlier = this.#earlier.filter((link) => stay.has(link.since));
+    for (const link of [...this.#earlier, ...own]) {
+      this.#options.keeper()?.keep(link.id, link.fd, `names ${link.since}`);
     }
   }
 }

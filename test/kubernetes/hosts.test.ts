@@ -9,13 +9,7 @@ import {
   expectWayOut,
   expectWayOutSwitched,
 } from './support/checks.js';
-import { Cluster, describeOnClusters } from './support/cluster.js';
-
-const MODES = [
-  { accelerated: false, podsEgress: false },
-  { accelerated: true, podsEgress: false },
-  { accelerated: true, podsEgress: true },
-];
+import { Cluster, describeOnClusters, MODES } from './support/cluster.js';
 
 describeOnClusters('two nodes on two hosts', () => {
   describe.each(['slirp4netns', 'pasta'] as const)('%s', (network) => {

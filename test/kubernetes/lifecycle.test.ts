@@ -1,5 +1,5 @@
 /** What stops and starts while pods run: the kubelet, the daemon, a node. */
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { killDaemon, startDaemon, stopDaemon } from '../integration/support/daemon.js';
 import { eventually, host1, host2 } from '../integration/support/lab.js';
 import {
@@ -44,74 +44,76 @@ class Pulse {
 }
 
 describeOnClusters('lifecycle', () => {
-  let cluster: Cluster;
-  beforeAll(async () => {
-    cluster = await Cluster.start({ network: 'pasta', accelerated: true });
-  });
-  afterAll(() => cluster?.remove());
+  describe.each(['pasta', 'slirp4netns'] as const)('%s', (network) => {
+    let cluster: Cluster;
+    beforeAll(async () => {
+      cluster = await Cluster.start({ network, accelerated: true });
+    });
+    afterAll(() => cluster?.remove());
 
-  const restarts = async (pods = 6) =>
-    Object.fromEntries((await cluster.podsReady(pods)).map((pod) => [pod.name, pod.restarts]));
+    const restarts = async (pods = 6) =>
+      Object.fromEntries((await cluster.podsReady(pods)).map((pod) => [pod.name, pod.restarts]));
 
-  test('a daemon that is killed, and one that is stopped: connections of pods live on', {
-    timeout: 300_000,
-  }, async () => {
-    const pulse = await Pulse.start(cluster);
-    await pulse.lives();
-    const before = await restarts();
-    for (const [host, end] of [
-      [host1, killDaemon],
-      [host2, stopDaemon],
-    ] as const) {
-      await end(host);
-      await pulse.lives(); // over the fallback network
-      await startDaemon(host);
-      for (const node of cluster.nodes) await tunnelCarried(node);
+    test('a daemon that is killed, and one that is stopped: connections of pods live on', {
+      timeout: 300_000,
+    }, async () => {
+      const pulse = await Pulse.start(cluster);
       await pulse.lives();
+      const before = await restarts();
+      for (const [host, end] of [
+        [host1, killDaemon],
+        [host2, stopDaemon],
+      ] as const) {
+        await end(host);
+        await pulse.lives(); // over the fallback network
+        await startDaemon(host);
+        for (const node of cluster.nodes) await tunnelCarried(node);
+        await pulse.lives();
+        await expectPodsWork(cluster);
+      }
+      await cluster.nodesReady();
+      expect(await restarts()).toEqual(before);
+      await expectOnlyNodesSwitched(cluster);
+    });
+
+    test('the kubelet: pods stay, and new ones are started', async () => {
+      const before = await restarts();
+      const [, node] = cluster.nodes;
+      const pid = (await node.output(['pidof', 'kubelet'])).trim();
+      await node.output(['kill', '-KILL', pid]);
+      await eventually('another kubelet', async () => {
+        const { stdout } = await node.exec(['pidof', 'kubelet']);
+        return stdout.trim() !== '' && stdout.trim() !== pid ? true : undefined;
+      });
+      await cluster.kubectl(['scale', 'deployment/replicas', '--replicas=8']);
+      const pods = await cluster.podsReady(10);
+      expect(pods.filter((pod) => pod.node === 'node-2').length).toBeGreaterThan(3);
+      expect(await restarts(10)).toMatchObject(before);
+      await cluster.kubectl(['scale', 'deployment/replicas', '--replicas=4']);
+      await cluster.podsReady(6);
       await expectPodsWork(cluster);
-    }
-    await cluster.nodesReady();
-    expect(await restarts()).toEqual(before);
-    await expectOnlyNodesSwitched(cluster);
-  });
-
-  test('the kubelet: pods stay, and new ones are started', async () => {
-    const before = await restarts();
-    const [, node] = cluster.nodes;
-    const pid = (await node.output(['pidof', 'kubelet'])).trim();
-    await node.output(['kill', '-KILL', pid]);
-    await eventually('another kubelet', async () => {
-      const { stdout } = await node.exec(['pidof', 'kubelet']);
-      return stdout.trim() !== '' && stdout.trim() !== pid ? true : undefined;
     });
-    await cluster.kubectl(['scale', 'deployment/replicas', '--replicas=8']);
-    const pods = await cluster.podsReady(10);
-    expect(pods.filter((pod) => pod.node === 'node-2').length).toBeGreaterThan(3);
-    expect(await restarts(10)).toMatchObject(before);
-    await cluster.kubectl(['scale', 'deployment/replicas', '--replicas=4']);
-    await cluster.podsReady(6);
-    await expectPodsWork(cluster);
-  });
 
-  // Of both ends: the control plane comes back with what it knew.
-  // Not by podman restart: Podman 5.4 does not wait until pasta has given the ports back, with or without acceleration.
-  test.each([1, 0] as const)('a node that is stopped and started: %i', async (which) => {
-    const node = cluster.nodes[which];
-    const before = await cluster.pod(`server-${which + 1}`);
-    await node.host.output(['podman', 'stop', '--time', '5', node.name]);
-    await eventually('the node starts', async () =>
-      (await node.host.run(['podman', 'start', node.name])).status === 0 ? true : undefined,
-    );
-    await eventually('the pods of the node are started again', async () => {
-      const pod = (await cluster.pods())?.find(({ name }) => name === before.name);
-      return pod !== undefined && pod.restarts > before.restarts && pod.ready ? true : undefined;
+    // Of both ends: the control plane comes back with what it knew.
+    // Not by podman restart: Podman 5.4 does not wait until pasta has given the ports back, with or without acceleration.
+    test.each([1, 0] as const)('a node that is stopped and started: %i', async (which) => {
+      const node = cluster.nodes[which];
+      const before = await cluster.pod(`server-${which + 1}`);
+      await node.host.output(['podman', 'stop', '--time', '5', node.name]);
+      await eventually('the node starts', async () =>
+        (await node.host.run(['podman', 'start', node.name])).status === 0 ? true : undefined,
+      );
+      await eventually('the pods of the node are started again', async () => {
+        const pod = (await cluster.pods())?.find(({ name }) => name === before.name);
+        return pod !== undefined && pod.restarts > before.restarts && pod.ready ? true : undefined;
+      });
+      await cluster.nodesReady();
+      await cluster.podsReady();
+      for (const each of cluster.nodes) await tunnelCarried(each);
+      await expectPodsWork(cluster);
+      await expectNodePortWorks(cluster);
+      await expectWayOut(cluster);
+      await expectOnlyNodesSwitched(cluster);
     });
-    await cluster.nodesReady();
-    await cluster.podsReady();
-    for (const each of cluster.nodes) await tunnelCarried(each);
-    await expectPodsWork(cluster);
-    await expectNodePortWorks(cluster);
-    await expectWayOut(cluster);
-    await expectOnlyNodesSwitched(cluster);
   });
 });

@@ -57,6 +57,13 @@ export interface ClusterOptions {
   readonly portOffset?: number;
 }
 
+/** With and without acceleration. */
+export const MODES = [
+  { accelerated: false, podsEgress: false },
+  { accelerated: true, podsEgress: false },
+  { accelerated: true, podsEgress: true },
+];
+
 export interface Pod {
   readonly name: string;
   readonly node: string;
@@ -103,12 +110,20 @@ export function describeOnClusters(name: string, body: () => void): void {
 }
 
 export class ClusterNode extends Container {
-  /** By which the other node, and remote for nodes on two hosts, reach it. */
+  /** By which the other node reaches it. */
   readonly address: string;
+  /** Where remote reaches its node port. */
+  readonly published: { readonly address: string; readonly port: number };
 
-  constructor(host: Host, id: string, name: string, address: string) {
+  constructor(
+    host: Host,
+    id: string,
+    name: string,
+    { address, published }: Pick<ClusterNode, 'address' | 'published'>,
+  ) {
     super(host, id, name);
     this.address = address;
+    this.published = published;
   }
 
   /** Of the first process of a pod's container, as the node numbers it. */
@@ -138,13 +153,10 @@ ctr --namespace k8s.io tasks list | grep RUNNING | grep --fixed-strings "$ids" |
 export class Cluster {
   readonly nodes: readonly [ClusterNode, ClusterNode];
   readonly apiPort: number;
-  /** Of the host, for the node port. */
-  readonly publishedNodePort: number;
 
   private constructor(nodes: readonly [ClusterNode, ClusterNode], portOffset: number) {
     this.nodes = nodes;
     this.apiPort = API_PORT + portOffset;
-    this.publishedNodePort = NODE_PORT + portOffset;
   }
 
   /** Returns when both nodes are Ready and the workload runs. */
@@ -331,11 +343,11 @@ async function startNode(options: ClusterOptions, which: 0 | 1): Promise<Cluster
   const address = addresses[which];
   const other = 1 - which;
   const [api, kubelet, tunnel] = [API_PORT + portOffset, 10250 + portOffset, 8472 + portOffset];
+  // Of two nodes on one host each has its own.
+  const nodePort = NODE_PORT + portOffset + (onBridge ? which : 0);
   const published = [
-    `${api}:${api}`,
-    `${kubelet}:${kubelet}`,
-    `${tunnel}:${tunnel}/udp`,
-    `${NODE_PORT + portOffset}:${NODE_PORT}`,
+    `${nodePort}:${NODE_PORT}`,
+    ...(onBridge ? [] : [`${api}:${api}`, `${kubelet}:${kubelet}`, `${tunnel}:${tunnel}/udp`]),
   ];
   if (onBridge) {
     const { name: bridge, subnet } = BRIDGE;
@@ -355,7 +367,7 @@ async function startNode(options: ClusterOptions, which: 0 | 1): Promise<Cluster
     ...['podman', 'run', '--detach', '--name', name, '--hostname', `node-${which + 1}`],
     ...NODE_OPTIONS,
     ...['--network', onBridge ? `${BRIDGE.name}:ip=${address}` : network],
-    ...(onBridge ? [] : published.flatMap((port) => ['--publish', port])),
+    ...published.flatMap((port) => ['--publish', port]),
     ...Object.entries(environment).flatMap(([key, value]) => ['--env', `${key}=${value}`]),
     ...[
       '--volume',
@@ -366,5 +378,9 @@ async function startNode(options: ClusterOptions, which: 0 | 1): Promise<Cluster
     ...(which === 0 ? ['control-plane'] : ['worker', addresses[0]]),
   ];
   const id = (await host.output(words)).trim().split('\n').at(-1) ?? '';
-  return new ClusterNode(host, id, name, address);
+  const outside = host === host1 ? HOST1.v4 : HOST2.v4;
+  return new ClusterNode(host, id, name, {
+    address,
+    published: { address: outside, port: nodePort },
+  });
 }

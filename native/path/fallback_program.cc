@@ -196,6 +196,12 @@ class Candidate {
     return std::nullopt;
   }
 
+  // Of a mount that the program has left, a link has the end only. Where the device is a mount of
+  // its own (in a container with a user namespace, the runtime makes it one), nothing is left.
+  bool may_be_tun(std::string_view link, int number) const {
+    return link.ends_with("/net/tun") || (link == "/" && interface_in_fdinfo(process_, number));
+  }
+
   // errno is 0 where all were looked at.
   Descriptors find_descriptors(bool with_namespaces) const {
     Descriptors found;
@@ -206,10 +212,9 @@ class Candidate {
       const auto number = number_of(entry->d_name);
       if (!number) continue;
       if (--left < 0) break;
-      // The link first: what it leads to may be a file whose server does not answer. Of a mount
-      // that the program has left, it has the end only.
+      // The link first: what it leads to may be a file whose server does not answer.
       const auto link = read_link(::dirfd(stream.get()), entry->d_name);
-      if (!link || (!with_namespaces && !link->ends_with("/net/tun"))) continue;
+      if (!link || (!with_namespaces && !may_be_tun(*link, *number))) continue;
       struct stat status{};
       if (::fstatat(::dirfd(stream.get()), entry->d_name, &status, 0) != 0) continue;
       if (S_ISCHR(status.st_mode) && status.st_rdev == makedev(kTunMajor, kTunMinor)) {

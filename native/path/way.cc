@@ -104,10 +104,12 @@ Follower::Exit Follower::tap(Namespace& at, const Link& link,
                                                 gateway->text())};
   }
   if (held.program) return {.program = held.program, .end = {}, .device = link};
-  if (!held.settled) return {.program = nullptr, .end = not_now()};
-  return {.program = nullptr,
-          .end = end(Outcome::kNotUplink,
-                     link.name + " is a tun or tap device that no pasta or slirp4netns holds")};
+  // Unsettled: as of the last look, which was a moment ago.
+  std::string text = link.name + " is a tun or tap device that no pasta or slirp4netns " +
+                     (held.settled ? "holds" : "held a moment ago");
+  if (held.settled) return {.program = nullptr, .end = end(Outcome::kNotUplink, std::move(text))};
+  say(std::move(text));
+  return {.program = nullptr, .end = {.outcome = Outcome::kUnknownWay, .settled = false}};
 }
 
 Follower::Exit Follower::bridge(const Link& link, const std::optional<Address>& gateway) {

@@ -160,6 +160,12 @@
       "conditions": [["sanitize==0", {"ldflags": ["-static"]}]]
     },
     {
+      "target_name": "sockswitch-front",
+      "type": "executable",
+      "sources": ["native/programs/front.cc"],
+      "conditions": [["sanitize==0", {"ldflags": ["-static"]}]]
+    },
+    {
       "target_name": "sockswitch-keeper",
       "type": "executable",
       "sources": [

@@ -8,7 +8,7 @@
 // pipe and ends, and this process becomes it, untouched:
 //
 //   sockswitch-start with ...          node dist/cli.js with ...
-//   sockswitch-start with-front ...    node dist/with/front.js ... (src/with/front.sh)
+//   sockswitch-start with-front ...    node dist/with/front.js ... (front.cc)
 //
 // The child finds the pipe's number in SOCKSWITCH_START_FD (src/with/execute.ts). A plan is a
 // sequence of strings with a zero behind each; Node.js cannot carry bytes that are no UTF-8, so
@@ -36,23 +36,12 @@
 #include <vector>
 
 #include "base/unique_fd.h"
+#include "programs/become.h"
 
 namespace sockswitch {
 namespace {
 
-// Exit statuses of programs that start others (env(1)).
-enum Status { kCannotStart = 125, kCannotExecute = 126, kNotFound = 127 };
-
 constexpr auto kPlanVariable = "SOCKSWITCH_START_FD";
-
-void say(const std::string& message) {
-  std::string line = "sockswitch: " + message;
-  for (char& byte : line) {
-    if (static_cast<unsigned char>(byte) < ' ' || byte == 0x7f) byte = '?';
-  }
-  line += '\n';
-  if (::write(STDERR_FILENO, line.data(), line.size()) < 0) return;  // nobody reads it
-}
 
 // "/usr/lib/sockswitch/" of "/usr/lib/sockswitch/build/Release/sockswitch-start".
 std::string installation() {
@@ -62,16 +51,6 @@ std::string installation() {
   std::string root(path.data(), static_cast<size_t>(length));
   for (int level = 0; level < 3 && !root.empty(); ++level) root.erase(root.find_last_of('/'));
   return root.empty() ? root : root + "/";
-}
-
-// Becomes the program; returns the errno where it cannot.
-int execute(std::vector<std::string>& words) {
-  std::vector<char*> pointers;
-  pointers.reserve(words.size() + 1);
-  for (auto& word : words) pointers.push_back(word.data());
-  pointers.push_back(nullptr);
-  ::execvp(pointers.front(), pointers.data());
-  return errno;
 }
 
 int execute_node(std::vector<std::string>& words) {
@@ -175,14 +154,7 @@ int carry_out(std::string_view plan, std::span<const std::string> given) {
     }
   }
   if (words.empty()) return 0;
-  int error = execute(words);
-  const std::string named = '"' + words.front() + '"';
-  if (error == ENOENT) {
-    say("there is no command " + named + ": check its spelling, and PATH");
-    return kNotFound;
-  }
-  say("cannot execute " + named + " (" + std::strerror(error) + "): check its mode and its format");
-  return kCannotExecute;
+  return become(words);
 }
 
 int start(int argc, char** argv) {

@@ -65,6 +65,8 @@ export interface ConfigPaths {
 export interface Programs {
   /** What the command `sockswitch` is. */
   readonly start: string;
+  /** What `podman` and `buildah` are beneath `sockswitch with`. */
+  readonly front: string;
   readonly precreate: string;
   readonly keeper: string;
   readonly netns: string;
@@ -190,6 +192,7 @@ export function programs(): Programs {
   const release = fileURLToPath(new URL('../../build/Release/', import.meta.url));
   return {
     start: join(release, 'sockswitch-start'),
+    front: join(release, 'sockswitch-front'),
     precreate: join(release, 'sockswitch-precreate'),
     keeper: join(release, 'sockswitch-keeper'),
     netns: join(release, 'sockswitch-netns'),

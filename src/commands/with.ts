@@ -3,14 +3,13 @@
  *
  * Order of events: options become annotations; Podman's configuration with these is written beside what is there
  * (with/containers-conf.ts) and named in the environment; a `podman` and a `buildah` that see to builds
- * (with/front.sh) come first in PATH; this process becomes the command. So nothing of ours stands between the command and
+ * (native/programs/front.cc) come first in PATH; this process becomes the command. So nothing of ours stands between the command and
  * its terminal, its signals or its exit status, and nothing has to be taken back.
  *
  * It must not cost more than 100 ms (docs/performance.md). So nothing here loads zod or commander, and what reads TOML or addresses is loaded where they are.
  */
 import { existsSync } from 'node:fs';
 import { delimiter } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { UserError } from '../base/errors.js';
 import { configPaths, programs, runtimePaths } from '../base/paths.js';
 import { obstacle } from '../with/ask-daemon.js';
@@ -33,9 +32,6 @@ import {
   podmanVersion,
 } from '../with/podman-program.js';
 import { readState, STATE_VARIABLE, withOuter } from '../with/state.js';
-
-const FRONT = fileURLToPath(new URL('../../dist/with/front.sh', import.meta.url));
-const FRONT_PROGRAM = fileURLToPath(new URL('../../dist/with/front.js', import.meta.url));
 
 /** Becomes the command. Ends with status 125 where that cannot be begun. */
 export async function withCommand(words: readonly string[], options: WithOptions): Promise<void> {
@@ -106,17 +102,17 @@ async function prepare(options: WithOptions): Promise<void> {
     (await import('../with/containers-conf.js')).containersConf(request),
   );
 
-  const front = files.links({
-    ...(podman === undefined ? {} : { podman: FRONT }),
-    ...(buildah === undefined ? {} : { buildah: FRONT }),
+  const { front, start } = programs();
+  const directory = files.links({
+    ...(podman === undefined ? {} : { podman: front }),
+    ...(buildah === undefined ? {} : { buildah: front }),
   });
-  const others = PATH.split(delimiter).filter((directory) => directory !== front);
-  environment['PATH'] = [front, ...others].join(delimiter);
+  const others = PATH.split(delimiter).filter((one) => one !== directory);
+  environment['PATH'] = [directory, ...others].join(delimiter);
   environment['SOCKSWITCH_WITH_PODMAN'] = podman ?? '';
   environment['SOCKSWITCH_WITH_BUILDAH'] = buildah ?? '';
-  environment['SOCKSWITCH_WITH_START'] = programs().start;
+  environment['SOCKSWITCH_WITH_START'] = start;
   environment['SOCKSWITCH_WITH_NODE'] = process.execPath;
-  environment['SOCKSWITCH_WITH_FRONT'] = FRONT_PROGRAM;
   environment['SOCKSWITCH_WITH_REMOTE'] = service ? '1' : '';
   environment[STATE_VARIABLE] = JSON.stringify(wanted);
 }

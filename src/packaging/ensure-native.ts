@@ -9,13 +9,13 @@ import { programs } from '../base/paths.js';
 
 /** Why what is built does not run here; undefined if it does. */
 function problem(): string | undefined {
-  const { start, precreate, keeper, netns, guard, names, repin } = programs();
+  const { start, front, precreate, keeper, netns, guard, names, repin } = programs();
   try {
     loadAddon();
   } catch (error) {
     return messageOf(error);
   }
-  for (const path of [start, precreate, keeper, netns, guard, names, repin]) {
+  for (const path of [start, front, precreate, keeper, netns, guard, names, repin]) {
     // Whatever each says to an argument that it does not know: it says it itself.
     const options = { input: '', stdio: 'pipe', timeout: 10_000 } as const;
     const { error, signal } = spawnSync(path, ['--unknown'], options);

@@ -1,5 +1,5 @@
 /**
- * `front.js podman|buildah ARGUMENTS`: looks at a call that builds, or that goes to a Podman service (front.sh), adds
+ * `front.js podman|buildah ARGUMENTS`: looks at a call that builds, or that goes to a Podman service (native/programs/front.cc), adds
  * what a build needs to be accelerated, and becomes the real program.
  *
  * No hook sees the containers in which RUN steps are executed, but Buildah hands their seccomp profile to the runtime as

@@ -10,8 +10,8 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 const VERSION_TIMEOUT_MS = 10_000;
 
-/** Where the programs in front of Podman stand in an installation of sockswitch, this one or another. */
-const FRONT = '/dist/with/front.sh';
+/** What stands in front of Podman, of this installation or another; the second is a former version's. */
+const FRONTS = ['/build/Release/sockswitch-front', '/dist/with/front.sh'];
 
 /**
  * The first program of this name in PATH, other than what stands in front of it: that of an outer `with`, which another
@@ -22,7 +22,12 @@ export function findProgram(name: string, environment: Environment): string | un
   return PATH.split(delimiter)
     .filter((directory) => isAbsolute(directory))
     .map((directory) => join(directory, name))
-    .find((path) => isExecutable(path) && realPath(path)?.endsWith(FRONT) !== true);
+    .find((path) => isExecutable(path) && !isFront(path));
+}
+
+function isFront(path: string): boolean {
+  const real = realPath(path);
+  return FRONTS.some((front) => real?.endsWith(front) === true);
 }
 
 export function isExecutable(path: string): boolean {

@@ -11,6 +11,7 @@ test('native unit tests', async () => {
 // Installing the npm package asks them so whether they run here.
 test.each([
   'sockswitch-start',
+  'sockswitch-front',
   'sockswitch-precreate',
   'sockswitch-keeper',
   'sockswitch-netns',

@@ -85,7 +85,7 @@ async function start(more: Partial<SupervisorOptions> = {}): Promise<Supervisor>
     configuration,
     programs: {
       ...{ precreate: '', keeper: '/nonexistent', netns: '', guard: '', names: '', repin: '' },
-      ...{ start: '', cli: '' },
+      ...{ start: '', front: '', cli: '' },
     },
     graphRoot: join(base, 'storage'),
     config: loadConfig(configuration.config),

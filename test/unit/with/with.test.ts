@@ -65,6 +65,11 @@ async function expectNothingToRun(start: (words: readonly string[]) => Promise<R
   expect(await start([])).toMatchObject({ status: 125 });
 }
 
+/** What od(1) shows, a character for each byte. */
+function fromHex(text: string): string {
+  return Buffer.from(text.replace(/\s/g, ''), 'hex').toString('latin1');
+}
+
 interface Run {
   readonly status: number | null;
   readonly signal: string | null;
@@ -181,8 +186,7 @@ ulimit -Sn; ulimit -Hn; grep Sig /proc/$$/status | grep -v SigQ; declare -f; pri
     ];
     const shown = `printf '%s|' "$@" "\${PATH##*:}" | od -An -tx1`;
     const { stdout } = await started(['--', 'bash', '-c', shown, 'bash'], {}, before);
-    const bytes = Buffer.from(stdout.replace(/\s/g, ''), 'hex').toString('latin1');
-    expect(bytes).toBe('caf\xe8|caf\xe9|caf\xc3\xa9|/v\xe9|');
+    expect(fromHex(stdout)).toBe('caf\xe8|caf\xe9|caf\xc3\xa9|/v\xe9|');
   });
 
   test('has its variables also where standard error is closed', async () => {
@@ -190,6 +194,37 @@ ulimit -Sn; ulimit -Hn; grep Sig /proc/$$/status | grep -v SigQ; declare -f; pri
     const shown = 'echo "$CONTAINERS_CONF_OVERRIDE"; command -v podman';
     const { stdout } = await started(['--', 'bash', '-c', shown], {}, before);
     expect(stdout).toMatch(/^\/.*\/containers-.*\.conf\n\/.*\/with\/bin\/podman\n$/);
+  });
+
+  test.each([
+    ['podman', 'ps'],
+    ['buildah', 'images'],
+    ['podman', 'build', '--network=host'], // the same, where front.js looks
+  ])('%s %s has words and variables byte for byte', async (name, ...words) => {
+    await startDaemon();
+    const show = 'cat /proc/$$/environ /proc/$$/cmdline | od -An -v -tx1';
+    for (const each of [name, 'other'])
+      program(
+        each,
+        `#!/bin/sh\n[ "$1" = --version ] && echo podman version 5.4.2 && exit\n${show}\n`,
+      );
+    const before = [
+      'bash',
+      '-c',
+      `f() { true; }; export -f f; export LATIN=$'caf\\xe9'; exec "$@" $'caf\\xe8' '' $'a\\n* "b' café`,
+      'bash',
+    ];
+    const env = { 'odd.name': 'kept', EMPTY: '' };
+    const shown = async (called: string) =>
+      fromHex((await started(['--', called, ...words], env, before)).stdout);
+    const bytes = await shown(name);
+    for (const part of ['odd.name=kept', 'BASH_FUNC_f%%=', 'LATIN=caf\xe9', 'EMPTY='])
+      expect(`\0${bytes}`).toContain(`\0${part}`);
+    expect(bytes).toContain(`/${name}\0${words.join('\0')}\0caf\xe8\0\0a\n* "b\0caf\xc3\xa9\0`);
+    // As a program that is not ours has them.
+    expect(bytes.replace(`/${name}\0${words[0]}`, `/other\0${words[0]}`)).toBe(
+      await shown('other'),
+    );
   });
 
   test('a build has it, too', async () => {
@@ -290,9 +325,23 @@ describe("Podman's configuration", () => {
     const other = join(base, 'other');
     cpSync(join(root, 'dist'), join(other, 'dist'), { recursive: true });
     cpSync(join(root, 'package.json'), join(other, 'package.json'));
-    for (const part of ['build', 'node_modules']) symlinkSync(join(root, part), join(other, part));
+    for (const name of ['sockswitch-start', 'sockswitch-front', 'sockswitch.node'])
+      cpSync(join(root, 'build/Release', name), join(other, 'build/Release', name));
+    symlinkSync(join(root, 'node_modules'), join(other, 'node_modules'));
     const inner = [process.execPath, join(other, 'dist/cli.js'), 'with', '--'];
     const { stdout } = await run(['--', ...inner, 'sh', '-c', 'podman ps; buildah images']);
+    expect(stdout).toBe('podman ps\nbuildah images\n');
+  });
+
+  test('one with in another, of a former version: finds the real programs', async () => {
+    await startDaemon();
+    const front = join(base, 'former/dist/with/front.sh'); // what it had in front of them
+    mkdirSync(dirname(front), { recursive: true });
+    writeFileSync(front, '#!/bin/sh\necho "front $*"\n', { mode: 0o755 });
+    mkdirSync(join(base, 'links'));
+    for (const name of ['podman', 'buildah']) symlinkSync(front, join(base, 'links', name));
+    const PATH = `${base}/links:${base}/bin:/usr/bin:/bin`;
+    const { stdout } = await run(['--', 'sh', '-c', 'podman ps; buildah images'], { PATH });
     expect(stdout).toBe('podman ps\nbuildah images\n');
   });
 
@@ -354,6 +403,20 @@ describe('podman and buildah in front', () => {
     await startDaemon();
     const words = ['run', '--rm', '-it', 'image', 'sh', '-c', 'a  b'];
     expect((await run(['--', 'podman', ...words])).stdout).toBe(`podman ${words.join(' ')}\n`);
+  });
+
+  test('buildah that is gone since, and what is not there any more', async () => {
+    await startDaemon();
+    const PATH = join(base, 'bin'); // this machine may have one
+    expect((await run(['--', 'buildah', 'images'], { PATH })).status).toBe(0);
+    rmSync(join(base, 'bin/buildah'));
+    expect(await run(['--', 'buildah', 'images'], { PATH })).toMatchObject({
+      status: 127,
+      stderr: 'sockswitch: buildah was not in PATH when "sockswitch with" was started\n',
+    });
+    const gone = await run(['--', 'sh', '-c', `rm ${base}/bin/podman; podman ps`]);
+    expect(gone).toMatchObject({ status: 127 });
+    expect(gone.stderr).toContain(`there is no command "${base}/bin/podman"`);
   });
 
   test('give a build a profile made from its own, with what was asked for', async () => {

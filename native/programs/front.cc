@@ -1,0 +1,119 @@
+// sockswitch-front: what `podman` and `buildah` are in the PATH of a command that `sockswitch with`
+// has started; links of these names lead here (src/commands/with.ts). Becomes the real program at
+// once, with words and variables byte for byte, except where front.js has to look at the call
+// first: where a build may need an option, or a Podman service may be asked (src/with/front.ts).
+//
+//   SOCKSWITCH_WITH_PODMAN, SOCKSWITCH_WITH_BUILDAH   the real programs; empty where PATH had none
+//   SOCKSWITCH_WITH_START                             becomes what front.js says (start.cc)
+//   SOCKSWITCH_WITH_REMOTE                            Podman's configuration leads to a service
+//
+// Looking takes Node.js a tenth of a second, so calls that nothing can be wrong with shall not be
+// looked at. This program does not know which options of Podman and Buildah have values, so it
+// cannot tell a verb from a value. It looks wherever a word may be what matters, and front.js,
+// which knows them, finds the others (`podman run image build`, say) and leaves them as they are:
+//
+//   anywhere       verbs that build, and --build of `podman kube play`; long options that name a
+//                  service, or begin like one that does
+//   before a verb  short options that name a service, since a verb's own are others (`run -c`);
+//                  `compose`, which may start Docker's
+//
+// The verb is the first word that is neither an option nor perhaps an option's value.
+#include <sys/auxv.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "programs/become.h"
+
+namespace sockswitch {
+namespace {
+
+constexpr std::array<std::string_view, 5> kBuilds{"build", "bud", "build-using-dockerfile", "from",
+                                                  "--build"};
+constexpr std::array<std::string_view, 6> kServices{"--build=",     "--remote",  "--url",
+                                                    "--connection", "--context", "--host"};
+
+std::string_view base_name(std::string_view path) {
+  return path.substr(path.find_last_of('/') + 1);  // npos + 1 is 0
+}
+
+// By the path that this program was executed by, which whoever executes it need not repeat in
+// argv[0]; fexecve(3) leaves a number in the place of the path. Any other name is a link to
+// `podman`.
+std::string_view tool(const char* argv0) {
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): the kernel has it so
+  const auto* path = reinterpret_cast<const char*>(::getauxval(AT_EXECFN));
+  for (const char* name : {path, argv0}) {
+    if (name != nullptr && base_name(name) == "podman") return "podman";
+    if (name != nullptr && base_name(name) == "buildah") return "buildah";
+  }
+  return "podman";
+}
+
+const char* variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+bool is_set(const char* name) { return *variable(name) != '\0'; }
+
+bool matters_anywhere(std::string_view word) {
+  return std::ranges::find(kBuilds, word) != kBuilds.end() ||
+         std::ranges::any_of(kServices, [&](auto begin) { return word.starts_with(begin); });
+}
+
+// -r, -c and -H are short for --remote, --connection and --host.
+bool matters_before_verb(std::string_view word) {
+  return word == "-r" || word.starts_with("-r=") || word == "-c" || word == "-H" ||
+         word == "compose";
+}
+
+// Whether the next word may be the option's value.
+bool may_take_next(std::string_view option) {
+  if (option.starts_with("--")) return option.find('=', 2) == std::string_view::npos;
+  return option == "-c" || option == "-H";
+}
+
+bool has_to_look(std::span<const std::string> words) {
+  for (const char* name : {"CONTAINER_HOST", "CONTAINER_CONNECTION", "SOCKSWITCH_WITH_REMOTE"}) {
+    if (is_set(name)) return true;
+  }
+  bool before_verb = true;
+  bool may_be_value = false;
+  for (const std::string& word : words) {
+    if (matters_anywhere(word) || (before_verb && matters_before_verb(word))) return true;
+    if (word.starts_with('-')) {
+      may_be_value = may_take_next(word);
+    } else if (may_be_value) {
+      may_be_value = false;
+    } else {
+      before_verb = false;
+    }
+  }
+  return false;
+}
+
+int front(int argc, char** argv) {
+  const std::string name(tool(argc > 0 ? argv[0] : nullptr));
+  std::vector<std::string> given(argv + (argc > 0 ? 1 : 0), argv + argc);
+  const std::string real =
+      variable(name == "buildah" ? "SOCKSWITCH_WITH_BUILDAH" : "SOCKSWITCH_WITH_PODMAN");
+  if (real.empty()) {
+    say(name + " was not in PATH when \"sockswitch with\" was started");
+    return kNotFound;
+  }
+  std::vector<std::string> words{real};
+  if (has_to_look(given)) words = {variable("SOCKSWITCH_WITH_START"), "with-front", name};
+  words.insert(words.end(), given.begin(), given.end());
+  return become(words);
+}
+
+}  // namespace
+}  // namespace sockswitch
+
+int main(int argc, char** argv) { return sockswitch::front(argc, argv); }

@@ -139,9 +139,9 @@ describe('the command that sockswitch-start starts', () => {
   const PATH = () => `${join(base, 'bin')}:${dirname(process.execPath)}:/usr/bin:/bin`;
   const started = (words: readonly string[], env = {}, before: readonly string[] = []) =>
     run(words, { PATH: PATH(), ...env }, '', [...before, START]);
-  /** What a process may inherit, as bash sees it. */
+  /** What a process may inherit, as bash sees it; of signals as it is while bash starts no program. */
   const STATE = `for fd in /proc/$$/fd/*; do echo "\${fd##*/} $(readlink $fd) $(grep -h flags /proc/$$/fdinfo/\${fd##*/} 2>/dev/null)"; done | grep -E '^[0-9] [^ ]'
-ulimit -Sn; ulimit -Hn; grep Sig /proc/$$/status | grep -v SigQ; declare -f; printenv 'odd.name'`;
+ulimit -Sn; ulimit -Hn; while read -r line; do [[ $line == Sig[^Q]* ]] && echo "$line"; done </proc/$$/status; declare -f; printenv 'odd.name'`;
 
   test('has the process as it was: descriptors, limits, signals, variables', async () => {
     await startDaemon();

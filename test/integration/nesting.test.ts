@@ -5,6 +5,7 @@
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { describeOnLab, eventually, host1, REMOTE } from './support/lab.js';
 import { NEST_STORAGE, Nest, type Nesting, removeNests } from './support/nest.js';
+import { SAMPLE, unlessSample } from './support/sample.js';
 
 /** Where the host's Podman service listens, outside and inside. */
 const SOCKETS = '/tmp/nest-socket';
@@ -12,12 +13,7 @@ const PAGE = 'hello from remote';
 const DEVICES = ['--device=/dev/fuse', '--device=/dev/net/tun'];
 const UNPRIVILEGED = [...DEVICES, '--security-opt=unmask=ALL'];
 const ROOT_CAPABILITIES = '--cap-add=sys_admin,net_admin,mknod';
-/** npm test has these with one root only, since each takes many seconds; npm run test:integration has all. */
-const SAMPLE = process.env['TEST_SAMPLE'] !== undefined;
-/** What takes long, for `npm run test:integration`. */
-const unlessSample: (name: string, body: () => Promise<void>) => void = SAMPLE
-  ? () => undefined
-  : test;
+/** npm test has one root only, since each takes many seconds. */
 const ROOTS = [
   { name: 'privileged-root', outer: ['--privileged'] },
   {

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { daemonStatus } from '../integration/support/daemon.js';
 import { describeOnLab, host1 } from '../integration/support/lab.js';
 import { ENABLED } from '../integration/support/podman.js';
+import { SAMPLE } from '../integration/support/sample.js';
 import { SCM_RIGHTS, SCM_RIGHTS_LISTEN, type System } from './catalogue.js';
 import { parseOutcome } from './support/outcome.js';
 import { record } from './support/results.js';
@@ -20,10 +21,7 @@ import {
 } from './support/stage.js';
 
 /** `npm test` has one network of the two (test/run). */
-const NETWORKS =
-  process.env['TEST_SAMPLE'] === undefined
-    ? (['pasta', 'slirp4netns'] as const)
-    : (['pasta'] as const);
+const NETWORKS = SAMPLE ? (['pasta'] as const) : (['pasta', 'slirp4netns'] as const);
 
 describeOnLab('switched sockets in an unaccelerated container', () => {
   beforeAll(async () => {

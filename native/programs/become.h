@@ -1,4 +1,5 @@
-// How start and front become another program, as env(1) does.
+// How start and front become another program, and what they say and end with where they cannot, as
+// env(1) does.
 #pragma once
 
 #include <unistd.h>

@@ -7,6 +7,9 @@
 //   SOCKSWITCH_WITH_START                             becomes what front.js says (start.cc)
 //   SOCKSWITCH_WITH_REMOTE                            Podman's configuration leads to a service
 //
+// Who clears the environment but for PATH (env -i, tox) gets the next program of the name in PATH,
+// as without `with`: what opts containers in is gone with the environment.
+//
 // Looking takes Node.js a tenth of a second, so calls that nothing can be wrong with shall not be
 // looked at. This program does not know which options of Podman and Buildah have values, so it
 // cannot tell a verb from a value. It looks wherever a word may be what matters, and front.js,
@@ -19,6 +22,8 @@
 //
 // The verb is the first word that is neither an option nor perhaps an option's value.
 #include <sys/auxv.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -98,17 +103,46 @@ bool has_to_look(std::span<const std::string> words) {
   return false;
 }
 
+// Whether this is the program that runs here.
+bool is_self(const std::string& path) {
+  struct stat one{};
+  struct stat self{};
+  return ::stat(path.c_str(), &one) == 0 && ::stat("/proc/self/exe", &self) == 0 &&
+         one.st_dev == self.st_dev && one.st_ino == self.st_ino;
+}
+
+// The next program of the name in PATH, behind this one's links; empty where there is none.
+std::string next_in_path(const std::string& name) {
+  std::string_view path = variable("PATH");
+  while (!path.empty()) {
+    const auto end = std::min(path.find(':'), path.size());
+    const std::string candidate = std::string(path.substr(0, end)) + '/' + name;
+    path.remove_prefix(std::min(end + 1, path.size()));
+    if (candidate.front() == '/' && ::access(candidate.c_str(), X_OK) == 0 && !is_self(candidate))
+      return candidate;
+  }
+  return {};
+}
+
 int front(int argc, char** argv) {
   const std::string name(tool(argc > 0 ? argv[0] : nullptr));
   std::vector<std::string> given(argv + (argc > 0 ? 1 : 0), argv + argc);
-  const std::string real =
-      variable(name == "buildah" ? "SOCKSWITCH_WITH_BUILDAH" : "SOCKSWITCH_WITH_PODMAN");
+  const char* said =
+      std::getenv(name == "buildah" ? "SOCKSWITCH_WITH_BUILDAH" : "SOCKSWITCH_WITH_PODMAN");
+  const std::string real = said == nullptr ? next_in_path(name) : said;
   if (real.empty()) {
-    say(name + " was not in PATH when \"sockswitch with\" was started");
+    say(said == nullptr ? "there is no other " + name + " in PATH"
+                        : name + " was not in PATH when \"sockswitch with\" was started");
     return kNotFound;
   }
+  if (is_self(real)) {
+    say("\"" + real +
+        "\" leads to this program again: correct PATH, and start sockswitch with anew");
+    return kCannotExecute;
+  }
   std::vector<std::string> words{real};
-  if (has_to_look(given)) words = {variable("SOCKSWITCH_WITH_START"), "with-front", name};
+  if (is_set("SOCKSWITCH_WITH_START") && has_to_look(given))
+    words = {variable("SOCKSWITCH_WITH_START"), "with-front", name};
   words.insert(words.end(), given.begin(), given.end());
   return become(words);
 }

@@ -28,6 +28,7 @@ import {
   confFile,
   configurationFiles,
   findProgram,
+  isExecutable,
   isTooOld,
   podmanVersion,
 } from '../with/podman-program.js';
@@ -103,6 +104,11 @@ async function prepare(options: WithOptions): Promise<void> {
   );
 
   const { front, start } = programs();
+  for (const program of [front, start]) {
+    // A link to nothing would be passed over, and builds with it.
+    if (!isExecutable(program))
+      throw new UserError(`"${program}" is missing: run "npm run build", or reinstall sockswitch`);
+  }
   const directory = files.links({
     ...(podman === undefined ? {} : { podman: front }),
     ...(buildah === undefined ? {} : { buildah: front }),

@@ -17,6 +17,7 @@ const BUILT = [
   'dist/cli.js',
   'build/Release/sockswitch.node',
   'build/Release/sockswitch-start',
+  'build/Release/sockswitch-front',
 ].map((path) => `../../../${path}`);
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {

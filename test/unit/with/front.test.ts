@@ -137,6 +137,28 @@ test('what is missing or cannot be executed, as env(1) has it', () => {
   expect(call('podman', ['build'], { SOCKSWITCH_WITH_START: base })).toMatchObject({ status: 126 });
 });
 
+test('without its variables, as without `sockswitch with`', () => {
+  const env = (directory: string) => ({ PATH: `${join(base, 'links')}:relative:${directory}` });
+  const podman = (directory: string) =>
+    spawnSync(join(base, 'links/podman'), ['build', '.'], {
+      encoding: 'utf8',
+      env: env(directory),
+    });
+  expect(podman(base).stdout).toBe('podman build .\n');
+  expect(podman('/nonexistent')).toMatchObject({
+    status: 127,
+    stderr: 'sockswitch: there is no other podman in PATH\n',
+  });
+});
+
+test('never becomes itself', () => {
+  const itself = join(base, 'links/podman');
+  expect(call('podman', ['ps'], { SOCKSWITCH_WITH_PODMAN: itself })).toMatchObject({
+    status: 126,
+    stderr: `sockswitch: "${itself}" leads to this program again: correct PATH, and start sockswitch with anew\n`,
+  });
+});
+
 test('a script without "#!" is one of the shell, as for a shell', () => {
   writeFileSync(join(base, 'plain'), 'echo "plain $*"\n', { mode: 0o755 });
   expect(call('podman', ['ps'], { SOCKSWITCH_WITH_PODMAN: join(base, 'plain') }).stdout).toBe(

@@ -104,11 +104,13 @@ Follower::Exit Follower::tap(Namespace& at, const Link& link,
                                                 gateway->text())};
   }
   if (held.program) return {.program = held.program, .end = {}, .device = link};
-  // Unsettled: as of the last look, which was a moment ago.
-  std::string text = link.name + " is a tun or tap device that no pasta or slirp4netns " +
-                     (held.settled ? "holds" : "held a moment ago");
-  if (held.settled) return {.program = nullptr, .end = end(Outcome::kNotUplink, std::move(text))};
-  say(std::move(text));
+  if (held.settled) {
+    return {.program = nullptr,
+            .end = end(Outcome::kNotUplink,
+                       link.name + " is a tun or tap device that no pasta or slirp4netns holds")};
+  }
+  say("when processes were last looked at, a moment ago, no pasta or slirp4netns held the device " +
+      link.name + ": ask again");
   return {.program = nullptr, .end = {.outcome = Outcome::kUnknownWay, .settled = false}};
 }
 

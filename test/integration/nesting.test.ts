@@ -103,33 +103,28 @@ describeOnLab('sockswitch in a container', () => {
     expect(run.stderr).toMatch(/Operation not permitted/);
   });
 
-  unlessSample(
-    'in a user namespace: no guard, and install says why; without it accelerated',
-    async () => {
-      const outer = UNPRIVILEGED;
-      const inner = await start({ name: 'auto', outer, userNamespace: true });
-      const daemon = await inner.startDaemon();
-      expect(daemon.stdout).toContain('Nothing is accelerated yet');
-      expect(daemon.stdout).toContain(
-        "of the machine's first user namespace, which no program in another one has",
-      );
-      expect(daemon.stdout).toContain('-> run the outer container without a user namespace');
-      await inner.sh('sockswitch stop; printf "%s" "$1" >~/.config/sockswitch/config.toml', [
-        WAIVED,
-      ]);
-      await inner.startDaemon();
-      const wget = ['wget', '-q', '-O', '-', `http://${REMOTE.v4}/`];
-      expect(await accelerated(inner, wget, 'pasta', 'tiny')).toBe(
-        `${PAGE}\nswitched 1 fallback 0\n`,
-      );
-      // Its tap's device is a mount of its own, which it has left.
-      expect(await accelerated(inner, wget, 'slirp4netns', 'tiny')).toBe(
-        `${PAGE}\nswitched 1 fallback 0\n`,
-      );
-      const { stdout } = await inner.sh('sockswitch doctor');
-      expect(stdout).toContain('WARNING sockets that containers get cannot be guarded');
-    },
-  );
+  test('in a user namespace: no guard, and install says why; without it accelerated', async () => {
+    const outer = UNPRIVILEGED;
+    const inner = await start({ name: 'auto', outer, userNamespace: true });
+    const daemon = await inner.startDaemon();
+    expect(daemon.stdout).toContain('Nothing is accelerated yet');
+    expect(daemon.stdout).toContain(
+      "of the machine's first user namespace, which no program in another one has",
+    );
+    expect(daemon.stdout).toContain('-> run the outer container without a user namespace');
+    await inner.sh('sockswitch stop; printf "%s" "$1" >~/.config/sockswitch/config.toml', [WAIVED]);
+    await inner.startDaemon();
+    const wget = ['wget', '-q', '-O', '-', `http://${REMOTE.v4}/`];
+    expect(await accelerated(inner, wget, 'pasta', 'tiny')).toBe(
+      `${PAGE}\nswitched 1 fallback 0\n`,
+    );
+    // Its tap's device is a mount of its own, which it has left.
+    expect(await accelerated(inner, wget, 'slirp4netns', 'tiny')).toBe(
+      `${PAGE}\nswitched 1 fallback 0\n`,
+    );
+    const { stdout } = await inner.sh('sockswitch doctor');
+    expect(stdout).toContain('WARNING sockets that containers get cannot be guarded');
+  });
 
   test('unprivileged: without the guard and without kcmp', async () => {
     const outer = UNPRIVILEGED;

@@ -157,6 +157,23 @@ describeOnLab('sockswitch in a container', () => {
     expect(await accelerated(inner, CURL)).toBe(`${PAGE}\nswitched 1 fallback 0\n`);
   });
 
+  unlessSample(
+    'without /dev/net/tun: --network=none and host only, and doctor says so',
+    async () => {
+      const outer = ['--device=/dev/fuse', '--security-opt=unmask=ALL'];
+      const inner = await start({ name: 'no-tun', outer, configuration: WAIVED });
+      await inner.startDaemon();
+      expect((await inner.sh('sockswitch doctor')).stdout).toContain(
+        'PROBLEM /dev/net/tun cannot be opened (ENOENT)',
+      );
+      const run = (network: string) =>
+        inner.sh(`podman run --rm --network ${network} localhost/lab echo ran`);
+      expect((await run('none')).stdout).toBe('ran\n');
+      expect((await run('host')).stdout).toBe('ran\n');
+      expect((await run('pasta')).status).not.toBe(0);
+    },
+  );
+
   test('with /proc masked and no /dev/net/tun: no inner container, and doctor says why', async () => {
     const inner = await start({ name: 'masked', outer: [], configuration: WAIVED });
     await inner.startDaemon();
@@ -223,10 +240,13 @@ describeOnLab('sockswitch in a container', () => {
     const script = `
 podman run --rm --annotation sockswitch/enable=true -v /usr/local/bin/node:/usr/local/bin/node:ro -v /opt/sockswitch:/opt/sockswitch:ro \\
   -e XDG_RUNTIME_DIR=/tmp localhost/lab sh -c '
-    chmod 700 /tmp; node /opt/sockswitch/dist/cli.js daemon; node /opt/sockswitch/dist/cli.js --version'`;
+    chmod 700 /tmp
+    for verb in daemon --version doctor install; do node /opt/sockswitch/dist/cli.js $verb; done'`;
     const { stdout, stderr } = await host1.sh(script);
     expect(stderr).toContain('has a listener already');
     expect(stderr).not.toContain('lacks');
     expect(stdout).toContain('a seccomp listener is in use here');
+    expect(stdout).toMatch(/^PROBLEM .*has a listener already/m);
+    expect(stdout).toMatch(/^Nothing is accelerated yet: .*has a listener already/m);
   });
 });

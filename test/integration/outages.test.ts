@@ -14,6 +14,7 @@ import {
 import { describeOnLab, eventually, FAR, HOST1, host1, REMOTE } from './support/lab.js';
 import { ENABLED, eventuallyCounters, podmanRun, ps, startContainer } from './support/podman.js';
 import { curl } from './support/programs.js';
+import { SAMPLE } from './support/sample.js';
 
 const PAGE = 'hello from remote\n';
 const root = (...argv: string[]): Promise<string> => host1.output(argv, { root: true });
@@ -31,7 +32,7 @@ describeOnLab('the daemon is away:', () => {
   const go = () => host1.output(['kill', '-CONT', stopped]);
 
   test.each([
-    ['suspended', 60, suspend, go],
+    ['suspended', SAMPLE ? 15 : 60, suspend, go],
     ['killed', 10, killDaemon, startDaemon],
   ] as const)('%s for %i seconds', async (_, seconds, leave, comeBack) => {
     const container = await startContainer({ annotations: ENABLED });

@@ -33,7 +33,9 @@ export function provenanceParts(run: Run): string[] {
     ...(run.complete ? [] : ['interrupted']),
     `Linux ${at.kernel}`,
     `${at.cores} cores of ${at.cpu}`,
-    `load average ${at.loadAverage.toFixed(1)} at the start`,
+    ...(at.loadAverage === undefined
+      ? []
+      : [`load average ${at.loadAverage.toFixed(1)} at the start`]),
     versions,
   ];
 }

@@ -11,8 +11,8 @@ const environmentSchema = z.object({
   cpu: z.string(),
   cores: z.int(),
   memoryMiB: z.int(),
-  /** One minute's, when the run began. */
-  loadAverage: z.number(),
+  /** One minute's, when the run began; absent where nobody has looked. */
+  loadAverage: z.number().optional(),
   /** Of programs; those that are missing are left out. */
   versions: z.record(z.string(), z.string()),
   sysctls: z.record(z.string(), z.string()),

@@ -1,6 +1,7 @@
 /** What a result must say about where it was measured. Nothing in it names the machine or its user. */
 import { readFile } from 'node:fs/promises';
 import { cpus, loadavg, release, totalmem } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Place } from '../places/place.js';
 import type { Environment } from '../report/results.js';
@@ -8,12 +9,13 @@ import { execute } from './execute.js';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 
-/** What can change a figure: not tests, texts and results. */
+/** What can change a figure: not texts, results, and tests that measure nothing. */
 const WHAT_COUNTS = [
   'src',
   'native',
   'bench/**/*.ts',
   'bench/**/*.c',
+  'test/kubernetes/**/*.ts',
   'binding.gyp',
   'package*.json',
 ];
@@ -38,7 +40,11 @@ const VERSIONS: Readonly<Record<string, readonly string[]>> = {
   iperf3: ['iperf3', '--version'],
 };
 
-export async function describeEnvironment(place: Place): Promise<Environment> {
+/** `root`: the repository or package, for those who are not compiled into build/bench. */
+export async function describeEnvironment(
+  place: Pick<Place, 'kind' | 'run'>,
+  root = ROOT,
+): Promise<Environment> {
   return {
     place: place.kind,
     kernel: release(),
@@ -48,7 +54,7 @@ export async function describeEnvironment(place: Place): Promise<Environment> {
     memoryMiB: Math.round(totalmem() / 2 ** 20),
     loadAverage: loadavg()[0] ?? 0,
     versions: {
-      sockswitch: await ownVersion(),
+      sockswitch: await ownVersion(root),
       node: process.versions.node,
       ...(await collect(VERSIONS, (argv) => firstVersion(place, argv))),
     },
@@ -56,8 +62,8 @@ export async function describeEnvironment(place: Place): Promise<Environment> {
       Object.fromEntries(SYSCTLS.map((name) => [name, ['sysctl', '-n', name]])),
       async (argv) => (await place.run(argv)).trim().replaceAll('\t', ' '),
     ),
-    commit: (await git('rev-parse', '--short=12', 'HEAD')) ?? 'unknown',
-    modified: ((await git('status', '--porcelain', '--', ...WHAT_COUNTS)) ?? '') !== '',
+    commit: (await git(root, 'rev-parse', '--short=12', 'HEAD')) ?? 'unknown',
+    modified: ((await git(root, 'status', '--porcelain', '--', ...WHAT_COUNTS)) ?? '') !== '',
   };
 }
 
@@ -78,22 +84,22 @@ async function collect(
 }
 
 /** The first thing in a program's output that looks like a version. */
-async function firstVersion(place: Place, argv: readonly string[]): Promise<string> {
+async function firstVersion(place: Pick<Place, 'run'>, argv: readonly string[]): Promise<string> {
   const output = await place.run(argv);
   return /\d+\.\d+[^\s,]*/.exec(output)?.[0] ?? output.split('\n')[0] ?? '';
 }
 
-async function ownVersion(): Promise<string> {
-  const text = await readFile(new URL('../../../package.json', import.meta.url), 'utf8');
+async function ownVersion(root: string): Promise<string> {
+  const text = await readFile(join(root, 'package.json'), 'utf8');
   const { version }: { version: string } = JSON.parse(text);
   return version;
 }
 
 /** Undefined where this is not a clone. */
-async function git(...args: readonly string[]): Promise<string | undefined> {
+async function git(root: string, ...args: readonly string[]): Promise<string | undefined> {
   try {
     return (
-      await execute(['git', '-C', ROOT, '-c', `safe.directory=${ROOT.replace(/\/$/, '')}`, ...args])
+      await execute(['git', '-C', root, '-c', `safe.directory=${root.replace(/\/$/, '')}`, ...args])
     ).trim();
   } catch {
     return undefined;

@@ -13,7 +13,7 @@ type Kind = Place['kind'];
 
 /** The workloads that a place can run; with the probe where wrk cannot be expected. */
 export function workloadsFor(kind: Kind): readonly Workload[] {
-  return WORKLOADS.filter((workload) =>
+  return WORKLOADS.filter((workload) => workload.kind !== 'test').filter((workload) =>
     kind === 'lab' ? workload !== connectionRateProbe : workload.needs?.lab !== true,
   );
 }
@@ -39,6 +39,10 @@ function named(word: string, possible: readonly Workload[]): readonly Workload[]
     throw new CommandError(
       `unknown workload "${word}"; known: ${knownWorkloads(possible).join(', ')}`,
     );
+  }
+  for (const workload of found) {
+    if (workload.kind !== 'test') continue;
+    throw new CommandError(`"${word}" is measured by "${workload.command.join(' ')}"`);
   }
   const usable = found.filter((workload) => possible.includes(workload));
   if (usable.length === 0) {

@@ -63,6 +63,8 @@ function run(place: Place, workload: Workload, settings: Settings, log: TrialLog
     }
     case 'outside':
       return runOutside(at, workload, settings, log);
+    case 'test':
+      throw new CommandError(`"${workload.command.join(' ')}" measures it`);
   }
 }
 

@@ -11,6 +11,7 @@ import {
 import { memory, start } from './containers.js';
 import { fairness } from './fairness.js';
 import { inboundHost, inboundRemote } from './inbound.js';
+import { kubernetesNode, kubernetesPods } from './kubernetes.js';
 import { calls, loopbackRate, nestedRate, unixRate } from './overhead.js';
 import { tcpDown, tcpDown4, tcpUp, tcpUp4, udp } from './throughput.js';
 import { vxlan, vxlanLarge, vxlanPackets } from './vxlan.js';
@@ -117,6 +118,14 @@ export const SUITES: readonly Suite[] = [
         columns: columns([vxlanLarge]),
       },
       { title: 'Requests and UDP between pods, through VXLAN', columns: columns([vxlanPackets]) },
+    ],
+  },
+  {
+    name: 'kubernetes',
+    title: 'Kubernetes',
+    tables: [
+      { title: 'Pods of a Kubernetes cluster', columns: columns([kubernetesPods]) },
+      { title: 'Nodes of a Kubernetes cluster', columns: columns([kubernetesNode]) },
     ],
   },
   {

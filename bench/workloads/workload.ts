@@ -115,7 +115,14 @@ export interface NewContainer {
   readonly argv: readonly string[];
 }
 
-export type Workload = ScriptWorkload | InboundWorkload | OutsideWorkload;
+/** A test measures it, on what the bench does not make, and writes raw data like the bench's. */
+export interface TestWorkload extends Common {
+  readonly kind: 'test';
+  /** What to run instead of the bench. */
+  readonly command: readonly string[];
+}
+
+export type Workload = ScriptWorkload | InboundWorkload | OutsideWorkload | TestWorkload;
 
 /** For workloads that print one JSON object of numbers, on the last line. */
 export function parseJsonLine(output: string): Metrics {

@@ -1,14 +1,23 @@
 /**
- * How fast a cluster on two hosts is with sockswitch, as ratios to one without, and to a container with `--network=host` where that can do
- * the same. Both clusters are there all the time and take turns: one is paused while the other is measured, so that a busy machine slows
- * both, and neither takes the other's processors. Prints the ratios; build/test-results/kubernetes-NETWORK.json has all values. Nothing
- * is asserted on time.
+ * How fast a cluster on two hosts is with sockswitch, without it, and a container with `--network=host` where that can do the same. Both
+ * clusters are there all the time and take turns: one is paused while the other is measured, so that a busy machine slows both, and neither
+ * takes the other's processors. Prints the tables; build/test-results/kubernetes.json has the raw data as the bench writes it. Nothing is
+ * asserted on time.
  */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { z } from 'zod';
-import { eventually, host2, PUBLIC, type Result } from '../integration/support/lab.js';
+import { runMarkdown } from '../../bench/report/markdown.js';
+import type { Environment, Run, Trial } from '../../bench/report/results.js';
+import { writeJson } from '../../bench/report/write.js';
+import { describeEnvironment } from '../../bench/runner/environment.js';
+import {
+  type KubernetesWorkload,
+  kubernetesNode,
+  kubernetesPods,
+} from '../../bench/workloads/kubernetes.js';
+import { eventually, host1, host2, PUBLIC, type Result } from '../integration/support/lab.js';
 import type { Container } from '../integration/support/podman.js';
 import { tunnelCarried } from './support/checks.js';
 import {
@@ -19,52 +28,30 @@ import {
   REGISTRY,
 } from './support/cluster.js';
 
-const RESULTS = fileURLToPath(new URL('../../build/test-results/', import.meta.url));
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const RESULTS = `${ROOT}build/test-results/`;
+const NETWORKS = ['slirp4netns', 'pasta'] as const;
 const ROUNDS = 3;
+/** Of a round: pods and node without and with sockswitch, and the container with the host's network. */
+const TRIALS = 5;
 const API_REQUESTS = 100;
 /** Of registry/images. */
 const IMAGE_MIB = 128;
 
-interface Measurement {
-  readonly name: string;
-  readonly unit: 'Gbit/s' | 'MiB/s' | 'ms';
-  /** Whether a container with the host's network can do it, too. */
-  readonly onHost: boolean;
-  /** `from`: the cluster's second node, or a container with the host's network on the same host. */
-  measure(cluster: Cluster, from: Container): Promise<number>;
-}
+/** `from`: the cluster's second node, or a container with the host's network on the same host. */
+type Measure = (cluster: Cluster, from: Container) => Promise<number>;
 
-const MEASUREMENTS: readonly Measurement[] = [
-  { name: 'pod to pod across hosts', unit: 'Gbit/s', onHost: false, measure: podToPod },
-  {
-    name: 'download of a pod',
-    unit: 'Gbit/s',
-    onHost: false,
-    measure: async (cluster) => {
-      const pod = await cluster.pod('server-2');
-      return iperf((words) => cluster.nodes[1].inPod(pod, words), [PUBLIC.v4, '--reverse']);
-    },
+const MEASURES: Readonly<Record<KubernetesWorkload['metrics'][number]['name'], Measure>> = {
+  pod_gbits: podToPod,
+  pod_down_gbits: async (cluster) => {
+    const pod = await cluster.pod('server-2');
+    return iperf((words) => cluster.nodes[1].inPod(pod, words), [PUBLIC.v4, '--reverse']);
   },
-  {
-    name: 'download of a node',
-    unit: 'Gbit/s',
-    onHost: true,
-    measure: (_, from) => iperf((words) => from.exec(words), [PUBLIC.v4, '--reverse']),
-  },
-  { name: 'image pull', unit: 'MiB/s', onHost: true, measure: (_, from) => imagePull(from) },
-  {
-    name: 'API request, new connection',
-    unit: 'ms',
-    onHost: true,
-    measure: (cluster, from) => apiRequest(cluster, from, ['--header', 'Connection: close']),
-  },
-  {
-    name: 'API request, kept connection',
-    unit: 'ms',
-    onHost: true,
-    measure: (cluster, from) => apiRequest(cluster, from, []),
-  },
-];
+  down_gbits: (_, from) => iperf((words) => from.exec(words), [PUBLIC.v4, '--reverse']),
+  pull_mib: (_, from) => imagePull(from),
+  api_new_ms: (cluster, from) => apiRequest(cluster, from, ['--header', 'Connection: close']),
+  api_kept_ms: (cluster, from) => apiRequest(cluster, from, []),
+};
 
 const iperfSchema = z.object({
   end: z.object({ sum_received: z.object({ bits_per_second: z.number() }) }),
@@ -128,27 +115,46 @@ function median(values: readonly number[]): number {
   return middle;
 }
 
-interface Row extends Pick<Measurement, 'name' | 'unit'> {
-  /** One for each round. */
-  readonly without: number[];
-  readonly with: number[];
-  /** With the host's network. */
-  readonly host: number[];
-}
-
-/** How many times as fast as `base`. */
-function speed({ unit }: Row, values: readonly number[], base: readonly number[]): string {
-  const ratio = median(values) / median(base);
-  return (unit === 'ms' ? 1 / ratio : ratio).toFixed(2);
-}
-
-function describeRow(row: Row): string {
-  const host = row.host.length === 0 ? '' : `, ${speed(row, row.with, row.host)} of the host's`;
-  return `  ${row.name.padEnd(28)} ${speed(row, row.with, row.without).padStart(6)} times as fast${host}`;
+async function trial(
+  workload: KubernetesWorkload,
+  driver: string,
+  round: number,
+  cluster: Cluster,
+  from: Container = cluster.nodes[1],
+): Promise<Trial> {
+  const startedAt = new Date().toISOString();
+  const metrics: Record<string, number> = {};
+  for (const { name } of workload.metrics) metrics[name] = await MEASURES[name](cluster, from);
+  return { workload: workload.name, driver, round, startedAt, command: workload.command, metrics };
 }
 
 describeOnClusters('speed', () => {
-  describe.each(['slirp4netns', 'pasta'] as const)('%s', (network) => {
+  const trials: Trial[] = [];
+  let startedAt = '';
+  let environment: Environment;
+  beforeAll(async () => {
+    startedAt = new Date().toISOString();
+    const place = { kind: 'lab', run: (argv: readonly string[]) => host1.output(argv) } as const;
+    environment = await describeEnvironment(place, ROOT);
+  });
+  afterAll(async () => {
+    if (trials.length === 0) return;
+    const run: Run = {
+      schema: 1,
+      startedAt,
+      finishedAt: new Date().toISOString(),
+      complete: trials.length === NETWORKS.length * ROUNDS * TRIALS,
+      suites: ['kubernetes'],
+      drivers: [...new Set(trials.map(({ driver }) => driver))],
+      rounds: ROUNDS,
+      environment,
+      trials,
+    };
+    await mkdir(RESULTS, { recursive: true });
+    console.log(`${runMarkdown(run)}\n${writeJson(run, `${RESULTS}kubernetes.json`)}`);
+  });
+
+  describe.each(NETWORKS)('%s', (network) => {
     const clusters: Cluster[] = [];
     let beside: HostNetworkNode | undefined;
     beforeAll(async () => {
@@ -170,38 +176,24 @@ describeOnClusters('speed', () => {
       const [plain, accelerated] = clusters;
       if (plain === undefined || accelerated === undefined || beside === undefined)
         throw new Error('no clusters were started');
-      const rows = MEASUREMENTS.map(
-        ({ name, unit }): Row => ({ name, unit, without: [], with: [], host: [] }),
-      );
-      for (let round = 0; round < ROUNDS; round++) {
+      const ours = `sockswitch-${network}`;
+      const first = NETWORKS.indexOf(network) * ROUNDS + 1;
+      const measured: Trial[] = [];
+      for (let round = first; round < first + ROUNDS; round++) {
         await plain.resume();
-        for (const [index, { measure }] of MEASUREMENTS.entries())
-          rows[index]?.without.push(await measure(plain, plain.nodes[1]));
+        measured.push(await trial(kubernetesPods, network, round, plain));
+        measured.push(await trial(kubernetesNode, network, round, plain));
         await plain.pause();
         await accelerated.resume();
         for (const node of accelerated.nodes) await tunnelCarried(node);
-        for (const [index, { measure, onHost }] of MEASUREMENTS.entries()) {
-          rows[index]?.with.push(await measure(accelerated, accelerated.nodes[1]));
-          if (onHost) rows[index]?.host.push(await measure(accelerated, beside));
-        }
+        measured.push(await trial(kubernetesPods, ours, round, accelerated));
+        measured.push(await trial(kubernetesNode, ours, round, accelerated));
+        measured.push(await trial(kubernetesNode, 'host', round, accelerated, beside));
         await accelerated.pause();
       }
-      expect(
-        rows.flatMap((row) => [...row.without, ...row.with, ...row.host]).every((one) => one > 0),
-      ).toBe(true);
-      await mkdir(RESULTS, { recursive: true });
-      const json = JSON.stringify({ network, rounds: ROUNDS, measurements: rows }, undefined, 1);
-      await writeFile(`${RESULTS}kubernetes-${network}.json`, `${json}\n`);
-      const of = (name: string) => rows.find((row) => row.name === name);
-      const [pod, node] = [of('download of a pod'), of('download of a node')];
-      if (pod === undefined || node === undefined) throw new Error('downloads were not measured');
-      console.log(
-        [
-          `Kubernetes on ${network}, with sockswitch:`,
-          ...rows.map(describeRow),
-          `  a pod downloads at ${speed(pod, pod.with, node.with)} of its node's speed`,
-        ].join('\n'),
-      );
+      const values = measured.flatMap(({ metrics = {} }) => Object.values(metrics));
+      expect(values.every((value) => value > 0)).toBe(true);
+      trials.push(...measured);
     });
   });
 });

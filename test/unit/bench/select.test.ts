@@ -38,6 +38,14 @@ describe('workloads', () => {
     );
   });
 
+  test('what a test measures is not run, and says who measures it', () => {
+    expect(names(WORKLOADS)).toContain('kubernetes-node');
+    expect(names(selectWorkloads([], 'lab', false))).not.toContain('kubernetes-node');
+    expect(() => selectWorkloads(['tcp-up', 'kubernetes'], 'lab', false)).toThrow(
+      '"kubernetes" is measured by "npm run test:kubernetes"',
+    );
+  });
+
   test('quick is few', () => {
     expect(names(selectWorkloads([], 'lab', true))).toEqual([
       'tcp-up',

@@ -4,6 +4,7 @@ import { figure, isNoisy, spread } from '../../../bench/report/statistics.js';
 import { number, tableOf } from '../../../bench/report/table.js';
 import { connectLatency } from '../../../bench/workloads/connections.js';
 import { columns } from '../../../bench/workloads/index.js';
+import { kubernetesNode } from '../../../bench/workloads/kubernetes.js';
 import { loopbackRate } from '../../../bench/workloads/overhead.js';
 import { tcpUp } from '../../../bench/workloads/throughput.js';
 import type { Metric, Workload } from '../../../bench/workloads/workload.js';
@@ -116,6 +117,24 @@ describe('figure', () => {
 });
 
 describe('table', () => {
+  test('nodes of a cluster: each network with the rounds of the host that are its own', () => {
+    const node = (driver: string, round: number, down_gbits: number, api_new_ms: number) =>
+      trial(kubernetesNode, driver, round, { down_gbits, api_new_ms });
+    const trials = [
+      ...[node('slirp4netns', 1, 5, 4), node('host', 1, 20, 3)],
+      ...[node('sockswitch-pasta', 2, 9, 4), node('host', 2, 10, 2)],
+    ];
+    expect(tableOf(trials, columns([kubernetesNode]))).toEqual({
+      head: ['', 'download, Gbit/s', 'API request, new connection, ms'],
+      rows: [
+        ['--network=host (no isolation)', '15.0', '2.50'],
+        ['sockswitch over pasta', '9.00  0.90', '4.00  0.50'],
+        ['slirp4netns', '5.00  0.25', '4.00  0.75'],
+      ],
+      footnotes: [],
+    });
+  });
+
   test('a row for each driver that was tried, failures named, noise marked', () => {
     const trials = [
       trial(tcpUp, 'slirp4netns', 1, { gbits: 3 }),

@@ -52,7 +52,9 @@ describe('results that are none', () => {
     return root;
   }
 
-  const committed = readFileSync(join(REPOSITORY, 'bench/results/throughput.json'), 'utf8');
+  const results = (name: string) => readFileSync(join(REPOSITORY, 'bench/results', name), 'utf8');
+  const committed = results('throughput.json');
+  const kubernetes = results('kubernetes.json');
 
   test.each([
     ['none at all', {}, 'bench/results has no results (*.json): measure with "npm run bench'],
@@ -68,8 +70,21 @@ describe('results that are none', () => {
       { 'a.json': committed.replaceAll('"tcp-up"', '"tcp-over"') },
       /a\.json has results of the workload "tcp-over", which is unknown \(known: tcp-up, /,
     ],
-  ])('%s', async (_what, results, message) => {
-    await expect(published(repository(results))).rejects.toThrow(message);
+    [
+      'a speed of a cluster that is no number',
+      { 'a.json': kubernetes.replace(/"pod_gbits": [\d.]+/, '"pod_gbits": "fast"') },
+      /a\.json is not the raw data of a run .*: trials\.0\.metrics\.pod_gbits: /,
+    ],
+  ])('%s', async (_what, files, message) => {
+    await expect(published(repository(files))).rejects.toThrow(message);
+  });
+
+  test('a cluster that was measured where nobody looked at the load', async () => {
+    const unknown = kubernetes.replace(/"loadAverage": [^,]*,/, '');
+    const { files } = await published(repository({ 'a.json': committed, 'b.json': unknown }));
+    const text = files.get('docs/performance.md');
+    expect(text).toContain('### Nodes of a Kubernetes cluster');
+    expect(text).toMatch(/\*bench\/results\/b\.json: .* cores of [^,]*, podman /);
   });
 
   test('a README without markers', async () => {

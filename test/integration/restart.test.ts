@@ -19,9 +19,10 @@ import {
 import { describeOnLab, eventually, host1, listens, REMOTE, remote } from './support/lab.js';
 import { type Container, ENABLED, startContainer } from './support/podman.js';
 import { BIG_SHA256, curl } from './support/programs.js';
+import { SAMPLE } from './support/sample.js';
 
-const DAEMON_KILLS = 20;
-const KEEPER_KILLS = 5;
+const DAEMON_KILLS = SAMPLE ? 6 : 20;
+const KEEPER_KILLS = SAMPLE ? 2 : 5;
 
 /** Connects every 20 ms until it is told to stop; prints how often, failures, and the longest wait. */
 const PROBE = `

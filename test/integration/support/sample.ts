@@ -1,4 +1,4 @@
-/** What `npm test` leaves out, because it takes long: `npm run test:integration` and `test:security` have it. */
+/** What `npm test` leaves out, or repeats less often, because it takes long: `npm run test:integration` and `test:security` have all of it. */
 import { test } from 'vitest';
 
 /** Whether this run is that of `npm test`. */

@@ -12,9 +12,10 @@ import { describe, expect, test } from 'vitest';
 import { daemonPid, daemonStatus, keeperPid } from './support/daemon.js';
 import { describeOnLab, eventually, host1, REMOTE } from './support/lab.js';
 import { ENABLED, startContainer } from './support/podman.js';
+import { SAMPLE } from './support/sample.js';
 
 const FIRST = 20;
-const ALL = Number(process.env['LEAK_STARTS'] ?? 200);
+const ALL = Number(process.env['LEAK_STARTS'] ?? (SAMPLE ? 100 : 200));
 const CONNECTIONS = Number(process.env['LEAK_CONNECTIONS'] ?? 0);
 const GROWTH = ALL > 200 || CONNECTIONS > 0 ? 1.1 : 1.05;
 const READINGS = 10;

@@ -19,6 +19,7 @@ import { RUNTIMES } from './support/places.js';
 import { Container, ENABLED, eventuallyCounters, ps, startContainer } from './support/podman.js';
 import { curl } from './support/programs.js';
 import { ask, listening, publish, service } from './support/published.js';
+import { SAMPLE } from './support/sample.js';
 
 const PAGE = 'hello from remote\n';
 const FETCH_AND_STAY = ['sh', '-c', `${curl(REMOTE.v4).join(' ')} && exec sleep infinity`];
@@ -81,7 +82,7 @@ async function ended(container: Container): Promise<void> {
 }
 
 describeOnLab('a container', () => {
-  describe.each(RUNTIMES)('with %s', (runtime) => {
+  describe.each(SAMPLE ? RUNTIMES.slice(0, 1) : RUNTIMES)('with %s', (runtime) => {
     // The network goes with its last container, and its pasta or slirp4netns, too.
     test('whose network is disconnected and connected again', async () => {
       const container = await startContainer({

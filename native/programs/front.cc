@@ -1,11 +1,14 @@
-// sockswitch-front: what `podman` and `buildah` are in the PATH of a command that `sockswitch with`
-// has started; links of these names lead here (src/commands/with.ts). Becomes the real program at
-// once, with words and variables byte for byte, except where front.js has to look at the call
-// first: where a build may need an option, or a Podman service may be asked (src/with/front.ts).
+// sockswitch-front: what `podman`, `podman-remote` and `buildah` are in the PATH of a command that
+// `sockswitch with` has started; links of these names lead here (src/commands/with.ts). Becomes the
+// real program at once, with words and variables byte for byte, except where front.js has to look
+// at the call first: where a build may need an option, or a Podman service may be asked
+// (src/with/front.ts).
 //
-//   SOCKSWITCH_WITH_PODMAN, SOCKSWITCH_WITH_BUILDAH   the real programs; empty where PATH had none
-//   SOCKSWITCH_WITH_START                             becomes what front.js says (start.cc)
-//   SOCKSWITCH_WITH_REMOTE                            Podman's configuration leads to a service
+//   SOCKSWITCH_WITH_PODMAN, SOCKSWITCH_WITH_PODMAN_REMOTE, SOCKSWITCH_WITH_BUILDAH
+//                              the real programs; empty where PATH had none
+//   SOCKSWITCH_WITH_START      becomes what front.js says (start.cc)
+//   SOCKSWITCH_WITH_REMOTE     Podman's configuration leads to a service
+//   SOCKSWITCH_WITH_REQUIRED   nothing may run without acceleration
 //
 // Who clears the environment but for PATH (env -i, tox) gets the next program of the name in PATH,
 // as without `with`: what opts containers in is gone with the environment.
@@ -15,12 +18,14 @@
 // cannot tell a verb from a value. It looks wherever a word may be what matters, and front.js,
 // which knows them, finds the others (`podman run image build`, say) and leaves them as they are:
 //
-//   anywhere       verbs that build, and --build of `podman kube play`; long options that name a
-//                  service, or begin like one that does
-//   before a verb  short options that name a service, since a verb's own are others (`run -c`);
-//                  `compose`, which may start Docker's
+//   anywhere       verbs that build, `from`, and --build of `podman kube play`; long options that
+//                  name a service, or begin like one that does
+//   before a verb  what begins with a short option that names a service, since a verb's own are
+//                  others (`run -c`); `compose`, which may start Docker's
 //
-// The verb is the first word that is neither an option nor perhaps an option's value.
+// The verb is the first word that is neither an option nor perhaps an option's value. All calls of
+// podman-remote ask a service. Those of buildah matter where acceleration is required: `run` has
+// none.
 #include <sys/auxv.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -47,17 +52,26 @@ std::string_view base_name(std::string_view path) {
   return path.substr(path.find_last_of('/') + 1);  // npos + 1 is 0
 }
 
+struct Tool {
+  std::string_view name;
+  const char* variable;
+};
+constexpr std::array<Tool, 3> kTools{{{"podman", "SOCKSWITCH_WITH_PODMAN"},
+                                      {"podman-remote", "SOCKSWITCH_WITH_PODMAN_REMOTE"},
+                                      {"buildah", "SOCKSWITCH_WITH_BUILDAH"}}};
+
 // By the path that this program was executed by, which whoever executes it need not repeat in
 // argv[0]; fexecve(3) leaves a number in the place of the path. Any other name is a link to
 // `podman`.
-std::string_view tool(const char* argv0) {
+const Tool& tool(const char* argv0) {
   // NOLINTNEXTLINE(performance-no-int-to-ptr): the kernel has it so
   const auto* path = reinterpret_cast<const char*>(::getauxval(AT_EXECFN));
-  for (const char* name : {path, argv0}) {
-    if (name != nullptr && base_name(name) == "podman") return "podman";
-    if (name != nullptr && base_name(name) == "buildah") return "buildah";
+  for (const char* called : {path, argv0}) {
+    if (called == nullptr) continue;
+    const auto* found = std::ranges::find(kTools, base_name(called), &Tool::name);
+    if (found != kTools.end()) return *found;
   }
-  return "podman";
+  return kTools.front();
 }
 
 const char* variable(const char* name) {
@@ -72,9 +86,9 @@ bool matters_anywhere(std::string_view word) {
          std::ranges::any_of(kServices, [&](auto begin) { return word.starts_with(begin); });
 }
 
-// -r, -c and -H are short for --remote, --connection and --host.
+// -r, -c and -H are short for --remote, --connection and --host; a value can stand right behind.
 bool matters_before_verb(std::string_view word) {
-  return word == "-r" || word.starts_with("-r=") || word == "-c" || word == "-H" ||
+  return word.starts_with("-r") || word.starts_with("-c") || word.starts_with("-H") ||
          word == "compose";
 }
 
@@ -84,10 +98,13 @@ bool may_take_next(std::string_view option) {
   return option == "-c" || option == "-H";
 }
 
-bool has_to_look(std::span<const std::string> words) {
-  for (const char* name : {"CONTAINER_HOST", "CONTAINER_CONNECTION", "SOCKSWITCH_WITH_REMOTE"}) {
-    if (is_set(name)) return true;
+bool has_to_look(std::string_view name, std::span<const std::string> words) {
+  if (name == "podman-remote") return true;
+  if (name == "buildah" && is_set("SOCKSWITCH_WITH_REQUIRED")) return true;
+  for (const char* service : {"CONTAINER_HOST", "CONTAINER_CONNECTION"}) {
+    if (std::getenv(service) != nullptr) return true;  // an empty one, too
   }
+  if (is_set("SOCKSWITCH_WITH_REMOTE")) return true;
   bool before_verb = true;
   bool may_be_value = false;
   for (const std::string& word : words) {
@@ -125,10 +142,10 @@ std::string next_in_path(const std::string& name) {
 }
 
 int front(int argc, char** argv) {
-  const std::string name(tool(argc > 0 ? argv[0] : nullptr));
+  const auto& [tool_name, tool_variable] = tool(argc > 0 ? argv[0] : nullptr);
+  const std::string name(tool_name);
   std::vector<std::string> given(argv + (argc > 0 ? 1 : 0), argv + argc);
-  const char* said =
-      std::getenv(name == "buildah" ? "SOCKSWITCH_WITH_BUILDAH" : "SOCKSWITCH_WITH_PODMAN");
+  const char* said = std::getenv(tool_variable);
   const std::string real = said == nullptr ? next_in_path(name) : said;
   if (real.empty()) {
     say(said == nullptr ? "there is no other " + name + " in PATH"
@@ -141,7 +158,7 @@ int front(int argc, char** argv) {
     return kCannotExecute;
   }
   std::vector<std::string> words{real};
-  if (is_set("SOCKSWITCH_WITH_START") && has_to_look(given))
+  if (is_set("SOCKSWITCH_WITH_START") && has_to_look(name, given))
     words = {variable("SOCKSWITCH_WITH_START"), "with-front", name};
   words.insert(words.end(), given.begin(), given.end());
   return become(words);

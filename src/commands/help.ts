@@ -243,9 +243,9 @@ Containers: an option of "podman run", "podman create" or a compose file that
 says otherwise wins, as "--annotation sockswitch/enable=false" does. Builds
 ("podman build", "buildah build"): RUN steps get a seccomp profile that is made
 from the one that they would have had. Neither reaches a Podman service (podman
---remote, DOCKER_HOST), which runs elsewhere: sockswitch says so where it can see
-it, and does not start the command with --required. "podman kube play" builds
-without acceleration.
+--remote, podman-remote, DOCKER_HOST), which runs elsewhere: sockswitch says so
+where it can see it, and does not start the command with --required. "podman
+kube play", "podman farm build" and "buildah run" work without acceleration.
 
 --preset kubernetes is for commands that make Kubernetes nodes of containers:
 addresses of pods and services stay inside, as the usual tools number them
@@ -259,7 +259,8 @@ export const withText = `
 Environment of the command:
   CONTAINERS_CONF_OVERRIDE  a configuration for Podman, with what it named before
                             (CONTAINERS_CONF for Podman 4.3, which lacks it)
-  PATH                      begins with a directory that holds podman and buildah
+  PATH                      begins with a directory that holds podman,
+                            podman-remote and buildah
   SOCKSWITCH_WITH           set, for a shell's prompt, say
 
 Exit status:

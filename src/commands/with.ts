@@ -2,9 +2,10 @@
  * `sockswitch with`: opts in every container and build that a command starts.
  *
  * Order of events: options become annotations; Podman's configuration with these is written beside what is there
- * (with/containers-conf.ts) and named in the environment; a `podman` and a `buildah` that see to builds
- * (native/programs/front.cc) come first in PATH; this process becomes the command. So nothing of ours stands between the command and
- * its terminal, its signals or its exit status, and nothing has to be taken back.
+ * (with/containers-conf.ts) and named in the environment; programs that see to builds
+ * (native/programs/front.cc) come first in PATH in the place of `podman`, `podman-remote` and `buildah`; this process
+ * becomes the command. So nothing of ours stands between the command and its terminal, its signals or its exit status,
+ * and nothing has to be taken back.
  *
  * It must not cost more than 100 ms (docs/performance.md). So nothing here loads zod or commander, and what reads TOML or addresses is loaded where they are.
  */
@@ -32,7 +33,14 @@ import {
   isTooOld,
   podmanVersion,
 } from '../with/podman-program.js';
-import { readState, STATE_VARIABLE, withOuter } from '../with/state.js';
+import { FOR_BUILDS, FOR_CONTAINERS } from '../with/service.js';
+import {
+  PROGRAM_VARIABLES,
+  PROGRAMS,
+  readState,
+  STATE_VARIABLE,
+  withOuter,
+} from '../with/state.js';
 
 /** Becomes the command. Ends with status 125 where that cannot be begun. */
 export async function withCommand(words: readonly string[], options: WithOptions): Promise<void> {
@@ -73,15 +81,19 @@ async function prepare(options: WithOptions): Promise<void> {
   for (const warning of await hostNetworksIn(options)) say(warning);
   const files = new WithFiles(paths);
   const environment = process.env;
-  const podman = findProgram('podman', environment);
-  const buildah = findProgram('buildah', environment);
-  if (podman === undefined)
-    say('there is no podman in PATH, so only what the command brings along is opted in');
-
+  const real = new Map(PROGRAMS.map((name) => [name, findProgram(name, environment)]));
+  const podman = real.get('podman');
+  if (podman === undefined) {
+    refuseOrSay(
+      isRequired && real.get('buildah') === undefined, // its builds can be
+      'there is no podman in PATH, so only what the command brings along is opted in',
+    );
+  }
   const version = podman === undefined ? undefined : await podmanVersion(podman, files);
   const abilities = abilitiesOf(version);
   if (!abilities.override && isTooOld(version)) {
-    say(
+    refuseOrSay(
+      isRequired,
       `this is Podman ${version}, and sockswitch needs 4.3 or later: containers will not be accelerated`,
     );
   }
@@ -94,7 +106,9 @@ async function prepare(options: WithOptions): Promise<void> {
     abilities,
   };
   const { service, carried } = await found(request);
-  if (service) refuseOrSay(isRequired, 'Podman’s configuration has "remote = true"', 'remove it');
+  if (service) {
+    refuseOrSay(isRequired, ofService('Podman’s configuration has "remote = true"', 'remove it'));
+  }
   const wanted = withOuter(annotations, carried, outer);
   await checkTogether(wanted);
   const variable = abilities.override ? 'CONTAINERS_CONF_OVERRIDE' : 'CONTAINERS_CONF';
@@ -109,17 +123,15 @@ async function prepare(options: WithOptions): Promise<void> {
     if (!isExecutable(program))
       throw new UserError(`"${program}" is missing: run "npm run build", or reinstall sockswitch`);
   }
-  const directory = files.links({
-    ...(podman === undefined ? {} : { podman: front }),
-    ...(buildah === undefined ? {} : { buildah: front }),
-  });
+  const there = [...real].filter(([, path]) => path !== undefined);
+  const directory = files.links(Object.fromEntries(there.map(([name]) => [name, front])));
   const others = PATH.split(delimiter).filter((one) => one !== directory);
   environment['PATH'] = [directory, ...others].join(delimiter);
-  environment['SOCKSWITCH_WITH_PODMAN'] = podman ?? '';
-  environment['SOCKSWITCH_WITH_BUILDAH'] = buildah ?? '';
+  for (const [name, path] of real) environment[PROGRAM_VARIABLES[name]] = path ?? '';
   environment['SOCKSWITCH_WITH_START'] = start;
   environment['SOCKSWITCH_WITH_NODE'] = process.execPath;
   environment['SOCKSWITCH_WITH_REMOTE'] = service ? '1' : '';
+  environment['SOCKSWITCH_WITH_REQUIRED'] = isRequired ? '1' : '';
   environment[STATE_VARIABLE] = JSON.stringify(wanted);
 }
 
@@ -143,22 +155,24 @@ async function look(isRequired: boolean, controlSocket: string): Promise<void> {
     ? await obstacle(controlSocket)
     : `Podman's hook is not installed (${hookFile} is missing): run "sockswitch install"`;
   if (problem !== undefined) {
-    if (isRequired) {
-      throw new UserError(
-        `--required was given, and containers would not be accelerated: ${problem}`,
-      );
-    }
-    say(`containers will not be accelerated: ${problem}`);
+    refuseOrSay(
+      isRequired,
+      `containers ${isRequired ? 'would' : 'will'} not be accelerated: ${problem}`,
+    );
   }
   for (const name of ['CONTAINER_HOST', 'CONTAINER_CONNECTION', 'DOCKER_HOST']) {
-    const { [name]: value = '' } = process.env;
-    if (value !== '') refuseOrSay(isRequired, `${name} is set`, 'unset it');
+    const { [name]: value } = process.env;
+    // Podman goes to a service by an empty one, too.
+    if (value === undefined || (value === '' && name === 'DOCKER_HOST')) continue;
+    refuseOrSay(isRequired, ofService(`${name} is set`, 'unset it'));
   }
 }
 
-/** Of what leads to a Podman service. */
-function refuseOrSay(isRequired: boolean, what: string, remedy: string): void {
-  const message = `${what}: containers that a program has a service start (podman --remote, docker, compose) are not opted in; ${remedy}, give those containers the annotation sockswitch/enable=true, or start the service itself with "sockswitch with -- podman system service"`;
+function ofService(what: string, remedy: string): string {
+  return `${what}: what a program has a Podman service do (podman --remote, docker, compose) is not opted in: ${remedy}. Otherwise, for containers: ${FOR_CONTAINERS}. For builds: ${FOR_BUILDS}`;
+}
+
+function refuseOrSay(isRequired: boolean, message: string): void {
   if (isRequired) throw new UserError(`--required was given, and ${message}`);
   say(message);
 }

@@ -1,5 +1,5 @@
 /**
- * `front.js podman|buildah ARGUMENTS`: looks at a call that builds, or that goes to a Podman service (native/programs/front.cc), adds
+ * `front.js podman|podman-remote|buildah ARGUMENTS`: looks at a call that builds, or that goes to a Podman service (native/programs/front.cc), adds
  * what a build needs to be accelerated, and becomes the real program.
  *
  * No hook sees the containers in which RUN steps are executed, but Buildah hands their seccomp profile to the runtime as
@@ -15,7 +15,8 @@ import { obstacle } from './ask-daemon.js';
 import { CANNOT } from './choices.js';
 import { become, say } from './execute.js';
 import { digest, readText, WithFiles } from './files.js';
-import { readState, STATE_VARIABLE } from './state.js';
+import { FOR_BUILDS, FOR_CONTAINERS } from './service.js';
+import { PROGRAM_VARIABLES, PROGRAMS, readState, STATE_VARIABLE } from './state.js';
 import { type Build, CARRIED, readCall, type Tool, withProfile } from './words.js';
 
 /** Where Buildah looks for its default profile, in this order (containers/common, pkg/seccomp). */
@@ -23,9 +24,8 @@ const DEFAULT_PROFILES = ['/etc/containers/seccomp.json', '/usr/share/containers
 
 const [tool = '', ...words] = process.argv.slice(2);
 try {
-  const name: Tool = tool === 'buildah' ? 'buildah' : 'podman';
-  const real =
-    process.env[name === 'buildah' ? 'SOCKSWITCH_WITH_BUILDAH' : 'SOCKSWITCH_WITH_PODMAN'];
+  const name: Tool = PROGRAMS.find((one) => one === tool) ?? 'podman';
+  const real = process.env[PROGRAM_VARIABLES[name]];
   if (real === undefined) throw new UserError(`${name} is not known here: unset ${STATE_VARIABLE}`);
   await become([real, ...(await changed(name, words))]);
 } catch (error) {
@@ -45,21 +45,28 @@ async function changed(name: Tool, given: readonly string[]): Promise<readonly s
   };
   const environment = given.includes('compose') ? await withProvider(process.env) : process.env;
   const call = readCall(name, given, environment);
-  if (call.remote !== undefined) {
-    if (!call.startsContainers) return given;
-    return without(
-      `${call.remote} leads to a Podman service, which does not see what "sockswitch with" sets: call podman with --annotation sockswitch/enable=true where that is this user's service (root's takes no notice), or start the service itself with "sockswitch with -- podman system service"`,
-    );
-  }
-  if (call.unseen !== undefined) return without(call.unseen);
-  const { build } = call;
-  if (build === undefined || build.network === 'host') return given; // as fast as it gets
-  if (build.isolation === 'chroot') {
+  const { build, remote, starts } = call;
+  if (build?.network === 'host') return given; // as fast as it gets
+  if (build?.isolation === 'chroot') {
     say(
       '--isolation=chroot runs build steps in the host’s network: there is nothing to accelerate',
     );
     return given;
   }
+  if (call.working !== undefined) {
+    const reason =
+      '"buildah run" takes no seccomp profile, so what it runs in a working container is not accelerated: "buildah build" is';
+    if (call.working === 'from') say(reason);
+    else if (isRequired) throw new UserError(`--required was given, and ${reason}`);
+    return given;
+  }
+  if (starts !== undefined && remote !== undefined) {
+    return without(
+      `${remote} leads to a Podman service, which does not see what "sockswitch with" sets: ${starts === 'builds' ? FOR_BUILDS : FOR_CONTAINERS}`,
+    );
+  }
+  if (call.unseen !== undefined) return without(call.unseen);
+  if (build === undefined) return given;
   const paths = runtimePaths();
   const problem = await obstacle(paths.controlSocket);
   if (problem !== undefined) return without(problem);

@@ -5,6 +5,16 @@ import { quote } from '../base/text.js';
 /** Set where `with` holds: annotations, names to values, as JSON. */
 export const STATE_VARIABLE = 'SOCKSWITCH_WITH';
 
+/** What has something in front of it. */
+export const PROGRAMS = ['podman', 'podman-remote', 'buildah'] as const;
+
+/** The variables that name the real programs; empty where PATH had none. */
+export const PROGRAM_VARIABLES = {
+  podman: 'SOCKSWITCH_WITH_PODMAN',
+  'podman-remote': 'SOCKSWITCH_WITH_PODMAN_REMOTE',
+  buildah: 'SOCKSWITCH_WITH_BUILDAH',
+} as const;
+
 type Annotations = Readonly<Record<string, string>>;
 
 /**

@@ -11,9 +11,9 @@ let base: string;
 beforeAll(() => {
   base = mkdtempSync(join(tmpdir(), 'front-'));
   mkdirSync(join(base, 'links'));
-  for (const name of ['podman', 'buildah', 'docker'])
+  for (const name of ['podman', 'podman-remote', 'buildah', 'docker'])
     symlinkSync(program('sockswitch-front'), join(base, 'links', name));
-  for (const name of ['podman', 'buildah', 'start']) {
+  for (const name of ['podman', 'podman-remote', 'buildah', 'start']) {
     writeFileSync(join(base, name), `#!/bin/sh\necho "${name} $*"\n`);
     chmodSync(join(base, name), 0o755);
   }
@@ -31,6 +31,7 @@ function call(
     encoding: 'utf8',
     env: {
       SOCKSWITCH_WITH_PODMAN: join(base, 'podman'),
+      SOCKSWITCH_WITH_PODMAN_REMOTE: join(base, 'podman-remote'),
       SOCKSWITCH_WITH_BUILDAH: join(base, 'buildah'),
       SOCKSWITCH_WITH_START: join(base, 'start'),
       ...environment,
@@ -59,6 +60,10 @@ describe('what it looks at', () => {
     '-r=true ps',
     '-c one ps',
     '-H one ps',
+    '-cNAME ps',
+    '-Hunix:///s ps',
+    '-rcNAME ps',
+    '--syslog run -c 512 image',
     '--log-level debug -r ps',
     '--log-level=debug -r ps',
     '-x -r ps',
@@ -73,12 +78,25 @@ describe('what it looks at', () => {
   test('a service that the environment names', () => {
     for (const name of ['CONTAINER_HOST', 'CONTAINER_CONNECTION', 'SOCKSWITCH_WITH_REMOTE']) {
       expect(call('podman', ['ps'], { [name]: '1' }).stdout).toBe('start with-front podman ps\n');
-      expect(call('podman', ['ps'], { [name]: '' }).stdout).toBe('podman ps\n');
     }
+    const empty = (name: string) => call('podman', ['ps'], { [name]: '' }).stdout;
+    expect(empty('CONTAINER_HOST'), 'as Podman').toBe('start with-front podman ps\n');
+    expect(empty('SOCKSWITCH_WITH_REMOTE')).toBe('podman ps\n');
+  });
+
+  test('all calls of podman-remote', () => {
+    expect(call('podman-remote', ['ps']).stdout).toBe('start with-front podman-remote ps\n');
+    const { stdout } = call('podman-remote', ['ps'], { SOCKSWITCH_WITH_START: '' });
+    expect(stdout).toBe('podman-remote ps\n');
   });
 
   test('of buildah', () => {
     expect(call('buildah', ['bud', '.']).stdout).toBe('start with-front buildah bud .\n');
+    expect(call('buildah', ['run', 'c', 'make']).stdout).toBe('buildah run c make\n');
+    const required = { SOCKSWITCH_WITH_REQUIRED: '1' };
+    const { stdout } = call('buildah', ['run', 'c', 'make'], required);
+    expect(stdout).toBe('start with-front buildah run c make\n');
+    expect(call('podman', ['run', 'x'], required).stdout).toBe('podman run x\n');
   });
 });
 
@@ -93,7 +111,6 @@ describe('what it does not look at', () => {
     '--log-level=debug run -c 512 image',
     'builder prune',
     'run --builds image',
-    '-rx ps',
     '-- one two -r',
     '-',
   ])('%s', (line) => {

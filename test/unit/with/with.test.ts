@@ -365,10 +365,24 @@ describe("Podman's configuration", () => {
     expect(result.stderr).toContain(`cannot write "${base}/run/sockswitch/with"`);
   });
 
-  test('a Podman that is too old is named', async () => {
+  test('a Podman that is too old, or is not there, is named, and refused where acceleration is required', async () => {
     await startDaemon();
     program('podman', ECHO.replace('5.4.2', '4.2.0'));
-    expect((await run(['--', 'true'])).stderr).toContain('this is Podman 4.2.0');
+    const echo = ['--', 'echo', 'ran'];
+    expect((await run(echo)).stderr).toContain('this is Podman 4.2.0');
+    const old = await run(['--required', ...echo]);
+    expect(old).toMatchObject({ status: 125, stdout: '' });
+    expect(old.stderr).toContain('--required was given, and this is Podman 4.2.0');
+    rmSync(join(base, 'bin/podman'));
+    for (const name of ['sh', 'echo']) symlinkSync(`/bin/${name}`, join(base, 'bin', name));
+    const PATH = { PATH: join(base, 'bin') }; // this machine may have one
+    const builds = await run(['--required', ...echo], PATH);
+    expect(builds, 'Buildah can be accelerated').toMatchObject({ status: 0, stdout: 'ran\n' });
+    rmSync(join(base, 'bin/buildah'));
+    expect(await run(['--required', ...echo], PATH)).toMatchObject({ status: 125, stdout: '' });
+    const missing = await run(echo, PATH);
+    expect(missing).toMatchObject({ status: 0, stdout: 'ran\n' });
+    expect(missing.stderr).toContain('there is no podman in PATH');
   });
 
   test('Podman 4.3 gets it as CONTAINERS_CONF', async () => {
@@ -473,6 +487,86 @@ describe('podman and buildah in front', () => {
     const result = await run(['--', 'podman', 'build', '--security-opt', `seccomp=${mine}`, '.']);
     expect(result.stdout).toBe(`podman build --security-opt seccomp=${mine} .\n`);
     expect(result.stderr).toContain('not accelerated: no daemon is running');
+  });
+
+  test('advise for a build in a service what a build can have', async () => {
+    await startDaemon();
+    const FOR_BUILD =
+      /leads to a Podman service, .* pass --security-opt seccomp=FILE with FILE from "sockswitch profile"/;
+    program('podman-remote', ECHO);
+    for (const words of [
+      ['podman', '--remote', 'build', '.'],
+      ['podman', '-r=true', 'image', 'build', '.'],
+      ['podman-remote', 'build', '.'],
+    ]) {
+      const { stdout, stderr } = await run(['--', ...words]);
+      expect(stdout).toBe(`${words.join(' ')}\n`);
+      expect(stderr).toMatch(FOR_BUILD);
+      expect(stderr).not.toContain('annotation');
+    }
+    const container = await run(['--', 'podman-remote', 'run', 'image']);
+    expect(container.stderr).toContain('podman-remote leads to a Podman service');
+    expect(container.stderr).toContain('root’s takes no notice of annotations');
+    const set = await run(['--', 'true'], { DOCKER_HOST: 'unix:///s' });
+    expect(set.stderr).toMatch(/For builds: .* pass --security-opt seccomp=FILE/);
+    expect(set.stderr).toContain('root’s takes no notice of annotations');
+  });
+
+  test('leave what only looks like a service’s', async () => {
+    await startDaemon();
+    const host = { CONTAINER_HOST: 'unix:///s' };
+    const words = ['podman', '--remote=false', 'build', '--security-opt', `seccomp=${mine}`, '.'];
+    const { stdout, stderr } = await run(['--', ...words], host);
+    expect(stdout).toMatch(
+      /^podman --remote=false build --security-opt seccomp=\S+\/build-\S+ \.\n$/,
+    );
+    expect(stderr).not.toContain('leads to');
+  });
+
+  test('do not give a farm a path of this host', async () => {
+    await startDaemon();
+    const words = ['podman', 'farm', 'build', '--security-opt', `seccomp=${mine}`, '.'];
+    const result = await run(['--', ...words]);
+    expect(result.stdout).toBe(`${words.join(' ')}\n`);
+    expect(result.stderr).toContain(
+      'not accelerated: "podman farm build" builds on other machines',
+    );
+    expect(await run(['--required', '--', ...words])).toMatchObject({ status: 125, stdout: '' });
+  });
+
+  test('do not give a working container of buildah a file that goes before it', async () => {
+    await startDaemon();
+    const from = await run(['--required', '--', 'buildah', 'from', 'image']);
+    expect(from).toMatchObject({ status: 0, stdout: 'buildah from image\n' });
+    expect(from.stderr).toContain('"buildah run" takes no seccomp profile');
+    const host = await run(['--', 'buildah', 'from', '--network=host', 'image']);
+    expect(host).toMatchObject({ stdout: 'buildah from --network=host image\n', stderr: '' });
+    const words = ['--', 'buildah', 'run', 'one', 'make'];
+    expect(await run(words)).toMatchObject({ stdout: 'buildah run one make\n', stderr: '' });
+    expect(await run(['--required', ...words])).toMatchObject({ status: 125, stdout: '' });
+  });
+
+  test('refuse nothing that starts nothing', async () => {
+    await startDaemon();
+    mkdirSync(join(base, 'home/.config/containers'));
+    program('docker-compose', ECHO);
+    writeFileSync(
+      join(base, 'home/.config/containers/containers.conf'),
+      '[engine]\ncompose_providers = ["docker-compose"]\n',
+    );
+    for (const line of [
+      'podman compose ps',
+      'podman compose -f up.yaml down',
+      'podman --remote container ls',
+      'podman --remote kube down pod.yaml',
+    ]) {
+      const result = await run(['--required', '--', ...line.split(' ')]);
+      expect(result, line).toMatchObject({ status: 0, stdout: `${line}\n`, stderr: '' });
+    }
+    for (const line of ['podman compose up', 'podman --remote container run image']) {
+      const refused = await run(['--required', '--', ...line.split(' ')]);
+      expect(refused, line).toMatchObject({ status: 125, stdout: '' });
+    }
   });
 
   test('report a Podman service', async () => {

@@ -34,10 +34,7 @@ describe('builds', () => {
     expect(added(line)).toBe(expected);
   });
 
-  test.each([
-    ['bud .', 'bud --security-opt seccomp=P .'],
-    ['from alpine', 'from --security-opt seccomp=P alpine'],
-  ])('buildah %s', (line, expected) => {
+  test.each([['bud .', 'bud --security-opt seccomp=P .']])('buildah %s', (line, expected) => {
     expect(added(line, 'buildah')).toBe(expected);
   });
 
@@ -45,6 +42,7 @@ describe('builds', () => {
     'run image build .',
     'image ls',
     '--unknown value build .',
+    'farm build .', // the path is one of this host
     'exec web bud',
     '',
     '--log-level',
@@ -70,33 +68,98 @@ describe('builds', () => {
   });
 });
 
+describe('working containers of buildah', () => {
+  test('keep no profile', () => {
+    expect(read('from --network=host alpine', 'buildah')).toMatchObject({
+      working: 'from',
+      build: { network: 'host' },
+    });
+    expect(read('--root /r run one -- make', 'buildah').working).toBe('run');
+    expect(read('rm from', 'buildah')).toMatchObject({ working: undefined, build: undefined });
+    expect(read('run x').working).toBeUndefined();
+  });
+});
+
 describe('a Podman service', () => {
   test.each([
     ['--remote run x', '--remote'],
     ['-r run x', '-r'],
+    ['-r=true run x', '-r'],
     ['--log-level debug --url unix:///s run x', '--url'],
     ['--connection=c ps', '--connection'],
+    ['-cNAME run x', '-c'],
+    ['-c=NAME run x', '-c'],
+    ['-Hunix:///s run x', '-H'],
+    ['-rcNAME run x', '-r'],
+    ['--remote=false --remote run x', '--remote'],
+    ['--remote=false --url unix:///s run x', '--url'],
+    ['--syslog run -c 512 x', '-c'], // Podman takes "run" for a value there
   ])('podman %s', (line, remote) => {
     expect(read(line).remote).toBe(remote);
   });
 
-  test.each(['--remote=false run x', 'run x -r', 'run --remote x'])('not: podman %s', (line) => {
+  test.each([
+    '--remote=false run x',
+    '--remote --remote=0 run x',
+    '-r=F run x',
+    '--log-level debug run -c 512 x',
+    'run x -r',
+    'run --remote x',
+  ])('not: podman %s', (line) => {
     expect(read(line).remote).toBeUndefined();
   });
 
-  test('by the environment, and whether it matters', () => {
-    const environment = { CONTAINER_HOST: 'unix:///s' };
-    expect(read('ps', 'podman', environment)).toMatchObject({
-      remote: 'CONTAINER_HOST',
-      startsContainers: false,
-    });
-    for (const line of ['run x', 'container run x', 'kube play y', 'build .', 'compose up']) {
-      expect(read(line, 'podman', environment).startsContainers, line).toBe(true);
+  test('by the environment, the configuration and the program', () => {
+    for (const name of ['CONTAINER_HOST', 'CONTAINER_CONNECTION']) {
+      for (const value of ['unix:///s', '']) {
+        expect(read('ps', 'podman', { [name]: value }).remote).toBe(name);
+        for (const off of ['--remote=false', '--remote=0', '-r=f'])
+          expect(read(`${off} build .`, 'podman', { [name]: value }).remote).toBeUndefined();
+      }
+      expect(read('build .', 'buildah', { [name]: 'unix:///s' }).remote).toBeUndefined();
     }
-    expect(read('run x', 'buildah', environment).remote).toBeUndefined();
     const configured = { SOCKSWITCH_WITH_REMOTE: '1' };
-    expect(read('run x', 'podman', configured).remote).toContain('remote = true');
-    expect(read('--remote=false run x', 'podman', configured).remote).toBeUndefined();
+    for (const line of ['run x', '--remote=false run x'])
+      expect(read(line, 'podman', configured).remote).toContain('remote = true');
+    expect(read('ps', 'podman-remote').remote).toBe('podman-remote');
+  });
+});
+
+describe('what a call starts', () => {
+  test.each([
+    'run x',
+    'create x',
+    'container run x',
+    'kube play y',
+    'play kube y',
+    'compose up',
+    'compose -f build --profile=ps run x',
+  ])('containers: podman %s', (line) => {
+    expect(read(line).starts).toBe('containers');
+  });
+
+  test.each(['build .', 'image build .', 'farm build .', 'compose -p one build'])(
+    'builds: podman %s',
+    (line) => {
+      expect(read(line).starts).toBe('builds');
+      expect(read(`--remote ${line}`, 'podman-remote').starts).toBe('builds');
+    },
+  );
+
+  test.each([
+    'ps',
+    'container ls',
+    'kube down y',
+    'kube play --down y',
+    'farm list',
+    'compose',
+    'compose ps',
+    'compose -f up down',
+    'compose --profile run logs',
+    'compose config',
+  ])('nothing: podman %s', (line) => {
+    const docker = { PODMAN_COMPOSE_PROVIDER: '/usr/bin/docker-compose' };
+    expect(read(line, 'podman', docker)).toMatchObject({ starts: undefined, unseen: undefined });
   });
 });
 
@@ -106,6 +169,8 @@ describe('what takes no profile, or is started by another program', () => {
     ['kube play --build pod.yaml', {}, 'kube play --build'],
     ['play kube --build=true pod.yaml', {}, 'kube play --build'],
     ['compose up', docker, '/usr/bin/docker-compose'],
+    ['compose build', docker, 'build the images with "podman build"'],
+    ['farm build .', {}, 'podman farm build'],
   ])('podman %s', (line, environment, part) => {
     expect(read(line, 'podman', environment).unseen).toContain(part);
   });
@@ -113,6 +178,7 @@ describe('what takes no profile, or is started by another program', () => {
   test.each([
     ['kube play pod.yaml', {}],
     ['kube play --build --build=false pod.yaml', {}],
+    ['kube play --build=F pod.yaml', {}],
     ['compose up', { PODMAN_COMPOSE_PROVIDER: '/usr/bin/podman-compose' }],
     ['compose up', {}],
     ['ps compose', docker],

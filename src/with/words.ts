@@ -54,8 +54,8 @@ const BUILD_VERBS: Readonly<Record<Tool, readonly (readonly string[])[]>> = {
 };
 
 /**
- * Verbs of buildah that get no profile. A working container would keep its path, and `run` fails where the file is gone (at logout),
- * where no keeper answers, and with --isolation=chroot; `run` itself takes no profile.
+ * Verbs of buildah that get no profile. A working container would keep its path, and `run` fails where the file is gone
+ * (at logout) or no keeper answers; with --isolation=chroot it runs, and connects nowhere. `run` itself takes no profile.
  */
 const WORKING = ['from', 'run'] as const;
 

@@ -15,14 +15,14 @@ function build(
   containerfile: string,
   words: readonly string[] = [],
   options = '',
-  tool: 'podman build' | 'buildah bud' = 'podman build',
+  tool = 'podman build',
 ): Promise<Result> {
   const script = `
 set -e
 directory=$(mktemp -d); trap 'rm -rf "$directory"' EXIT; cd "$directory"
 cat >Containerfile
 before=$(stat --format=%s ~/sockswitch-daemon.log)
-sockswitch with ${options} -- ${tool} --no-cache --quiet=false "$@" . 2>&1
+sockswitch with ${options} -- ${tool} --no-cache --quiet=false "$@" . <Containerfile 2>&1
 sleep 0.5
 ${COUNTS}`;
   return host1.sh(script, words, { stdin: containerfile });
@@ -234,18 +234,72 @@ RUN --mount=type=cache,target=/cache cmp /ip /cache/ip && ${CURL}ip && cat /ip
       expect(result.stdout).toMatch(/^switched 1 fallback 0$/m);
     });
 
-    test('buildah from, and buildah run', async () => {
+    test('buildah run works when the files of ours are gone, and with --isolation=chroot', async () => {
       const script = `
-set -e
+exec 2>&1
+container=$(sockswitch with -- buildah from localhost/lab 2>said)
+grep -c '"buildah run" takes no seccomp profile' said; rm said
+rm -f $XDG_RUNTIME_DIR/sockswitch/with/build-*
+for isolation in oci chroot; do buildah run --isolation=$isolation "$container" -- ${CURL}; done
+sockswitch with --required -- buildah run "$container" -- true; echo $?
+buildah rm "$container" >/dev/null`;
+      const { stdout } = await host1.sh(script);
+      expect(stdout).toBe(
+        `1\n${PAGE}${PAGE}sockswitch: --required was given, and "buildah run" takes no seccomp profile, so what it runs in a working container is not accelerated: "buildah build" is\n125\n`,
+      );
+    });
+
+    test('--isolation=oci, and a Containerfile from standard input', async () => {
+      const result = await build(`FROM localhost/lab\nRUN ${CURL}ip\n`, [
+        '--isolation=oci',
+        '--file=-',
+      ]);
+      expect(result.status, result.stdout).toBe(0);
+      expect(result.stdout).toContain(`\n${HOST1.v4}\n`);
+      expect(result.stdout).toMatch(/^switched 1 fallback 0$/m);
+    });
+
+    test('a step of --network=host is in the host’s network, and not switched', async () => {
+      const text = `FROM localhost/lab\nRUN --network=host readlink /proc/self/ns/net && ${CURL}ip\n`;
+      const result = await build(text);
+      expect(result.status, result.stdout).toBe(0);
+      const host = (await host1.output(['readlink', '/proc/self/ns/net'])).trim();
+      expect(result.stdout).toContain(`\n${host}\n${HOST1.v4}\n`);
+      expect(result.stdout).not.toMatch(/^switched [1-9]/m);
+    });
+
+    test('in a service of this user, with the profile that is advised there', async () => {
+      const socket = '/tmp/with-build.sock';
+      const service = ['podman', 'system', 'service', '--time', '0', `unix://${socket}`];
+      await host1.serve(service, `test -S ${socket}`);
+      await host1.output(['sh', '-c', 'sockswitch profile >service.json']);
+      const words = ['--security-opt', 'seccomp=/home/lab/service.json'];
+      const podman = `podman --url unix://${socket} build`;
+      const result = await build(`FROM localhost/lab\nRUN ${CURL}ip\n`, words, '', podman);
+      await host1.stopServers();
+      expect(result.status, result.stdout).toBe(0);
+      expect(result.stdout).toContain('pass --security-opt seccomp=FILE with FILE from');
+      expect(result.stdout).toMatch(/^switched 1 fallback 0$/m);
+    });
+
+    test('podman-compose builds, and runs what it has built', async () => {
+      const script = `
+directory=$(mktemp -d); trap 'rm -rf "$directory"' EXIT; cd "$directory"
+cat >compose.yaml <<'YAML'
+services:
+  one:
+    build: .
+    command: ${CURL}ip
+YAML
+printf 'FROM localhost/lab\\nRUN ${CURL}ip; : %s\\n' "$directory" >Containerfile # one that is not in the cache
 before=$(stat --format=%s ~/sockswitch-daemon.log)
-sockswitch with -- sh -c '
-  container=$(buildah from localhost/lab)
-  buildah run "$container" -- ${CURL}ip
-  buildah rm "$container" >/dev/null'
+sockswitch with -- podman-compose --no-ansi -p withbuild up --build 2>&1
 sleep 0.5
-${COUNTS}`;
-      const { stdout, stderr } = await host1.sh(script);
-      expect(stdout, stderr).toBe(`${HOST1.v4}\nswitched 1 fallback 0\n`);
+${COUNTS}
+podman-compose -p withbuild down --timeout 0 >/dev/null 2>&1
+podman rmi --force localhost/withbuild_one >/dev/null`;
+      const { stdout } = await host1.sh(script);
+      expect(stdout.match(/^switched 1 fallback 0$/gm), stdout).toHaveLength(2);
     });
 
     test('slirp4netns, and runc', async () => {

@@ -7,7 +7,7 @@
 // were ignored. So there Node.js runs in a child, which writes what to become (the plan) into a
 // pipe and ends, and this process becomes it, untouched:
 //
-//   sockswitch-start with ...          node dist/cli.js with ...
+//   sockswitch-start with ...          node dist/commands/start-with.cjs with ...
 //   sockswitch-start with-front ...    node dist/with/front.js ... (front.cc)
 //
 // The child finds the pipe's number in SOCKSWITCH_START_FD (src/with/execute.ts). A plan is a
@@ -167,10 +167,13 @@ int start(int argc, char** argv) {
   }
   const char* node = std::getenv("SOCKSWITCH_WITH_NODE");
   const bool is_front = verb == "with-front";
-  std::vector<std::string> words{is_front && node != nullptr ? node : "node",
-                                 root + (is_front ? "dist/with/front.js" : "dist/cli.js")};
+  const bool is_with = verb == "with";
+  const char* script = is_front  ? "dist/with/front.js"
+                       : is_with ? "dist/commands/start-with.cjs"
+                                 : "dist/cli.js";
+  std::vector<std::string> words{is_front && node != nullptr ? node : "node", root + script};
   words.insert(words.end(), given.begin() + (is_front ? 1 : 0), given.end());
-  if (!is_front && verb != "with") return execute_node(words);
+  if (!is_front && !is_with) return execute_node(words);
   const std::string plan = plan_by(words);
   return carry_out(plan, std::span(words).subspan(2));
 }

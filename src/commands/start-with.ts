@@ -1,6 +1,6 @@
 /**
  * Where `sockswitch with` starts (native/programs/start.cc). The build makes one CommonJS file of this and what it imports,
- * dist/commands/start-with.cjs: as fifteen ES modules they take twice as long to load (docs/performance.md).
+ * dist/commands/start-with.cjs: as fifteen ES modules it takes a quarter longer (docs/performance.md).
  *
  * What cannot be read quickly is left to the whole command line, which is not in that file; nor is what prints other errors.
  */

@@ -282,9 +282,9 @@ NetlinkSocket::Received NetlinkSocket::receive(Clock::time_point end) {
     if (left.count() <= 0) return {.error = ETIMEDOUT};
     if (error == EAGAIN) {
       struct pollfd waiting{.fd = fd_.get(), .events = POLLIN, .revents = 0};
-      if (::poll(&waiting, 1, static_cast<int>(left.count())) < 0 && errno != EINTR) {
-        return {.error = errno};
-      }
+      const int ready = ::poll(&waiting, 1, static_cast<int>(left.count()));
+      if (ready == 0) return {.error = ETIMEDOUT};
+      if (ready < 0 && errno != EINTR) return {.error = errno};
       continue;
     }
     if (error == EINTR) continue;

@@ -28,6 +28,7 @@
 
 #include "base/address.h"
 #include "base/unique_fd.h"
+#include "kernel/thread_clock.h"
 
 namespace sockswitch {
 
@@ -162,7 +163,9 @@ class NetlinkRequest {
 
 struct NetlinkLimits {
   std::size_t bytes = std::size_t{4} * 1024 * 1024;  // of the whole answer
-  std::chrono::milliseconds time{200};  // for the whole answer, second attempt included
+  // Of the thread's processor time, in which the kernel makes the whole answer; for a second
+  // attempt, too.
+  std::chrono::milliseconds time{200};
 };
 
 enum class NetlinkStatus {
@@ -231,11 +234,11 @@ class NetlinkSocket {
   int fd() const { return fd_.get(); }
   explicit operator bool() const { return static_cast<bool>(fd_); }
 
-  // Waits for at most `limits.time`. Never throws for what the kernel says. Not thread-safe.
+  // Never throws for what the kernel says. Not thread-safe.
   NetlinkAnswer ask(NetlinkRequest& request, const NetlinkLimits& limits = {});
 
  private:
-  using Clock = std::chrono::steady_clock;
+  using Clock = ThreadClock;
   struct Received {
     int error = 0;  // 0: `datagram` is one of the kernel's
     NetlinkBytes datagram;

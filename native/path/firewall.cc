@@ -10,6 +10,7 @@
 #include <iterator>
 #include <utility>
 
+#include "kernel/thread_clock.h"
 #include "path/filter_evaluation.h"
 #include "path/filter_rules.h"
 #include "path/ipvs.h"
@@ -103,7 +104,7 @@ Firewall Firewall::read(FirewallSockets& sockets) {
   ask(
       FirewallSource::kNftables, "nftables",
       [&](NetlinkSocket& socket) {
-        made->rules = read_nftables(socket, std::chrono::steady_clock::now() + kNftablesTime);
+        made->rules = read_nftables(socket, ThreadClock::now() + kNftablesTime);
       },
       [&](std::string words) { made->rules.trouble = std::move(words); });
   append(made->rules, read_xtables(sockets));

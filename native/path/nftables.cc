@@ -18,7 +18,7 @@
 namespace sockswitch {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+using Clock = ThreadClock;
 
 // Bounds on what is kept of one namespace; rule sets of machines that work are far below.
 constexpr std::size_t kMaxChains = 16384;

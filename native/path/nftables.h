@@ -1,12 +1,12 @@
 // nftables' rules of one namespace, read over netlink (linux/netfilter/nf_tables.h).
 #pragma once
 
-#include <chrono>
 #include <map>
 #include <string>
 #include <tuple>
 
 #include "kernel/netlink_message.h"
+#include "kernel/thread_clock.h"
 #include "path/filter_rules.h"
 
 namespace sockswitch {
@@ -40,7 +40,7 @@ class NftablesDump {
   std::map<Name, std::size_t> sets_;
 };
 
-// Waits until `end` at most. Where nftables is not in the kernel there are no rules and no trouble.
-FilterRules read_nftables(NetlinkSocket& socket, std::chrono::steady_clock::time_point end);
+// Reads until `end` at most. Where nftables is not in the kernel there are no rules and no trouble.
+FilterRules read_nftables(NetlinkSocket& socket, ThreadClock::time_point end);
 
 }  // namespace sockswitch

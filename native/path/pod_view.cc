@@ -3,6 +3,7 @@
 #include <linux/rtnetlink.h>
 
 #include "base/public_address.h"
+#include "kernel/thread_clock.h"
 #include "path/block_routes.h"
 
 namespace sockswitch {
@@ -143,9 +144,9 @@ PodView::End PodView::cross_node() {
   note("in the pod's namespace: ", pod_.firewall().obstacle(sent(to)));
   note("in the node's namespace: ", node.firewall().forwarding_obstacle(forwarded(to)));
   if (!standing_.filter.empty()) return leads_on();
-  const auto until = Clock::now() + kEvaluation;
+  const auto until = ThreadClock::now() + kEvaluation;
   for (const Ipv4Block& block : public_ipv4()) {
-    if (Clock::now() > until) {
+    if (ThreadClock::now() > until) {
       standing_.elsewhere = "the node's rules of address translation are too many";
       break;
     }

@@ -3,9 +3,16 @@
 
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <thread>
 
 #include "base/errno_error.h"
 #include "check.h"
+#include "kernel/netlink.h"
 
 namespace {
 
@@ -181,6 +188,34 @@ TEST(a_message_of_another_process_is_no_answer) {
   unknown.ifi_index = 0x7fffffff;
   nobody.header(unknown);
   CHECK(socket.ask(nobody).status() == NetlinkStatus::kRefused);
+}
+
+// Asks again and again for a second; the exit status says whether every answer was complete.
+[[noreturn]] void keep_asking() {
+  NetlinkSocket socket(open_route_socket());
+  bool fine = true;
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+  while (std::chrono::steady_clock::now() < end) {
+    NetlinkRequest links(RTM_GETLINK, NLM_F_DUMP);
+    links.header(ifinfomsg{});
+    fine = socket.ask(links, {.time = std::chrono::milliseconds(20)}).complete() && fine;
+  }
+  ::_exit(fine ? 0 : 1);
+}
+
+TEST(who_is_stopped_for_longer_than_an_answer_may_take_still_takes_it) {
+  const pid_t child = ::fork();
+  CHECK(child >= 0);
+  if (child == 0) keep_asking();
+  for (int times = 0; times < 10; ++times) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    ::kill(child, SIGSTOP);
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    ::kill(child, SIGCONT);
+  }
+  int status = -1;
+  CHECK_EQ(::waitpid(child, &status, 0), child);
+  CHECK_EQ(status, 0);
 }
 
 }  // namespace

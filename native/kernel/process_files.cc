@@ -5,18 +5,11 @@
 
 #include <array>
 #include <charconv>
-#include <ctime>
 #include <system_error>
 
 #include "base/unique_fd.h"
 
 namespace sockswitch {
-namespace {
-
-constexpr int kBetweenLooks = 64;  // at the clock
-
-}  // namespace
-
 DirectoryStream open_directory(int at, const char* path) {
   UniqueFd fd(::openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!fd) return {};
@@ -42,17 +35,6 @@ std::uint64_t socket_inode(int at, const char* path) {
   std::uint64_t inode = 0;
   const auto [end, error] = std::from_chars(link.data(), link.data() + link.size(), inode);
   return error == std::errc{} && *end == ']' ? inode : 0;
-}
-
-bool SearchBudget::is_spent() {
-  if (++count_ % kBetweenLooks != 0) return false;
-  return now_ms() - start_ > milliseconds_;
-}
-
-long SearchBudget::now_ms() {
-  struct timespec now{};
-  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return now.tv_sec * 1000 + now.tv_nsec / 1'000'000;
 }
 
 }  // namespace sockswitch

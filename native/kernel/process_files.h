@@ -1,4 +1,4 @@
-// What searches through /proc have in common: directories, and how long it may take.
+// What searches through /proc have in common.
 #pragma once
 
 #include <dirent.h>
@@ -25,20 +25,5 @@ std::optional<int> number_of(std::string_view name);
 // socket. Looks at the link alone: a file that it leads to may be a FUSE server's that does not
 // answer.
 std::uint64_t socket_inode(int at, const char* path);
-
-// Of the thread's processor time, so that a busy machine finds what an idle one does.
-class SearchBudget {
- public:
-  explicit SearchBudget(long milliseconds) : milliseconds_(milliseconds), start_(now_ms()) {}
-  // To be called for each thing that is looked at. It looks at the clock now and then.
-  bool is_spent();
-
- private:
-  static long now_ms();
-
-  long milliseconds_;
-  long start_;
-  int count_ = 0;
-};
 
 }  // namespace sockswitch

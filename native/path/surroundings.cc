@@ -79,14 +79,15 @@ std::vector<Surroundings::Bridged> Surroundings::bridged(const Namespace& asking
   return found;
 }
 
-// Looks at all processes, unless that was done too short a time ago for the same namespace. The
-// programs that are known already stay the objects that they are.
+// Looks at processes, unless that was done too short a time ago for the same namespace; false where
+// these are not all. The programs that are known already stay the objects that they are.
 bool Surroundings::look(const NetnsIdentity& asking) {
   auto start = Clock::now();
   std::erase_if(next_look_, [&](const auto& entry) { return entry.second <= start; });
   if (next_look_.contains(asking)) return false;
+  FallbackSearch search = find_fallback_programs(nullptr, look_after_);
   std::vector<Known> known;
-  for (FallbackProgram& program : find_fallback_programs()) {
+  for (FallbackProgram& program : search.programs) {
     auto same = [&](const Known& other) {
       return other.program->pid == program.pid && is_alive(*other.program) &&
              other.program->netns == program.netns;
@@ -99,9 +100,13 @@ bool Surroundings::look(const NetnsIdentity& asking) {
     before->program->device = program.device;
     known.push_back(*before);
   }
+  for (Known& other : known_) {
+    if (!search.covers(other.program->pid) && is_alive(*other.program)) known.push_back(other);
+  }
   known_ = std::move(known);
+  look_after_ = search.left_at.value_or(0);
   next_look_[asking] = start + kLookShare * (Clock::now() - start);
-  return true;
+  return search.is_whole();
 }
 
 }  // namespace sockswitch

@@ -5,8 +5,8 @@
 // read anew when the device's namespace has changed since: a name is no identity (see
 // path/fallback_program.h). A look at all processes takes some milliseconds and any container can
 // cause it, so the looks that one namespace causes take a tenth of the time at most; a question in
-// between is answered "not now", which nobody may remember. Common descriptor table, control
-// thread.
+// between is answered "not now", which nobody may remember. Of very many processes a look sees a
+// part, and the next one goes on from there. Common descriptor table, control thread.
 #pragma once
 
 #include <atomic>
@@ -61,6 +61,7 @@ class Surroundings {
   std::vector<Known> known_;
   std::vector<Bridged> bridged_;
   std::map<NetnsIdentity, Clock::time_point> next_look_;  // by who causes it
+  pid_t look_after_ = 0;                                  // where the last look ended
   std::atomic<std::uint64_t> generation_{1};
 };
 

@@ -22,12 +22,12 @@
 namespace sockswitch {
 namespace {
 
-// A container has at most a few thousand processes and each some descriptors, of which one takes a
-// microsecond.
-constexpr long kProcessesBudgetMs = 250;
-constexpr long kContainerBudgetMs = 100;
+// A container has at most a few thousand processes and each some descriptors. What is looked at
+// takes some microseconds.
+constexpr int kMostProcesses = 1 << 15;
 constexpr int kMostDescriptors = 4096;  // of a process
-constexpr int kAttempts = 5;            // a second apart
+constexpr int kMostDescriptorsOfContainer = 1 << 16;
+constexpr int kAttempts = 5;  // a second apart
 
 std::optional<NetnsIdentity> identity_of(int process) {
   struct stat status{};
@@ -47,11 +47,11 @@ Processes find_processes(const std::set<NetnsIdentity>& wanted) {
   Processes found;
   const DirectoryStream proc = open_directory(AT_FDCWD, "/proc");
   if (!proc) return found;
-  SearchBudget budget(kProcessesBudgetMs);
+  int left = kMostProcesses;
   while (const dirent* entry = ::readdir(proc.get())) {
     const auto pid = number_of(entry->d_name);
     if (!pid) continue;
-    if (budget.is_spent()) break;
+    if (--left < 0) break;
     const UniqueFd process = open_process(*pid);
     const auto netns = process ? identity_of(process.get()) : std::nullopt;
     if (netns && wanted.contains(*netns)) found[*netns].push_back(*pid);
@@ -178,19 +178,19 @@ std::map<NetnsIdentity, Pins::Sockets> Pins::find_misplaced() const {
 
 // Takes out of `wanted` what it has moved, or could not.
 void Pins::move(Sockets& wanted, const std::vector<pid_t>& processes) {
-  SearchBudget budget(kContainerBudgetMs);
+  int left = kMostDescriptorsOfContainer;
   for (const pid_t pid : processes) {
     const UniqueFd pidfd(pidfd_open(pid, 0));
     const UniqueFd process = open_process(pid);
     if (!pidfd || !process) continue;
     const DirectoryStream descriptors = open_directory(process.get(), "fd");
     if (!descriptors) continue;
-    int left = kMostDescriptors;
+    int left_of_process = kMostDescriptors;
     while (const dirent* entry = ::readdir(descriptors.get())) {
       const auto number = number_of(entry->d_name);
       if (!number) continue;
-      if (--left < 0) break;
-      if (budget.is_spent()) return;
+      if (--left_of_process < 0) break;
+      if (--left < 0) return;
       const auto inode = socket_inode(::dirfd(descriptors.get()), entry->d_name);
       const auto found = wanted.find(inode);
       if (inode == 0 || found == wanted.end()) continue;

@@ -22,7 +22,7 @@ void print_options(FallbackKind kind) {
 // Names, devices and obstacles of real programs: nothing in them needs to be escaped.
 void print_programs() {
   std::vector<std::string> problems;
-  for (const FallbackProgram& program : find_fallback_programs(&problems)) {
+  for (const FallbackProgram& program : find_fallback_programs(&problems).programs) {
     const FallbackOptions& options = program.options;
     std::cout << R"({"kind":")" << fallback_name(program.kind) << R"(","pid":)" << program.pid
               << R"(,"netns":")" << program.netns.device << ':' << program.netns.inode

@@ -1,9 +1,12 @@
+#include <unistd.h>
+
 #include <algorithm>
 #include <initializer_list>
 #include <set>
 
 #include "check.h"
 #include "path/fallback_options.h"
+#include "path/fallback_program.h"
 
 namespace {
 
@@ -249,6 +252,22 @@ TEST(fallback_no_option_is_classified_twice) {
     const auto options = known_options(kind);
     CHECK_EQ(std::set<std::string>(options.begin(), options.end()).size(), options.size());
   }
+}
+
+TEST(fallback_a_search_in_parts_sees_each_process_once) {
+  CHECK(find_fallback_programs().is_whole());
+  int parts = 0;
+  int covering = 0;
+  FallbackSearch part = find_fallback_programs(nullptr, 0, 3);
+  for (;; part = find_fallback_programs(nullptr, *part.left_at, 3)) {
+    ++parts;
+    CHECK(!part.is_whole());
+    covering += part.covers(::getpid());
+    if (!part.left_at) break;
+    CHECK(*part.left_at > part.after);
+  }
+  CHECK(parts > 1);
+  CHECK_EQ(covering, 1);
 }
 
 }  // namespace

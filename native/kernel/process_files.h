@@ -10,6 +10,9 @@
 
 namespace sockswitch {
 
+// How many processes a search looks at. A time would find less on a machine that is busy.
+inline constexpr int kMostProcesses = 1 << 15;
+
 struct DirectoryCloser {
   void operator()(DIR* stream) const { ::closedir(stream); }
 };

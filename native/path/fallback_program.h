@@ -18,6 +18,7 @@
 
 #include "base/unique_fd.h"
 #include "kernel/netns.h"
+#include "kernel/process_files.h"
 #include "path/fallback_options.h"
 
 namespace sockswitch {
@@ -54,14 +55,11 @@ struct FallbackSearch {
   bool covers(pid_t pid) const { return pid > after && (!left_at || pid <= *left_at); }
 };
 
-// Two thousand processes take 6 ms where they are others' and 13 ms where they are this user's (at
-// 1 us a system call). Not a time, in which a machine that is busy with others finds less.
-inline constexpr int kMostProcesses = 1 << 15;
-
 // Looks at `most` processes, in the order of their numbers as procfs lists them. Costs about one
-// stat(2) for each process of the host and one readlink(2) for each of this user. Never throws for
-// a process that cannot be looked into: one sentence each goes to `problems` (of programs that were
-// seen and cannot be used, not of processes that have nothing to do with it).
+// stat(2) for each process of the host and one readlink(2) for each of this user: 6 ms for two
+// thousand, 13 ms where they are this user's (at 1 us a system call). Never throws for a process
+// that cannot be looked into: one sentence each goes to `problems` (of programs that were seen and
+// cannot be used, not of processes that have nothing to do with it).
 FallbackSearch find_fallback_programs(std::vector<std::string>* problems = nullptr, pid_t after = 0,
                                       int most = kMostProcesses);
 

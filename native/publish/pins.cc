@@ -22,9 +22,8 @@
 namespace sockswitch {
 namespace {
 
-// A container has at most a few thousand processes and each some descriptors. What is looked at
-// takes some microseconds.
-constexpr int kMostProcesses = 1 << 15;
+// A container has at most a few thousand processes and each some descriptors, of which one takes a
+// microsecond.
 constexpr int kMostDescriptors = 4096;  // of a process
 constexpr int kMostDescriptorsOfContainer = 1 << 16;
 constexpr int kAttempts = 5;  // a second apart

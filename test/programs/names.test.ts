@@ -13,6 +13,12 @@ import { addressOf, publish } from '../integration/support/published.js';
 const OURS = { plain: 8080, secure: 8443 } as const;
 const PODMANS = { plain: 9080, secure: 9443 } as const;
 
+/** Of the host, for ports 25 and 465 of the container. */
+const MAIL = {
+  ours: { plain: 8025, secure: 8465 },
+  podmans: { plain: 9025, secure: 9465 },
+} as const;
+
 /** A container that runs `script` with the configuration `config` in /tmp/config, published by us or by Podman. */
 async function serve(
   network: string,
@@ -80,6 +86,49 @@ LoadModule alias_module /usr/lib/apache2/modules/mod_alias.so
   ErrorDocument 410 "secure"
 </VirtualHost>
 `;
+
+/** Mail for anybody, into one file. */
+const EXIM = `
+primary_hostname = exim.test
+log_file_path = /tmp/exim.%slog
+spool_directory = /var/spool/exim4
+daemon_smtp_ports = 25 : 465
+tls_on_connect_ports = 465
+tls_advertise_hosts = *
+tls_certificate = /tmp/both.pem
+host_lookup =
+smtp_banner = exim $received_ip_address:$received_port
+acl_smtp_rcpt = accept
+acl_smtp_data = accept
+received_header_text = Received: at $received_ip_address:$received_port from $sender_host_address \${if def:tls_in_cipher {by TLS}{plainly}}
+begin routers
+all:
+  driver = accept
+  transport = box
+begin transports
+box:
+  driver = appendfile
+  file = /tmp/box
+  user = mail
+  delivery_date_add = false
+  envelope_to_add = false
+  return_path_add = false
+`;
+const EXIM_RUNS = `
+chmod 1777 /tmp
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 9 -subj /CN=exim.test \
+  -keyout /tmp/both.pem -out /tmp/cert.pem 2>/dev/null
+cat /tmp/cert.pem >>/tmp/both.pem; chmod 644 /tmp/both.pem
+cp /tmp/config /etc/exim4/exim4.conf
+exec exim4 -bdf -q1h`;
+
+/** What a server says first within two seconds. */
+const GREETING = 'exec 3<>"/dev/tcp/$1/$2" && timeout 2 head -n 1 <&3';
+/** A mail; with STARTTLS where it is not TLS from the start. */
+const SEND = [
+  ...['curl', '-sS', '--max-time', '30', '--insecure', '--ssl-reqd', '--upload-file', '-'],
+  ...['--mail-from', 'a@remote.test', '--mail-rcpt', 'b@exim.test'],
+];
 
 const NGINX = `
 pid /tmp/nginx.pid; error_log /tmp/error.log; worker_processes 2;
@@ -169,6 +218,68 @@ describeOnLab('programs that look at their own sockets', () => {
         });
       expect(await text(OURS.plain)).toBe('plain');
       expect(await text(OURS.secure)).toBe('secure');
+    });
+
+    test.each([
+      { published: 'by sockswitch', wanted: 'as behind -p', ports: MAIL.ours },
+      { published: 'by Podman', wanted: 'that is -p', ports: MAIL.podmans },
+      { published: 'by sockswitch with names=host', wanted: 'which is wrong', ports: MAIL.ours },
+    ])('Exim: TLS on connect by port, published $published, $wanted', async (row) => {
+      const mappings = [`${row.ports.plain}:25`, `${row.ports.secure}:465`];
+      const named = row.wanted !== 'which is wrong';
+      const server = await start({
+        network,
+        command: ['bash', '-c', `printf '%s' "$1" >/tmp/config; ${EXIM_RUNS}`, 'bash', EXIM],
+        ...(row.ports === MAIL.ours
+          ? {
+              annotations: {
+                ...publish(mappings.join(' ')),
+                ...(named ? {} : { 'sockswitch/names': 'host' }),
+              },
+            }
+          : { args: mappings.flatMap((mapping) => ['-p', mapping]) }),
+      });
+      // On all its sockets: it makes that for IPv6 first.
+      await eventually('Exim', async () =>
+        (await server.exec(['grep', '-q', 'daemon started', '/tmp/exim.mainlog'])).status === 0
+          ? true
+          : undefined,
+      );
+      const greet = async (port: number) =>
+        (await remote.sh(GREETING, [HOST1.v4, `${port}`])).stdout.trim();
+      const greeting = await greet(row.ports.plain);
+      const bare = await greet(row.ports.secure);
+      if (!named) {
+        expect(greeting).toBe(`220 exim ${HOST1.v4}:${row.ports.plain}`);
+        // It takes 8465 for a port without TLS.
+        expect(bare).toBe(`220 exim ${HOST1.v4}:${row.ports.secure}`);
+        return;
+      }
+      expect(greeting).toMatch(/^220 exim .*:25$/);
+      expect(bare, 'it waits for TLS').toBe('');
+      for (const url of [
+        `smtp://${HOST1.v4}:${row.ports.plain}`,
+        `smtps://${HOST1.v4}:${row.ports.secure}`,
+      ]) {
+        const mail = await remote.run([...SEND, url], { stdin: 'Subject: one\n\ntext\n' });
+        expect(mail.status, mail.stderr).toBe(0);
+      }
+      const received = await eventually('two mails', async () => {
+        const { stdout } = await server.exec(['grep', '-h', '^Received: at', '/tmp/box']);
+        const lines = stdout.trim().split('\n');
+        return lines.length === 2 ? lines.sort() : undefined;
+      });
+      expect(received[0]).toMatch(/:25 from [\d.]+ by TLS;$/);
+      expect(received[1]).toMatch(/:465 from [\d.]+ by TLS;$/);
+      if (row.ports !== MAIL.ours) return;
+      const inside = await addressOf(server);
+      const route = await remote.output(['ip', '-4', 'route', 'get', HOST1.v4]);
+      const client = / src ([\d.]+)/.exec(route)?.[1];
+      expect(greeting).toBe(`220 exim ${inside}:25`);
+      for (const line of received) {
+        expect(line).toContain(`at ${inside}:`);
+        expect(line).toContain(`from ${client} `);
+      }
     });
 
     test('clients inside are trusted, those outside are not: Redis, nginx, PostgreSQL', async () => {

@@ -1,9 +1,6 @@
 /**
  * The units that `sockswitch install` writes, under a real systemd user instance: hardened as they are, the
  * daemon does its work; both come back whatever ends them, and the keeper's descriptors with it.
- *
- * The lab's hosts boot without systemd. Here its user instance is started by hand on host2, which only wants
- * to see the directory that tells a systemd machine.
  */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -11,10 +8,9 @@ import { daemonStatus } from './support/daemon.js';
 import { describeOnLab, eventually, host2, lab, REMOTE } from './support/lab.js';
 import { ENABLED, startContainer } from './support/podman.js';
 import { curl } from './support/programs.js';
+import { startSystemd, stopSystemd, writeUnits } from './support/systemd.js';
 
-const BOOTED = '/run/systemd/system';
 const PAGE = 'hello from remote\n';
-const RUNS = 'systemctl --user is-system-running | grep -qE "running|degraded"';
 const UNITS = ['sockswitch', 'sockswitch-keeper'];
 
 const ok = (...argv: string[]): Promise<string> => host2.output(argv);
@@ -39,16 +35,13 @@ function documentedExposure(): Record<string, string> {
 describeOnLab('under systemd', () => {
   beforeAll(async () => {
     await ok('sockswitch', 'stop'); // the keeper, too
-    await host2.output(['mkdir', '-p', BOOTED], { root: true });
-    await host2.serve(['/usr/lib/systemd/systemd', '--user'], RUNS);
+    await startSystemd();
     await ok('sockswitch', 'install');
     await daemonAnswers();
   });
   afterAll(async () => {
     await host2.run(['systemctl', '--user', 'disable', '--now', 'sockswitch']);
-    await host2.stopServers();
-    await host2.run(['rmdir', BOOTED], { root: true });
-    await host2.sh('chmod -R u+rwx "$XDG_RUNTIME_DIR/systemd"; rm -rf "$XDG_RUNTIME_DIR/systemd"');
+    await stopSystemd();
     await lab(['daemon', 'start', 'host2']);
   });
 
@@ -112,10 +105,7 @@ RestartSec=100ms
 [Quadlet]
 DefaultDependencies=false
 `;
-    const directory = '.config/containers/systemd';
-    const write = 'mkdir -p "$1" && cat >"$1/web.container"';
-    await host2.sh(write, [directory], { stdin: unit });
-    await ok('systemctl', '--user', 'daemon-reload');
+    const remove = await writeUnits({ 'web.container': unit });
     await ok('systemctl', '--user', 'start', 'web');
     const switchedOnce = async () => {
       const rows: unknown = JSON.parse(await ok('sockswitch', 'ps', '--json'));
@@ -129,13 +119,10 @@ DefaultDependencies=false
     );
     await eventually('the connection of the restarted one', switchedOnce);
     await ok('systemctl', '--user', 'stop', 'web');
-    await ok('rm', `${directory}/web.container`);
+    await remove();
   });
 
   test('a Quadlet unit is started by its socket unit', async () => {
-    const units = '.config/systemd/user';
-    const quadlets = '.config/containers/systemd';
-    const write = 'mkdir -p "$1" && cat >"$1/$2"';
     const socket = `[Unit]
 DefaultDependencies=no
 [Socket]
@@ -150,13 +137,11 @@ Exec=node -e "require('http').createServer((q, r) => r.end('activated')).listen(
 [Quadlet]
 DefaultDependencies=false
 `;
-    await host2.sh(write, [units, 'handed.socket'], { stdin: socket });
-    await host2.sh(write, [quadlets, 'handed.container'], { stdin: container });
-    await ok('systemctl', '--user', 'daemon-reload');
+    const remove = await writeUnits({ 'handed.socket': socket, 'handed.container': container });
     await ok('systemctl', '--user', 'start', 'handed.socket');
     expect(await ok('curl', '-sS', '-m', '30', 'http://127.0.0.1:9001/')).toBe('activated');
     await ok('systemctl', '--user', 'stop', 'handed.socket', 'handed.service');
-    await ok('rm', `${units}/handed.socket`, `${quadlets}/handed.container`);
+    await remove();
   });
 
   test('sockswitch stop stops the unit, and refuses while a container depends on it', async () => {

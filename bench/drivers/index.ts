@@ -3,6 +3,7 @@ import { bypass4netns } from './bypass4netns.js';
 import { directTunnel } from './direct-tunnel.js';
 import type { Driver } from './driver.js';
 import { floor } from './floor.js';
+import { namesHost } from './names-host.js';
 import { pastaTuned } from './pasta-tuned.js';
 import { rootfulBridge } from './rootful-bridge.js';
 
@@ -22,18 +23,20 @@ export const HOST: Driver = {
   publishArgs: () => [],
 };
 
+const SOCKSWITCH_PASTA: Driver = {
+  name: 'sockswitch-pasta',
+  title: 'sockswitch over pasta',
+  podmanArgs: ['--network=pasta', ...ENABLE],
+  ownNetwork: true,
+  unaccelerated: 'pasta',
+  switches: true,
+  publishArgs,
+  program: 'pasta',
+};
+
 export const DRIVERS: readonly Driver[] = [
   HOST,
-  {
-    name: 'sockswitch-pasta',
-    title: 'sockswitch over pasta',
-    podmanArgs: ['--network=pasta', ...ENABLE],
-    ownNetwork: true,
-    unaccelerated: 'pasta',
-    switches: true,
-    publishArgs,
-    program: 'pasta',
-  },
+  SOCKSWITCH_PASTA,
   {
     name: 'sockswitch-slirp4netns',
     title: 'sockswitch over slirp4netns',
@@ -64,6 +67,7 @@ export const DRIVERS: readonly Driver[] = [
   },
   rootfulBridge,
   directTunnel,
+  namesHost(SOCKSWITCH_PASTA),
   floor,
 ];
 

@@ -22,7 +22,12 @@ export function shownTables(trials: readonly Trial[]): ShownTable[] {
 
 /** `quote` goes around what is a literal. */
 export function baselineText(baseline: Workload['baseline'], quote = ''): string {
-  return baseline === 'host'
-    ? `${quote}--network=host${quote}`
-    : 'the same container without acceleration';
+  switch (baseline) {
+    case 'host':
+      return `${quote}--network=host${quote}`;
+    case 'names-host':
+      return `the same container with ${quote}sockswitch/names=host${quote}`;
+    case 'unaccelerated':
+      return 'the same container without acceleration';
+  }
 }

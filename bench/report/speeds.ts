@@ -108,9 +108,9 @@ export function roundedRatio({ ratio }: Figure): string | undefined {
   return median >= 0.095 ? median.toFixed(1) : Number(median.toPrecision(1)).toString();
 }
 
-/** What the ratios of the column are to: `host`, or for one driver the same container without acceleration. */
+/** What the ratios of the column are to: `host` or `names-host`, or for one driver the same container without acceleration. */
 export function baselineName({ workload }: Column, driver: string): string | undefined {
-  if (workload.baseline === 'host') return 'host';
+  if (workload.baseline !== 'unaccelerated') return workload.baseline;
   return DRIVERS.find(({ name }) => name === driver)?.unaccelerated;
 }
 

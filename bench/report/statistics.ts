@@ -104,8 +104,8 @@ function variance(values: readonly number[]): number {
 
 function baselineOf(workload: Workload, driver: string): string | undefined {
   const name =
-    workload.baseline === 'host'
-      ? 'host'
-      : DRIVERS.find((candidate) => candidate.name === driver)?.unaccelerated;
+    workload.baseline === 'unaccelerated'
+      ? DRIVERS.find((candidate) => candidate.name === driver)?.unaccelerated
+      : workload.baseline;
   return name === driver ? undefined : name;
 }

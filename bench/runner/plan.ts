@@ -38,7 +38,7 @@ function suitable(workload: Workload, drivers: readonly Driver[]): readonly Driv
     if (driver.reference === true) return driver.name === workload.reference;
     return workload.suits?.(driver) ?? true;
   });
-  if (workload.baseline === 'host') return suited;
+  if (workload.baseline !== 'unaccelerated') return suited;
   const baselines = new Set(suited.map(({ unaccelerated }) => unaccelerated));
   return suited.filter(
     ({ name, unaccelerated, reference }) =>

@@ -27,6 +27,12 @@ export function wrk(url: string, seconds: number): readonly [string, string] {
   return [`${command(WARM_UP_SECONDS)} >/dev/null`, command(seconds)];
 }
 
+/** The same with connections that are kept. */
+export function wrkKept(url: string, seconds: number): readonly [string, string] {
+  const command = (duration: number) => `wrk -t 2 -c ${PARALLEL} -d ${duration}s ${url}`;
+  return [`${command(WARM_UP_SECONDS)} >/dev/null`, command(seconds)];
+}
+
 /** wrk, 8 at a time, one request a connection. */
 export const connectionRate: ScriptWorkload = {
   kind: 'script',

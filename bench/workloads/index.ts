@@ -12,6 +12,7 @@ import { memory, start } from './containers.js';
 import { fairness } from './fairness.js';
 import { inboundHost, inboundRemote } from './inbound.js';
 import { kubernetesNode, kubernetesPods } from './kubernetes.js';
+import { namesNginx, namesRedis } from './names.js';
 import { calls, loopbackRate, nestedRate, unixRate } from './overhead.js';
 import { tcpDown, tcpDown4, tcpUp, tcpUp4, udp } from './throughput.js';
 import { vxlan, vxlanLarge, vxlanPackets } from './vxlan.js';
@@ -85,6 +86,14 @@ export const SUITES: readonly Suite[] = [
         title: 'Published ports, from the host over its loopback',
         columns: columns([inboundHost]),
       },
+    ],
+  },
+  {
+    name: 'names',
+    title: 'Names of published ports',
+    tables: [
+      { title: 'Names of published ports: nginx', columns: columns([namesNginx]) },
+      { title: 'Names of published ports: Redis', columns: columns([namesRedis]) },
     ],
   },
   {

@@ -40,14 +40,14 @@ interface Common {
   /** The programs that measure, for the documentation. */
   readonly program: string;
   readonly metrics: readonly Metric[];
-  /** What ratios are to: the host's network, or the same container without acceleration. */
-  readonly baseline: 'host' | 'unaccelerated';
+  /** What ratios are to: the host's network, the same container without acceleration, or without reported names. */
+  readonly baseline: 'host' | 'unaccelerated' | 'names-host';
   /** How long a measurement lasts unless the user says otherwise; 0: it takes the time it takes. */
   readonly seconds: number;
   /** How many rounds unless the user says otherwise, for what takes long; else DEFAULT_ROUNDS. */
   readonly rounds?: number;
   readonly needs?: Needs;
-  /** A driver that shows what could be had at best: no ratio is to it or of it. */
+  /** A driver of its own that shows what could be had at best: no ratio is of it. */
   readonly reference?: string;
   /** On which drivers it makes sense; all, where this is left out. */
   suits?(driver: Driver): boolean;

@@ -249,7 +249,9 @@ kube play", "podman farm build" and "buildah run" work without acceleration.
 
 --preset kubernetes is for commands that make Kubernetes nodes of containers:
 addresses of pods and services stay inside, as the usual tools number them
-(kind, minikube, kubeadm, k3s). --pod-cidr and --service-cidr name others. It
+(kind, minikube, kubeadm, k3s), or as the command itself says: kind and kubeadm
+by --config FILE, minikube, kubeadm and k3s by their options, "make" of Usernetes
+by kubeadm-config.yaml. --pod-cidr and --service-cidr win over that. The preset
 also sets --firewall ignore and --tunnels; --tunnels=false undoes the latter.
 --pods egress accelerates pods' connections to public addresses, too, and
 --pods egress,10.20.0.0/16 those to a private network; with the preset, network
@@ -273,7 +275,7 @@ Examples:
   sockswitch with -- podman run --rm docker.io/library/alpine wget -qO- http://example.org
   sockswitch with -- podman build -t image .
   sockswitch with -- podman-compose up -d
-  sockswitch with --preset kubernetes -- kind create cluster
+  sockswitch with --preset kubernetes -- kind create cluster --config kind.yaml
   sockswitch with --shell --ignore 10.0.0.0/8,fd00::/8
 `;
 

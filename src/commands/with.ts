@@ -7,7 +7,7 @@
  * becomes the command. So nothing of ours stands between the command and its terminal, its signals or its exit status,
  * and nothing has to be taken back.
  *
- * It must not cost more than 100 ms (docs/performance.md). So nothing here loads zod or commander, and what reads TOML or addresses is loaded where they are.
+ * It must not cost more than 100 ms (docs/performance.md). So nothing here loads zod or commander, and what reads TOML, YAML or addresses is loaded where they are.
  */
 import { existsSync } from 'node:fs';
 import { delimiter } from 'node:path';
@@ -22,6 +22,7 @@ import {
   annotationsFor,
   checkTogether,
   hostNetworksIn,
+  saidBy,
   type WithOptions,
 } from '../with/options.js';
 import {
@@ -46,7 +47,7 @@ import {
 export async function withCommand(words: readonly string[], options: WithOptions): Promise<void> {
   try {
     const argv = commandLine(words, options.shell === true);
-    await prepare(options);
+    await prepare(argv, options);
     await become(argv);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
@@ -70,15 +71,17 @@ function commandLine(words: readonly string[], shell: boolean): readonly string[
 }
 
 /** Writes the files and sets the variables of this process that the command inherits. */
-async function prepare(options: WithOptions): Promise<void> {
-  const annotations = await annotationsFor(options);
+async function prepare(argv: readonly string[], options: WithOptions): Promise<void> {
+  const said = await saidBy(argv, options);
+  for (const warning of said?.warnings ?? []) say(warning);
+  const annotations = await annotationsFor(options, said);
   const paths = runtimePaths();
   const { [STATE_VARIABLE]: outer = '' } = process.env;
   const isRequired =
     'sockswitch/required' in annotations ||
     (outer !== '' && readState(outer)['sockswitch/required'] === 'true');
   await look(isRequired, paths.controlSocket);
-  for (const warning of await hostNetworksIn(options)) say(warning);
+  for (const warning of await hostNetworksIn(options, said)) say(warning);
   const files = new WithFiles(paths);
   const environment = process.env;
   const real = new Map(PROGRAMS.map((name) => [name, findProgram(name, environment)]));

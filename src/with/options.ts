@@ -4,6 +4,7 @@ import { UserError } from '../base/errors.js';
 import { quote } from '../base/text.js';
 import { MAX_IGNORED } from '../oci/annotation-names.js';
 import type { Prefix } from '../policy/prefix.js';
+import type { Named, Said, Side } from './cluster-command.js';
 
 export interface WithOptions {
   readonly ignore?: readonly string[];
@@ -27,8 +28,23 @@ const KUBERNETES = {
   services: ['10.96.0.0/12', '10.43.0.0/16', 'fd00:10:96::/112'],
 } as const;
 
+/** What the command says itself of its cluster's networks, as far as no option does; undefined where nothing is asked of it. */
+export async function saidBy(
+  words: readonly string[],
+  { preset, podCidr, serviceCidr }: WithOptions,
+): Promise<Said | undefined> {
+  const sides: Side[] = [];
+  if (podCidr === undefined) sides.push('pods');
+  if (serviceCidr === undefined) sides.push('services');
+  if (preset !== 'kubernetes' || sides.length === 0) return undefined;
+  return (await import('./cluster-command.js')).saidBy(words, sides);
+}
+
 /** Annotations, names to values. Throws UserError. */
-export async function annotationsFor(options: WithOptions): Promise<Record<string, string>> {
+export async function annotationsFor(
+  options: WithOptions,
+  said?: Said,
+): Promise<Record<string, string>> {
   const isKubernetes = options.preset === 'kubernetes';
   if (!isKubernetes && (options.podCidr !== undefined || options.serviceCidr !== undefined)) {
     throw new UserError(
@@ -37,7 +53,7 @@ export async function annotationsFor(options: WithOptions): Promise<Record<strin
   }
   const ignore = [
     ...(await prefixes('--ignore', options.ignore ?? [])),
-    ...(isKubernetes ? await clusterNetworks(options) : []),
+    ...(isKubernetes ? await clusterNetworks(options, said) : []),
   ];
   const unique = [...new Set(ignore)];
   limit(unique);
@@ -88,11 +104,10 @@ function tunnelsOf(value: string): string {
 }
 
 /** Warnings of networks of this host that are given as a cluster's: connections to them would not be switched. */
-export async function hostNetworksIn({
-  podCidr = [],
-  serviceCidr = [],
-}: WithOptions): Promise<string[]> {
-  if (podCidr.length === 0 && serviceCidr.length === 0) return [];
+export async function hostNetworksIn(options: WithOptions, said?: Said): Promise<string[]> {
+  const { pods, services } = await named(options, said);
+  const given = [pods, services].filter((one) => one !== undefined);
+  if (given.length === 0) return [];
   const { networkInterfaces } = await import('node:os');
   const { holds, parsePrefix } = await import('../policy/prefix.js');
   const own = Object.entries(networkInterfaces()).flatMap(([device, addresses = []]) =>
@@ -101,17 +116,14 @@ export async function hostNetworksIn({
       .map(({ cidr }) => [device, parsePrefix(cidr ?? '') ?? ''] as const),
   );
   const warnings: string[] = [];
-  for (const [option, values] of [
-    ['--pod-cidr', podCidr],
-    ['--service-cidr', serviceCidr],
-  ] as const) {
-    for (const network of await prefixes(option, values)) {
+  for (const { networks, place } of given) {
+    for (const network of networks) {
       const other = own.find(
         ([, one]) => one !== '' && (holds(network, one) || holds(one, network)),
       );
       if (other === undefined) continue;
       warnings.push(
-        `${option} ${network} overlaps ${other[1]}, this host's network on ${other[0]}: what is in both is not accelerated, and a cluster may not reach it`,
+        `${place} ${network} overlaps ${other[1]}, this host's network on ${other[0]}: what is in both is not accelerated, and a cluster may not reach it`,
       );
     }
   }
@@ -126,21 +138,31 @@ async function pods(values: readonly string[], ignore: readonly Prefix[]): Promi
   return egress ? ['egress', ...networks].join(' ') : 'none';
 }
 
-async function clusterNetworks(options: WithOptions): Promise<Prefix[]> {
+async function clusterNetworks(options: WithOptions, said?: Said): Promise<Prefix[]> {
   const { holds } = await import('../policy/prefix.js');
-  const { podCidr, serviceCidr } = options;
-  const pods = await networks('--pod-cidr', podCidr ?? KUBERNETES.pods);
-  const services = await networks('--service-cidr', serviceCidr ?? KUBERNETES.services);
-  const whose = (given: readonly string[] | undefined) =>
-    given === undefined ? ' (of the preset)' : '';
-  for (const pod of pods) {
-    const other = services.find((service) => holds(pod, service) || holds(service, pod));
+  const usual = said?.usual ?? KUBERNETES;
+  const { pods, services } = await named(options, said);
+  const allPods = pods?.networks ?? (await networks('--pod-cidr', usual.pods));
+  const allServices = services?.networks ?? (await networks('--service-cidr', usual.services));
+  const whose = (one: Named | undefined) => ` (${one?.place ?? 'of the preset'})`;
+  for (const pod of allPods) {
+    const other = allServices.find((service) => holds(pod, service) || holds(service, pod));
     if (other === undefined) continue;
     throw new UserError(
-      `the pod CIDR ${pod}${whose(podCidr)} and the service CIDR ${other}${whose(serviceCidr)} overlap, which no cluster can have: correct --pod-cidr or --service-cidr`,
+      `the pod CIDR ${pod}${whose(pods)} and the service CIDR ${other}${whose(services)} overlap, which no cluster can have: correct them, or give --pod-cidr and --service-cidr`,
     );
   }
-  return [...pods, ...services];
+  return [...allPods, ...allServices];
+}
+
+/** What the options name, and else the command. Throws UserError. */
+async function named({ podCidr, serviceCidr }: WithOptions, said?: Said) {
+  const of = async (place: string, values: readonly string[] | undefined, otherwise?: Named) =>
+    values === undefined ? otherwise : { place, networks: await networks(place, values) };
+  return {
+    pods: await of('--pod-cidr', podCidr, said?.pods),
+    services: await of('--service-cidr', serviceCidr, said?.services),
+  };
 }
 
 /** As `prefixes`, and there is one: a list without these would keep nothing in the node. */

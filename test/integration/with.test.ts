@@ -62,6 +62,28 @@ podman run --rm --annotation sockswitch/enable=false localhost/lab grep Seccomp_
     await host1.output(['podman', 'rm', '--force', '--time', '0', id]);
   });
 
+  test('a node container leaves alone what kind’s configuration names as the cluster’s', async () => {
+    const script = `
+set -e
+directory=$(mktemp -d); trap 'rm -rf "$directory"' EXIT; cd "$directory"
+cat >kind.yaml
+printf '#!/bin/sh\nexec podman run -d --privileged localhost/lab sleep infinity\n' >kind
+chmod +x kind
+id=$(PATH=$PWD:$PATH sockswitch with --preset kubernetes -- kind create cluster --config kind.yaml)
+podman inspect --format '{{index .Config.Annotations "sockswitch/ignore"}}' $id
+podman exec $id ${CURL}
+echo $id`;
+    const networking = `networking: {podSubnet: 10.97.0.0/16, serviceSubnet: ${REMOTE.v4}/32}\n`;
+    const stdin = `kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\n${networking}`;
+    const { stdout, stderr } = await host1.sh(script, [], { stdin });
+    const [ignore, page, id = ''] = stdout.split('\n');
+    expect([ignore, page], stderr).toEqual([`10.97.0.0/16 ${REMOTE.v4}/32`, PAGE.trim()]);
+    const row = (await ps()).containers.find((one) => one.id === id);
+    expect(row?.counts).toMatchObject({ switched: 0 });
+    expect(row?.reasons).toMatchObject([{ outcome: 'ignored', count: 1 }]);
+    await host1.output(['podman', 'rm', '--force', '--time', '0', id]);
+  });
+
   test('an override file that the user has, and descriptors for podman itself', async () => {
     const script = `
 printf '[containers]\\nannotations = ["mine=1"]\\nenv = ["OF_MINE=2"]\\n' >mine.conf

@@ -66,7 +66,7 @@ describe('options', () => {
     await expect(
       annotationsFor({ preset: 'kubernetes', podCidr: ['10.96.4.0/24'] }),
     ).rejects.toThrow(
-      'the pod CIDR 10.96.4.0/24 and the service CIDR 10.96.0.0/12 (of the preset) overlap',
+      'the pod CIDR 10.96.4.0/24 (--pod-cidr) and the service CIDR 10.96.0.0/12 (of the preset) overlap',
     );
     await expect(
       annotationsFor({
@@ -74,7 +74,9 @@ describe('options', () => {
         podCidr: ['10.1.0.0/16'],
         serviceCidr: ['10.2.0.0/16,10.0.0.0/8'],
       }),
-    ).rejects.toThrow('the pod CIDR 10.1.0.0/16 and the service CIDR 10.0.0.0/8 overlap');
+    ).rejects.toThrow(
+      'the pod CIDR 10.1.0.0/16 (--pod-cidr) and the service CIDR 10.0.0.0/8 (--service-cidr) overlap',
+    );
     await expect(
       annotationsFor({ preset: 'kubernetes', serviceCidr: ['10.96.0/16'] }),
     ).rejects.toThrow('--service-cidr holds "10.96.0/16"');

@@ -239,9 +239,20 @@ ulimit -Sn; ulimit -Hn; while read -r line; do [[ $line == Sig[^Q]* ]] && echo "
     expect(result).toMatchObject({ status: 0, stdout: 'build\ntext\n512\n' });
   });
 
+  /** The files that Node.js loads, once Podman's version and configuration are kept. */
+  async function loadedBy(words: readonly string[]): Promise<string[]> {
+    const coverage = mkdtempSync(join(base, 'coverage-'));
+    await started(words);
+    await started(words, { NODE_V8_COVERAGE: coverage });
+    const [file = ''] = readdirSync(coverage);
+    const { result } = JSON.parse(readFileSync(join(coverage, file), 'utf8')) as {
+      readonly result: readonly { readonly url: string }[];
+    };
+    return result.flatMap(({ url }) => (url.startsWith('file:') ? fileURLToPath(url) : []));
+  }
+
   test('comes without what only other verbs need being loaded', async () => {
     await startDaemon();
-    const coverage = join(base, 'coverage');
     const dropIns = join(base, 'home/.config/containers/containers.conf.d');
     mkdirSync(dropIns, { recursive: true });
     writeFileSync(
@@ -249,16 +260,24 @@ ulimit -Sn; ulimit -Hn; while read -r line; do [[ $line == Sig[^Q]* ]] && echo "
       '[engine]\nhooks_dir = ["/home/me/.config/sockswitch/hooks.d"]\n', // as install writes it
     );
     const options = ['--required', '--firewall=ignore', '--tunnels', '--names', 'host'];
-    await started([...options, '--', 'true']); // Podman's version and configuration are kept from here on
-    await started([...options, '--', 'true'], { NODE_V8_COVERAGE: coverage });
-    const [file = ''] = readdirSync(coverage);
-    const { result } = JSON.parse(readFileSync(join(coverage, file), 'utf8')) as {
-      readonly result: readonly { readonly url: string }[];
-    };
-    const loaded = result.map(({ url }) => url).filter((url) => url.startsWith('file:'));
+    const loaded = await loadedBy([...options, '--', 'true']);
     // One file, in which what only some calls need is not: zod alone would be ten times as much.
-    expect(loaded.map((url) => basename(url))).toEqual(['start-with.cjs']);
-    expect(statSync(fileURLToPath(loaded[0] ?? '')).size).toBeLessThan(60_000);
+    expect(loaded.map((path) => basename(path))).toEqual(['start-with.cjs']);
+    expect(statSync(loaded[0] ?? '').size).toBeLessThan(60_000);
+  });
+
+  test('has YAML read only where a file names networks', async () => {
+    await startDaemon();
+    program('kind', '#!/bin/sh\n');
+    const config = join(base, 'kind.yaml');
+    const words = ['--preset', 'kubernetes', '--', 'kind', 'create', 'cluster'];
+    const sizeOf = async (more: readonly string[]) =>
+      (await loadedBy([...words, ...more])).reduce((sum, path) => sum + statSync(path).size, 0);
+    writeFileSync(config, 'kind: Cluster\nnodes: [{role: control-plane}, {role: worker}]\n');
+    expect(await sizeOf([])).toBeLessThan(100_000);
+    expect(await sizeOf(['--config', config])).toBeLessThan(100_000);
+    writeFileSync(config, 'kind: Cluster\nnetworking: {podSubnet: 10.100.0.0/16}\n');
+    expect(await sizeOf(['--config', config])).toBeGreaterThan(200_000);
   });
 
   test('that is not there or ends early, and help', async () => {
@@ -271,6 +290,34 @@ ulimit -Sn; ulimit -Hn; while read -r line; do [[ $line == Sig[^Q]* ]] && echo "
     const nowhere = await started(['--', 'true'], { PATH: base });
     expect(nowhere).toMatchObject({ status: 127 });
     expect(nowhere.stderr).toContain('cannot run node');
+  });
+});
+
+describe('the networks of a cluster', () => {
+  const kind = ['--preset', 'kubernetes', '--', 'kind', 'create', 'cluster', '--config'];
+  const ignored = (stdout: string) => /sockswitch\/ignore=([^"]*)/.exec(stdout)?.[1];
+  beforeEach(() => program('kind', '#!/bin/sh\ncat "$CONTAINERS_CONF_OVERRIDE" -\n'));
+
+  test('are those of the file that the command names', async () => {
+    await startDaemon();
+    const text =
+      'kind: Cluster\nnetworking: {podSubnet: 10.97.0.0/16, serviceSubnet: 10.98.0.0/16}';
+    writeFileSync(join(base, 'kind.yaml'), text);
+    const { stdout, stderr } = await run([...kind, join(base, 'kind.yaml')]);
+    expect([ignored(stdout), stderr]).toEqual(['10.97.0.0/16 10.98.0.0/16', '']);
+  });
+
+  test('are the usual ones where that cannot be read, and the command runs', async () => {
+    await startDaemon();
+    for (const path of ['/nowhere/kind.yaml', '-']) {
+      const { status, stdout, stderr } = await run([...kind, path], {}, 'of standard input');
+      expect({ status, input: stdout.endsWith('of standard input') }).toEqual({
+        status: 0,
+        input: true,
+      });
+      expect(ignored(stdout)).toContain('10.244.0.0/16');
+      expect(stderr).toContain(`"${path}", which kind reads,`);
+    }
   });
 });
 

@@ -114,6 +114,13 @@ std::optional<Prefix> Prefix::parse(const std::string& text) {
   return prefix;
 }
 
+Prefix Prefix::of(const Address& network, unsigned bits) {
+  Prefix prefix;
+  prefix.network_ = network;
+  prefix.bits_ = bits;
+  return prefix;
+}
+
 Address Prefix::network() const {
   Address first = network_;
   for (unsigned bit = bits_; bit < 8 * first.bytes.size(); ++bit) {

@@ -57,6 +57,9 @@ class Prefix {
  public:
   // "10.0.0.0/8", "fd00::/8" or a plain address; no value on anything else.
   static std::optional<Prefix> parse(const std::string& text);
+  // `bits`: counted on the 16 bytes, at most 128.
+  static Prefix of(const Address& network, unsigned bits);
+  unsigned bits() const { return bits_; }
   bool contains(const Address& address) const;
   std::string text() const;
   // Its first address.

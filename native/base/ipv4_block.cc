@@ -23,6 +23,12 @@ std::string Ipv4Block::text() const {
          std::to_string(std::popcount(mask));
 }
 
+Prefix Ipv4Block::prefix() const {
+  constexpr unsigned kMapped = 96;
+  return Prefix::of(Address::from_v4(in_addr{htonl(network)}),
+                    kMapped + static_cast<unsigned>(std::popcount(mask)));
+}
+
 Ipv4Block ipv4_block(std::uint32_t network, unsigned length) {
   const std::uint32_t mask = length == 0 ? 0 : UINT32_MAX << (kBits - std::min(length, kBits));
   return {network & mask, mask};

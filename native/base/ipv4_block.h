@@ -23,6 +23,7 @@ struct Ipv4Block {
     return (other.mask & mask) == mask && (other.network & mask) == network;
   }
   std::string text() const;  // "10.0.0.0/8"
+  Prefix prefix() const;
 };
 
 // Of two prefixes one holds the other, or they have nothing in common.

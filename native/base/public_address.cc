@@ -2,11 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 
 namespace sockswitch {
 namespace {
 
-constexpr unsigned kBits = 32;
+constexpr unsigned kBits = 32;  // of which something depends, in both families
 
 constexpr std::uint32_t mask_of(unsigned length) {
   return length == 0 ? 0 : UINT32_MAX << (kBits - length);
@@ -22,44 +23,79 @@ constexpr std::array<Ipv4Block, 10> kClosed{{
     block(198, 18, 0, 15), block(224, 0, 0, 3),  // multicast, reserved, broadcast
 }};
 
+constexpr std::array<Ipv6Head, 7> kClosed6{{
+    {0x00000000, mask_of(3)},
+    {0x20010000, mask_of(23)},  // Teredo, benchmarking, ORCHID
+    {0x20010DB8, mask_of(32)},  // documentation
+    {0x20020000, mask_of(16)},  // 6to4
+    {0x3FFF0000, mask_of(20)},  // documentation
+    {0x40000000, mask_of(2)},
+    {0x80000000, mask_of(1)},  // unique local, link-local, multicast
+}};
+
+std::uint32_t head_of(const Address& address) {
+  std::uint32_t head = 0;
+  for (std::size_t i = 0; i < sizeof head; ++i) head = head << 8 | address.bytes.at(i);
+  return head;
+}
+
+Prefix prefix_of(const Ipv4Block& block) { return block.prefix(); }
+
+Prefix prefix_of(const Ipv6Head& head) {
+  Address network;
+  for (unsigned i = 0; i < sizeof head.network; ++i) {
+    network.bytes.at(i) = static_cast<std::uint8_t>(head.network >> (kBits - 8 - 8 * i));
+  }
+  return Prefix::of(network, static_cast<unsigned>(std::popcount(head.mask)));
+}
+
+template <typename Block>
+bool is_closed(std::span<const Block> closed, const Block& part) {
+  return std::ranges::any_of(closed, [&](const Block& one) { return one.contains(part); });
+}
+
 // Halves what is partly closed until nothing is.
-void add_public(const Ipv4Block& part, unsigned length, std::vector<Ipv4Block>& found) {
-  const auto inside = [&](const Ipv4Block& closed) { return closed.contains(part); };
-  if (std::ranges::any_of(kClosed, inside)) return;
-  const auto holds = [&](const Ipv4Block& closed) { return part.contains(closed); };
-  if (std::ranges::none_of(kClosed, holds)) {
-    found.push_back(part);
+template <typename Block>
+void add_public(std::span<const Block> closed, const Block& part, unsigned length,
+                std::vector<Prefix>& found) {
+  if (is_closed(closed, part)) return;
+  const auto is_held = [&](const Block& one) { return part.contains(one); };
+  if (std::ranges::none_of(closed, is_held)) {
+    found.push_back(prefix_of(part));
     return;
   }
   const std::uint32_t mask = mask_of(length + 1);
-  add_public({part.network, mask}, length + 1, found);
-  add_public({part.network | (mask & ~part.mask), mask}, length + 1, found);
+  add_public(closed, {part.network, mask}, length + 1, found);
+  add_public(closed, {part.network | (mask & ~part.mask), mask}, length + 1, found);
+}
+
+template <typename Block>
+std::vector<Prefix> rest_of(std::span<const Block> closed) {
+  std::vector<Prefix> found;
+  add_public(closed, Block{}, 0, found);
+  return found;
 }
 
 }  // namespace
 
 bool is_public(const Address& address) {
-  if (!address.is_v4()) return (address.bytes[0] & 0xe0) == 0x20;
-  const std::uint32_t v4 = address.v4();
-  return std::ranges::none_of(
-      kClosed, [&](const Ipv4Block& closed) { return (v4 & closed.mask) == closed.network; });
+  return holds_public(address, address.is_v4() ? 32 : 128, address.is_v4());
 }
 
 std::span<const Ipv4Block> closed_ipv4() { return kClosed; }
+std::span<const Ipv6Head> closed_ipv6() { return kClosed6; }
 
-const std::vector<Ipv4Block>& public_ipv4() {
-  static const std::vector<Ipv4Block> kPublic = [] {
-    std::vector<Ipv4Block> found;
-    add_public({}, 0, found);
-    return found;
-  }();
-  return kPublic;
+const std::vector<Prefix>& public_blocks(bool v4) {
+  static const std::vector<Prefix> kPublic = rest_of(closed_ipv4());
+  static const std::vector<Prefix> kPublic6 = rest_of(closed_ipv6());
+  return v4 ? kPublic : kPublic6;
 }
 
-bool holds_public_ipv4(const Address& network, unsigned length) {
-  const Ipv4Block part{network.is_v4() ? network.v4() : 0, mask_of(std::min(length, kBits))};
-  return std::ranges::none_of(kClosed,
-                              [&](const Ipv4Block& closed) { return closed.contains(part); });
+bool holds_public(const Address& network, unsigned length, bool v4) {
+  const std::uint32_t mask = mask_of(std::min(length, kBits));
+  if (!v4) return !is_closed(closed_ipv6(), {head_of(network) & mask, mask});
+  const std::uint32_t first = network.is_v4() ? network.v4() : 0;
+  return !is_closed(closed_ipv4(), {first & mask, mask});
 }
 
 }  // namespace sockswitch

@@ -50,7 +50,7 @@ std::optional<bool> owns_address(NetlinkSocket& socket, int device, const Addres
   for (const DeviceAddress& one : read_addresses(answer)) {
     if (one.device != device) continue;
     if (!one.own) return {};
-    if (*one.own == address) return true;
+    if (*one.own == address) return (one.flags & IFA_F_DADFAILED) == 0;
   }
   return false;
 }

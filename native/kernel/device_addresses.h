@@ -29,7 +29,8 @@ std::optional<DeviceAddress> parse_device_address(const NetlinkMessage& message)
 NetlinkAnswer ask_for_addresses(NetlinkSocket& socket, int domain);
 std::vector<DeviceAddress> read_addresses(const NetlinkAnswer& answer);
 
-// Whether a device owns an address; no value if that cannot be told.
+// Whether a device owns an address, and found no other owner of it; no value if that cannot be
+// told.
 std::optional<bool> owns_address(NetlinkSocket& socket, int device, const Address& address);
 
 class DeviceAddresses {

@@ -5,11 +5,12 @@
 #include <sys/socket.h>
 
 namespace sockswitch {
+namespace {
 
-std::optional<std::uint32_t> ipv4_setting(NetlinkSocket& socket, int device,
-                                          std::uint16_t setting) {
+std::optional<std::uint32_t> setting_of(NetlinkSocket& socket, std::uint8_t family, int device,
+                                        std::uint16_t setting) {
   netconfmsg message{};
-  message.ncm_family = AF_INET;
+  message.ncm_family = family;
   NetlinkRequest request(RTM_GETNETCONF);
   request.header(message).number<std::int32_t>(NETCONFA_IFINDEX, device);
   const NetlinkAnswer answer = socket.ask(request);
@@ -21,6 +22,18 @@ std::optional<std::uint32_t> ipv4_setting(NetlinkSocket& socket, int device,
         if (attribute.type == setting) value = attribute.number<std::uint32_t>();
       });
   return whole ? value : std::nullopt;
+}
+
+}  // namespace
+
+std::optional<std::uint32_t> ipv4_setting(NetlinkSocket& socket, int device,
+                                          std::uint16_t setting) {
+  return setting_of(socket, AF_INET, device, setting);
+}
+
+std::optional<std::uint32_t> ipv6_setting(NetlinkSocket& socket, int device,
+                                          std::uint16_t setting) {
+  return setting_of(socket, AF_INET6, device, setting);
 }
 
 }  // namespace sockswitch

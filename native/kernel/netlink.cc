@@ -54,6 +54,7 @@ UniqueFd open_packet_monitor() {
   std::vector<int> groups(std::begin(kRouteGroups), std::end(kRouteGroups));
   groups.push_back(RTNLGRP_NEIGH);
   groups.push_back(RTNLGRP_IPV4_NETCONF);  // forwarding, rp_filter
+  groups.push_back(RTNLGRP_IPV6_NETCONF);  // forwarding
   return open_netlink(NETLINK_ROUTE, groups);
 }
 

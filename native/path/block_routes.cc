@@ -17,13 +17,14 @@ std::string oddity(const FoundRoute& route) {
   if (route.type != RTN_UNICAST) return "a route that refuses " + prefix;
   if (!route.strange.empty()) return "a route to " + prefix + " with " + route.strange;
   if (route.tos != 0) return "a route by type of service to " + prefix;
+  if (route.source_length != 0) return "a route by source address to " + prefix;
   return {};
 }
 
-std::string unreadable(const RoutingTables& tables) {
+std::string unreadable(const RoutingTables& tables, bool v4) {
   if (!tables.unknown.empty()) return tables.unknown;
-  if (!tables.v4.unknown.empty()) return tables.v4.unknown;
-  if (!tables.v4.plain) return "routing rules";
+  if (!tables.rules(v4).unknown.empty()) return tables.rules(v4).unknown;
+  if (!tables.rules(v4).plain) return "routing rules";
   return {};
 }
 
@@ -43,12 +44,15 @@ bool is_met(const FoundRoute& route) {
          route.table == RT_TABLE_DEFAULT;
 }
 
-std::string led_elsewhere(const RoutingTables& tables, const Concerns& concerns, int on_link) {
-  if (auto words = unreadable(tables); !words.empty()) return words;
+std::string led_elsewhere(const RoutingTables& tables, bool v4, const Concerns& concerns,
+                          int on_link) {
+  if (auto words = unreadable(tables, v4); !words.empty()) return words;
+  unsigned defaults = 0;
   for (const FoundRoute& route : tables.routes) {
     if (!is_met(route)) continue;
-    if (!route.v4 || !concerns(route.network, route.prefix_length)) continue;
+    if (route.v4 != v4 || !concerns(route.network, route.prefix_length)) continue;
     if (auto words = oddity(route); !words.empty()) return words;
+    if (!v4 && route.prefix_length == 0 && ++defaults > 1) return "several default routes";
     const bool fits = route.gateway ? route.prefix_length == 0 : route.device == on_link;
     if (!fits) return "a route to " + route.prefix_text();
   }
@@ -59,12 +63,12 @@ std::string led_elsewhere(const RoutingTables& tables, const Ipv4Block& block) {
   const auto concerns = [&](const Address& network, unsigned length) {
     return overlap(ipv4_block(network.is_v4() ? network.v4() : 0, length), block);
   };
-  if (auto words = led_elsewhere(tables, concerns, 0); !words.empty()) return words;
+  if (auto words = led_elsewhere(tables, true, concerns, 0); !words.empty()) return words;
   return own_part(tables, block);
 }
 
 BlockRoute route_of_block(const RoutingTables& tables, const Ipv4Block& block) {
-  if (auto words = unreadable(tables); !words.empty()) return {.obstacle = std::move(words)};
+  if (auto words = unreadable(tables, true); !words.empty()) return {.obstacle = std::move(words)};
   if (auto words = own_part(tables, block); !words.empty()) return {.obstacle = std::move(words)};
   // What holds all of it: the longest, and of these the first that the kernel takes.
   const FoundRoute* whole = nullptr;

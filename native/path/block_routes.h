@@ -1,4 +1,4 @@
-// What routing tables say about a whole block of IPv4 addresses. Pure.
+// What routing tables say about a whole block of addresses. Pure.
 #pragma once
 
 #include <functional>
@@ -12,13 +12,17 @@ namespace sockswitch {
 // Whether TCP meets an entry where there are no routing rules but the initial ones.
 bool is_met(const FoundRoute& route);
 
-// What in the tables may lead packets to some of the addresses in question elsewhere than by the
-// default route, or by device `on_link`, which has them on-link; empty: nothing. `concerns`:
-// whether a prefix of IPv4 (an address and its length) has such an address.
+// What in the tables may lead packets to some of the addresses in question, of one family,
+// elsewhere than by the default route, or by device `on_link`, which has them on-link; empty:
+// nothing. Of several default routes of IPv6 the kernel may take any: it looks whether the gateways
+// answer. `concerns`: whether a prefix (an address and its length, counted in the family) has such
+// an address.
 using Concerns = std::function<bool(const Address& network, unsigned length)>;
-std::string led_elsewhere(const RoutingTables& tables, const Concerns& concerns, int on_link);
+std::string led_elsewhere(const RoutingTables& tables, bool v4, const Concerns& concerns,
+                          int on_link);
 
-// The same for all addresses of a block, the namespace's own ones included, nothing of it on-link.
+// The same for all addresses of a block of IPv4, the namespace's own ones included, nothing of it
+// on-link.
 std::string led_elsewhere(const RoutingTables& tables, const Ipv4Block& block);
 
 // By which device a namespace sends all packets to a block that it sends itself.

@@ -60,6 +60,9 @@ class Headers {
       std::ranges::copy(bytes, data.begin() + static_cast<std::ptrdiff_t>(offset));
       std::fill_n(known.begin() + static_cast<std::ptrdiff_t>(offset), bytes.size(), 0xff);
     }
+    void know(std::size_t offset, Bytes bits) {
+      std::ranges::copy(bits, known.begin() + static_cast<std::ptrdiff_t>(offset));
+    }
   };
   Header network_;
   Header transport_;
@@ -72,10 +75,8 @@ Headers::Headers(const PacketFacts& packet) {
   network_.put(v4 ? offsetof(iphdr, protocol) : offsetof(ip6_hdr, ip6_nxt), bytes_of(protocol));
   network_.put(v4 ? offsetof(iphdr, daddr) : offsetof(ip6_hdr, ip6_dst),
                Bytes(packet.destination.address.bytes).last(size));
-  if (v4) {
-    const std::uint32_t known = htonl(packet.known_destination);
-    std::memcpy(network_.known.data() + offsetof(iphdr, daddr), &known, sizeof known);
-  }
+  const auto known = packet.known_address();
+  network_.know(v4 ? offsetof(iphdr, daddr) : offsetof(ip6_hdr, ip6_dst), Bytes(known).last(size));
   if (packet.source) {
     network_.put(v4 ? offsetof(iphdr, saddr) : offsetof(ip6_hdr, ip6_src),
                  Bytes(packet.source->bytes).last(size));
@@ -88,7 +89,7 @@ Headers::Headers(const PacketFacts& packet) {
     network_.known[offsetof(iphdr, frag_off) + 1] = 0xff;
   }
   const std::uint16_t port = htons(packet.destination.port);
-  if (packet.port_known()) transport_.put(sizeof port, bytes_of(port));
+  if (packet.port_known) transport_.put(sizeof port, bytes_of(port));
 }
 
 bool Headers::load(std::uint32_t base, std::size_t offset, const KnownBits& target) const {

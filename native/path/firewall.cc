@@ -72,8 +72,9 @@ bool on_forwarded_way(const FilterChain& chain, const PacketFacts& packet) {
   const bool frames = chain.family == NFPROTO_ARP || chain.family == NFPROTO_BRIDGE ||
                       chain.family == NFPROTO_NETDEV;
   if (frames) return true;
-  const int other = packet.destination.address.is_v4() ? NFPROTO_IPV6 : NFPROTO_IPV4;
-  return chain.family != other && chain.hook != FilterHook::kInput &&
+  // What finds the neighbours of IPv6 are packets of IPv6 that the namespace gets and sends itself.
+  if (!packet.destination.address.is_v4()) return chain.family != NFPROTO_IPV4;
+  return chain.family != NFPROTO_IPV6 && chain.hook != FilterHook::kInput &&
          chain.hook != FilterHook::kOutput;
 }
 

@@ -88,8 +88,8 @@ class Firewall {
 
   // What could see such a packet, its frames or its replies, except for address translation.
   std::optional<std::string> forwarding_obstacle(const PacketFacts& packet) const;
-  // What address translation does to such a packet; `packet.known_destination` may leave open where
-  // it goes.
+  // What address translation does to such a packet; PacketFacts::go_anywhere_in() may leave open
+  // where it goes.
   Translated translate(const PacketFacts& packet) const;
 
   // As path/service_addresses.h has them; what could not be read is not there.

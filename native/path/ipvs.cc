@@ -70,12 +70,10 @@ bool Ipvs::may_translate(const PacketFacts& packet) const {
     if (service.family != family) return false;
     if (!service.address) return true;
     if (service.protocol != packet.protocol) return false;
-    if (!packet.port_known()) {
-      const std::uint32_t differs = service.address->v4() ^ packet.destination.address.v4();
-      return (differs & packet.known_destination) == 0;
+    if (!Prefix::of(packet.destination.address, packet.known_bits).contains(*service.address)) {
+      return false;
     }
-    return service.address == packet.destination.address &&
-           (service.port == 0 || service.port == packet.destination.port);
+    return !packet.port_known || service.port == 0 || service.port == packet.destination.port;
   });
 }
 

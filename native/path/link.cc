@@ -141,6 +141,11 @@ std::optional<bool> answers_for_others(NetlinkSocket& socket, int device) {
   return answers;
 }
 
+std::optional<bool> forwards_ipv6(NetlinkSocket& socket) {
+  const auto setting = ipv6_setting(socket, NETCONFA_IFINDEX_ALL, NETCONFA_FORWARDING);
+  return setting ? std::optional(*setting != 0) : std::nullopt;
+}
+
 std::optional<int> number_of(NetlinkSocket& socket, int netns) {
   NetlinkRequest request(RTM_GETNSID);
   request.header(rtgenmsg{.rtgen_family = AF_UNSPEC});

@@ -40,6 +40,9 @@ std::optional<bool> has_fixed_neighbour(NetlinkSocket& socket, int device, const
 // Whether a device answers ARP for addresses that its namespace would forward to by another device
 // (net.ipv4.conf.DEVICE.proxy_arp, arp_process()); no value if that cannot be told.
 std::optional<bool> answers_for_others(NetlinkSocket& socket, int device);
+// Whether the namespace forwards packets of IPv6 (net.ipv6.conf.all.forwarding), for which a route
+// answer does not stand, other than in IPv4; no value if that cannot be told.
+std::optional<bool> forwards_ipv6(NetlinkSocket& socket);
 // The number by which the socket's namespace knows another one, which descriptor `netns` of the
 // calling thread's table holds; no value if it has none.
 std::optional<int> number_of(NetlinkSocket& socket, int netns);

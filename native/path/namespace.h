@@ -73,6 +73,7 @@ class Namespace {
   std::optional<bool> answers_for_others(int device) {
     return sockswitch::answers_for_others(routes_, device);
   }
+  std::optional<bool> forwards_ipv6() { return sockswitch::forwards_ipv6(routes_); }
   std::vector<Address> ipvs_service_addresses() {
     return sockswitch::ipvs_service_addresses(routes_);
   }

@@ -1,6 +1,7 @@
 // What is known of the packets that are asked about: the first one of a new connection.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -19,9 +20,9 @@ struct PacketDevice {
 struct PacketFacts {
   std::optional<Address> source;  // no value: not known yet
   Destination destination;        // no address of the namespace itself: a unicast route leads there
-  // Of an IPv4 destination, host byte order: the bits that are known. Where some are not, the port
-  // is not either.
-  std::uint32_t known_destination = UINT32_MAX;
+  // How many bits of the destination's address are known, from the first of the 16 bytes on.
+  unsigned known_bits = 8 * sizeof(Address::bytes);
+  bool port_known = true;
   int protocol = IPPROTO_TCP;
   PacketDevice in;
   PacketDevice out;
@@ -30,7 +31,18 @@ struct PacketFacts {
   // Of the sending process, in the initial user namespace; no value: not known.
   std::optional<std::uint32_t> uid;
 
-  bool port_known() const { return known_destination == UINT32_MAX; }
+  // It goes to some address of these, at some port.
+  void go_anywhere_in(const Prefix& addresses) {
+    destination = {addresses.network(), 0, 0};
+    known_bits = addresses.bits();
+    port_known = false;
+  }
+  // The bits that are known, in the 16 bytes.
+  std::array<std::uint8_t, sizeof(Address::bytes)> known_address() const {
+    Address all;
+    all.bytes.fill(0xff);
+    return Prefix::of(all, known_bits).network().bytes;
+  }
 };
 
 }  // namespace sockswitch

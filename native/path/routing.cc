@@ -153,6 +153,7 @@ std::optional<FoundRoute> parse_route(const NetlinkMessage& message) {
   if (!header || (header->rtm_family != AF_INET && header->rtm_family != AF_INET6)) return {};
   FoundRoute route{.type = header->rtm_type, .tos = header->rtm_tos, .table = header->rtm_table};
   route.prefix_length = header->rtm_dst_len;
+  route.source_length = header->rtm_src_len;
   route.v4 = header->rtm_family == AF_INET;
   bool whole =
       walk_attributes(message.attributes(sizeof(rtmsg)),

@@ -39,6 +39,7 @@ struct FoundRoute {
   std::optional<Address> source;  // what the kernel would choose
   Address network;                // of the table's entry
   unsigned prefix_length = 0;     // of the table's entry, counted in its family
+  unsigned source_length = 0;     // of an entry that a table's dump has: for which sources it is
   bool v4 = false;
   // What the route has that we do not follow, in words: "several next hops". Empty: nothing.
   std::string strange;

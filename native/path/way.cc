@@ -401,12 +401,11 @@ BlockWay Follower::follow(const Ipv4Block& block) {
     }
     if (auto words = led_elsewhere(at.tables(), block); !words.empty()) return left(where + words);
     const auto tap = at.link(onward.device);
-    const Forwarded forwarded = at.firewall().forwarded(
-        {.source = inside.route.source,
-         .destination = {Address::from_v4(in_addr{htonl(block.network)}), 0, 0},
-         .known_destination = block.mask,
-         .in = {exit.bridge.index, exit.bridge.name},
-         .out = {onward.device, tap ? tap->name : std::string()}});
+    PacketFacts facts{.source = inside.route.source,
+                      .in = {exit.bridge.index, exit.bridge.name},
+                      .out = {onward.device, tap ? tap->name : std::string()}};
+    facts.go_anywhere_in(block.prefix());
+    const Forwarded forwarded = at.firewall().forwarded(facts);
     if (forwarded.verdict != Forwarded::Verdict::kPasses) return left(where + forwarded.words);
   }
   const FallbackOptions& options = exit.program->options;

@@ -97,7 +97,7 @@ bool in_range(std::uint16_t port, const std::uint16_t (&range)[2]) {
 Tristate destination_port(const PacketFacts& packet, const std::uint16_t (&range)[2],
                           bool inverted) {
   const bool whole = range[0] == 0 && range[1] == UINT16_MAX;
-  if (!packet.port_known() && !whole) return Tristate::kPerhaps;
+  if (!packet.port_known && !whole) return Tristate::kPerhaps;
   return tristate(in_range(packet.destination.port, range) != inverted);
 }
 
@@ -176,7 +176,7 @@ Tristate multiport(const FilterOperation& match, const PacketFacts& packet) {
   auto info = read_structure<xt_multiport_v1>(match.value);
   if (!info || match.revision != 1 || info->count > XT_MULTI_PORTS) return Tristate::kPerhaps;
   if (info->flags != XT_MULTIPORT_DESTINATION) return Tristate::kPerhaps;
-  if (!packet.port_known()) return Tristate::kPerhaps;
+  if (!packet.port_known) return Tristate::kPerhaps;
   bool found = false;
   for (std::size_t i = 0; i < info->count; ++i) {
     const std::uint16_t from = info->ports[i];
@@ -214,20 +214,17 @@ Tristate inverted_if(bool inverted, Tristate value) { return inverted ? !value :
 // As masked_address(), where some bits of the address are not known.
 Tristate destination_matches(const PacketFacts& packet, const std::uint8_t* wanted,
                              const std::uint8_t* mask, std::size_t size) {
-  if (packet.port_known() || size != sizeof(in_addr)) {
-    return masked_address(packet.destination.address, wanted, mask, size);
+  const std::size_t from = packet.destination.address.bytes.size() - size;
+  const auto known = packet.known_address();
+  Tristate result = Tristate::kYes;
+  for (std::size_t i = 0; i < size; ++i) {
+    const std::uint8_t actual = packet.destination.address.bytes.at(from + i);
+    const std::uint8_t sure = known.at(from + i);
+    if ((wanted[i] & ~mask[i]) != 0) return Tristate::kNo;
+    if (((actual ^ wanted[i]) & mask[i] & sure) != 0) return Tristate::kNo;
+    if ((mask[i] & ~sure) != 0) result = Tristate::kPerhaps;
   }
-  std::uint32_t network = 0;
-  std::uint32_t bits = 0;
-  std::memcpy(&network, wanted, sizeof network);
-  std::memcpy(&bits, mask, sizeof bits);
-  network = ntohl(network);
-  bits = ntohl(bits);
-  if ((network & ~bits) != 0) return Tristate::kNo;
-  if (((packet.destination.address.v4() ^ network) & bits & packet.known_destination) != 0) {
-    return Tristate::kNo;
-  }
-  return (bits & ~packet.known_destination) == 0 ? Tristate::kYes : Tristate::kPerhaps;
+  return result;
 }
 
 template <typename Header>

@@ -12,7 +12,8 @@
 //   version 2   GuardQuestion: all kinds except kPodNetwork
 //   version 3   the same with a network behind it: kPodNetwork alone
 //
-// A guard that does not know a kind (kServiceAnywhere came late to version 2) says EINVAL.
+// A guard that does not know a kind (kServiceAnywhere and kPodClientV6 came late to version 2) says
+// EINVAL.
 //
 // A daemon asks in the lowest version that has the words, and is answered in that one. So a guard
 // of version 2 serves a later daemon in all but the network, which it refuses with
@@ -119,6 +120,7 @@ inline int decode_question(std::string_view text, GuardUse& use) {
       [[fallthrough]];
     case GuardKind::kClient:
     case GuardKind::kPodClient:
+    case GuardKind::kPodClientV6:
       return use.port == 0 && use.device >= 0 ? 0 : EINVAL;
     case GuardKind::kNeighbour:
       return use.device >= 0 ? 0 : EINVAL;

@@ -12,10 +12,11 @@ enum class GuardKind : std::uint16_t {
   kClient,
   kNeighbour,
   kService,
-  kPodClient,   // reaches public addresses
+  kPodClient,   // reaches public addresses of IPv4
   kPodNetwork,  // reaches one network: a pod's, too
   // A service whose socket may be pinned to the loopback device, too (publish/pins.h).
   kServiceAnywhere,
+  kPodClientV6,  // reaches public addresses of IPv6
 };
 
 inline bool is_service(GuardKind kind) {

@@ -137,7 +137,16 @@ void drop_ipv4_of_this_machine(Program& program, const GuardRole& role) {
   program.jump(is_countable(role) ? Program::kTake : Program::kDrop);
 }
 
+void drop_ipv6_that_is_not_public(Program& program) {
+  for (const Ipv6Head& closed : closed_ipv6()) {
+    program.load(kSource6, BPF_W);
+    program.keep_bits(closed.mask);
+    program.jump_if(closed.network, Program::kDrop);
+  }
+}
+
 void drop_ipv6_of_this_machine(Program& program, const GuardRole& role) {
+  if (role.kind == GuardKind::kPodClientV6) drop_ipv6_that_is_not_public(program);
   take_what_comes_from_elsewhere(program, role);
   for (const Address& address : own_addresses(role)) {
     if (address.is_v4()) continue;
@@ -159,6 +168,10 @@ void drop_what_is_not_for_it(Program& program, const GuardRole& role) {
   if (role.kind == GuardKind::kPodClient || role.kind == GuardKind::kPodNetwork) {
     program.jump_unless(kVersion4, Program::kDrop);
     return drop_ipv4_of_this_machine(program, role);
+  }
+  if (role.kind == GuardKind::kPodClientV6) {
+    program.jump_if(kVersion4, Program::kDrop);
+    return drop_ipv6_of_this_machine(program, role);
   }
   switch (role.family) {
     case GuardFamily::kV4:

@@ -9,6 +9,8 @@
 //               one.)
 //   pod client  the same, and nothing that answers its own SYN from an address that is not a public
 //               one of IPv4 (base/public_address.h)
+//   pod client  the same of IPv6
+//   of IPv6
 //   pod network the same, and nothing that answers its own SYN from outside one network of IPv4
 //   neighbour   like client, but for what comes from `port`, the published one of a neighbour
 //               (publish/neighbours.h)

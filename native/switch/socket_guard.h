@@ -97,9 +97,9 @@ class SocketGuard {
   int guard_client(int fd, int device, GuardFamily family) {
     return attach(fd, {GuardKind::kClient, 0, device, family});
   }
-  // ... and is a pod's: it reaches public addresses, or one network.
-  int guard_pods_client(int fd, int device) {
-    return attach(fd, {GuardKind::kPodClient, 0, device});
+  // ... and is a pod's: it reaches public addresses of one family, or one network.
+  int guard_pods_client(int fd, int device, bool v4) {
+    return attach(fd, {v4 ? GuardKind::kPodClient : GuardKind::kPodClientV6, 0, device});
   }
   int guard_pods_client(int fd, int device, const Ipv4Block& network) {
     return attach(fd, {GuardKind::kPodNetwork, 0, device, GuardFamily::kBoth, network});

@@ -39,14 +39,15 @@ MadeSocket SocketPool::make(const ClientUse& use, const OptionBaselines& contain
     return failed("setsockopt SO_BINDTOIFINDEX");
   }
   int error = network     ? guard_.guard_pods_client(fd.get(), device, *network)
-              : of_pod    ? guard_.guard_pods_client(fd.get(), device)
+              : of_pod    ? guard_.guard_pods_client(fd.get(), device, family != GuardFamily::kV6)
               : port == 0 ? guard_.guard_client(fd.get(), device, family)
                           : guard_.guard_neighbours_client(fd.get(), device, family, port);
-  if (error == EPROTONOSUPPORT) {
-    return failed(Outcome::kUnguarded,
-                  "sockswitch-guard is of an older version, which knows no networks of pods: "
-                  "put this version's in its place, with its capability (setcap cap_bpf=ep), and "
-                  "restart the daemon");
+  if (error == EPROTONOSUPPORT || (of_pod && error == EINVAL)) {
+    return failed(
+        Outcome::kUnguarded,
+        "sockswitch-guard is of an older version, which knows no networks and no IPv6 of pods: "
+        "put this version's in its place, with its capability (setcap cap_bpf=ep), and "
+        "restart the daemon");
   }
   if (error != 0) {
     return failed(guard_.missing() ? Outcome::kUnguarded : Outcome::kHostError,

@@ -29,7 +29,8 @@ struct ClientUse {
   // The one that the container's network carries, of an IPv6 socket.
   GuardFamily family = GuardFamily::kBoth;
   std::uint16_t neighbours_port = 0;  // the published one that it connects to; 0: none
-  // Of a nested namespace: it reaches public addresses only, or those of `pods_network`.
+  // Of a nested namespace: it reaches public addresses only, of IPv6 where that is the `family`, or
+  // those of `pods_network`.
   bool of_pod = false;
   // NOLINTNEXTLINE(readability-redundant-member-init): -Wmissing-field-initializers wants it
   std::optional<Ipv4Block> pods_network = std::nullopt;

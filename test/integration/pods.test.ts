@@ -2,7 +2,7 @@
 import { beforeAll, expect, test } from 'vitest';
 import { KUBE_PROXY_NFTABLES, nft } from '../kernel/firewall-rules.js';
 import { describeOnLab, FAR, PUBLIC, REMOTE } from './support/lab.js';
-import { inPod, startNode } from './support/node.js';
+import { inPod, MAKE_IPV6, startNode } from './support/node.js';
 import {
   type Container,
   type Counters,
@@ -11,6 +11,7 @@ import {
   ENABLED,
   ps,
 } from './support/podman.js';
+import { SAMPLE } from './support/sample.js';
 
 /** The network of FAR; the hosts' own, which all fallback networks know; an address that nobody has. */
 const LISTED = '10.99.0.0/16 10.77.0.0/24';
@@ -43,7 +44,8 @@ const known = new Map<string, Counters>();
 /** The outcome of a pod's connect, and whether somebody answered. */
 async function connect(node: Container, { change, undo, pod = 1, to = PUBLIC.v4 }: Case) {
   const before = known.get(node.id) ?? (await counters(node.id));
-  const probe = `${inPod(pod)} curl -s -o /dev/null --max-time 0.3 http://${to}/; status=$?`;
+  const url = to.includes(':') ? `http://[${to}]/` : `http://${to}/`;
+  const probe = `${inPod(pod)} curl -s -o /dev/null --max-time 0.3 '${url}'; status=$?`;
   const script = `${change ?? 'true'}\n${probe}\n${undo ?? 'true'}\nexit $status`;
   const result = await node.sh(script);
   const after = await counters(node.id);
@@ -400,10 +402,222 @@ describeOnLab('connections of pods', () => {
   });
 });
 
+/** Of the ignore list, and in it. */
+const IGNORED = '2d00:114::/32';
+const FILTER6 = `nft add table ip6 f; nft 'add chain ip6 f forward { type filter hook forward priority 0; }'`;
+const UNFILTER6 = 'nft delete table ip6 f';
+const SHUT_IN6 = `${FILTER6}; nft add rule ip6 f forward ip6 saddr fd00:10:244::11 drop`;
+const SHUT_OFF6 = `${FILTER6}; nft add rule ip6 f forward ip6 saddr fd00:10:244::11 ip6 daddr 2a00::1 drop`;
+const PRE6 = `nft 'add chain ip6 nat pre { type nat hook prerouting priority dstnat; }'; nft add rule ip6 nat pre`;
+const UNPRE6 = 'nft delete chain ip6 nat pre';
+const MASQUERADE6 = 'ip6 saddr fd00:10:244::/48 ip6 daddr != fd00:10:244::/48 masquerade';
+/** The rules of address translation, instead of the node's own. */
+const translatedBy = (...rules: readonly string[]) => ({
+  change: [
+    'nft flush chain ip6 nat post',
+    ...rules.map((rule) => `nft 'add rule ip6 nat post ${rule}'`),
+  ].join('; '),
+  undo: `nft flush chain ip6 nat post; nft 'add rule ip6 nat post ${MASQUERADE6}'`,
+});
+/** kind's ip-masq-agent. */
+const KIND = `nft flush chain ip6 nat post
+ip6tables -t nat -N KIND-MASQ-AGENT
+ip6tables -t nat -A POSTROUTING -m addrtype ! --dst-type LOCAL -j KIND-MASQ-AGENT
+ip6tables -t nat -A KIND-MASQ-AGENT -d fd00:10:244::/48 -j RETURN
+ip6tables -t nat -A KIND-MASQ-AGENT -j MASQUERADE`;
+const UNKIND = `ip6tables -t nat -F; ip6tables -t nat -X; nft 'add rule ip6 nat post ${MASQUERADE6}'`;
+
+describeOnLab('connections of pods over IPv6', () => {
+  let node: Container;
+  beforeAll(async () => {
+    node = await startNode({ annotations: { ...EGRESS, 'sockswitch/ignore': IGNORED } });
+    await node.output(['bash', '-c', MAKE_IPV6]);
+  });
+
+  const CASES: readonly (readonly [string, Case])[] = [
+    ['by a bridge, to a public address', { outcome: 'switched', reached: true }],
+    ['by a link-local gateway', { pod: 2, outcome: 'switched', reached: true }],
+    ['to a private address', { to: FAR.v6, outcome: 'pod-address', reached: true }],
+    ['to one on the ignore list', { to: '2d00:114::1', outcome: 'ignored', reached: false }],
+    [
+      'over kind’s masquerading',
+      { change: KIND, undo: UNKIND, outcome: 'switched', reached: true },
+    ],
+    [
+      'that a route of the node leads elsewhere',
+      {
+        change: 'ip route add 2d00:113::/32 dev cni0',
+        undo: 'ip route del 2d00:113::/32 dev cni0',
+        outcome: 'restricted',
+        reached: false,
+      },
+    ],
+    [
+      'with two default routes',
+      {
+        change: `${IN_POD} ip route add default via fd00:10:244::12 metric 4096`,
+        undo: `${IN_POD} ip route del default via fd00:10:244::12 metric 4096`,
+        outcome: 'restricted',
+        reached: true,
+      },
+    ],
+    [
+      'with a neighbour entry that was set',
+      {
+        pod: 2,
+        change: `${inPod(2)} ip neighbour replace fe80::1 lladdr 02:00:00:00:00:01 dev eth0`,
+        undo: `${inPod(2)} ip neighbour del fe80::1 dev eth0`,
+        outcome: 'not-uplink',
+        reached: false,
+      },
+    ],
+    [
+      'from a node that does not forward it',
+      {
+        change: 'echo 0 >/proc/sys/net/ipv6/conf/all/forwarding',
+        undo: 'echo 1 >/proc/sys/net/ipv6/conf/all/forwarding',
+        outcome: 'not-uplink',
+        reached: false,
+      },
+    ],
+    [
+      'with a routing rule of the node',
+      {
+        change: 'ip -6 rule add from fd00:10:244::12 table 100',
+        undo: 'ip -6 rule del from fd00:10:244::12 table 100',
+        outcome: 'restricted',
+        reached: true,
+      },
+    ],
+    [
+      'with a policy for other destinations only',
+      { change: SHUT_OFF6, undo: UNFILTER6, outcome: 'firewall', reached: true },
+    ],
+    [
+      'with a filter of what finds neighbours',
+      {
+        change: `nft add table inet f; nft 'add chain inet f input { type filter hook input priority 0; }'; nft add rule inet f input icmpv6 type echo-request drop`,
+        undo: 'nft delete table inet f',
+        outcome: 'firewall',
+        reached: true,
+      },
+    ],
+    // pasta takes packets from any source.
+    ['that are not masqueraded', { ...translatedBy(), outcome: 'firewall', reached: true }],
+    [
+      'that are masqueraded to one destination only',
+      { ...translatedBy('ip6 daddr 2d00:113::1 masquerade'), outcome: 'firewall', reached: true },
+    ],
+  ];
+  const MORE: readonly (readonly [string, Case])[] = [
+    ['by a routed veth', { pod: 3, outcome: 'switched', reached: true }],
+    ['to one for documentation', { to: '2001:db8:42::1', outcome: 'pod-address', reached: false }],
+    [
+      'that a route of the pod refuses to another destination',
+      {
+        change: `${IN_POD} ip route add blackhole 2a00::/16`,
+        undo: `${IN_POD} ip route del blackhole 2a00::/16`,
+        outcome: 'restricted',
+        reached: true,
+      },
+    ],
+    [
+      'over another pod',
+      {
+        change: `${IN_POD} ip -6 route replace default via fd00:10:244::12`,
+        undo: `${IN_POD} ip -6 route replace default via fd00:10:244::1`,
+        outcome: 'not-uplink',
+        reached: false,
+      },
+    ],
+    [
+      'with a routing rule of the node for IPv4',
+      {
+        change: 'ip -4 rule add from 10.200.0.12 table 100',
+        undo: 'ip -4 rule del from 10.200.0.12 table 100',
+        outcome: 'switched',
+        reached: true,
+      },
+    ],
+    [
+      'that the node drops',
+      { change: SHUT_IN6, undo: UNFILTER6, outcome: 'firewall', reached: false },
+    ],
+    [
+      'that are not masqueraded to a part of the public addresses',
+      {
+        ...translatedBy('ip6 daddr 2a00::/32 accept', MASQUERADE6),
+        outcome: 'firewall',
+        reached: true,
+      },
+    ],
+    [
+      'that are not masqueraded to a part of the private addresses',
+      {
+        ...translatedBy('ip6 daddr fd99::/64 accept', MASQUERADE6),
+        outcome: 'switched',
+        reached: true,
+      },
+    ],
+    [
+      'that the node sends elsewhere',
+      {
+        change: `${PRE6} ip6 daddr 2d00:113::1 dnat to fd00:10:244::12`,
+        undo: UNPRE6,
+        outcome: 'firewall',
+        reached: false,
+      },
+    ],
+  ];
+
+  test.each([...CASES, ...(SAMPLE ? [] : MORE)])('%s', async (_title, one) => {
+    await expectCase(node, { to: PUBLIC.v6, ...one });
+  });
+
+  test('after all that', async () => {
+    await expectCase(node, { to: PUBLIC.v6, outcome: 'switched', reached: true });
+  });
+});
+
 describeOnLab('a node without sockswitch/pods', () => {
   test('keeps its pods on their own network', async () => {
     const node = await startNode({ annotations: ENABLED });
     await expectCase(node, { outcome: 'nested-netns', reached: true });
+  });
+});
+
+describeOnLab('pods of a node that waives its firewall, over IPv6', () => {
+  let node: Container;
+  beforeAll(async () => {
+    node = await startNode({ annotations: { ...EGRESS, 'sockswitch/firewall': 'ignore' } });
+    await node.output(['bash', '-c', MAKE_IPV6]);
+  });
+
+  test.each<readonly [string, Case]>([
+    [
+      'a policy is waived',
+      { change: SHUT_OFF6, undo: UNFILTER6, outcome: 'switched', reached: true },
+    ],
+    ['a drop is not', { change: SHUT_IN6, undo: UNFILTER6, outcome: 'isolated', reached: false }],
+    [
+      'what may be sent elsewhere stays',
+      {
+        change: `${FILTER6}; nft add rule ip6 f forward counter; ${PRE6} ip6 daddr 2d00:113::1 dnat to fd00:10:244::12`,
+        undo: `${UNFILTER6}; ${UNPRE6}`,
+        outcome: 'translated',
+        reached: false,
+      },
+    ],
+    [
+      'and what is not masqueraded',
+      {
+        ...translatedBy('ip6 daddr 2a00::/32 masquerade'),
+        outcome: 'isolated',
+        reached: true,
+      },
+    ],
+  ])('%s', async (_title, one) => {
+    await expectCase(node, { to: PUBLIC.v6, ...one });
   });
 });
 

@@ -44,8 +44,8 @@ const PATIENCE_MS = 120_000;
 /** Addresses of test/lab/README.md. */
 export const REMOTE = { v4: '10.77.0.100', v6: 'fd77::100', name: 'remote.lab' } as const;
 export const FAR = { v4: '10.99.0.1', v6: 'fd99::1', name: 'far.lab' } as const;
-/** remote, too, at an address that is a public one, which only the hosts' default route leads to. */
-export const PUBLIC = { v4: '203.0.113.1' } as const;
+/** remote, too, at addresses that are public ones, which only the hosts' default routes lead to. */
+export const PUBLIC = { v4: '203.0.113.1', v6: '2d00:113::1' } as const;
 export const HOST1 = { v4: '10.77.0.11', v6: 'fd77::11' } as const;
 export const HOST2 = { v4: '10.77.0.12', v6: 'fd77::12' } as const;
 

@@ -43,6 +43,30 @@ nft 'add chain ip nat post { type nat hook postrouting priority srcnat; }'
 nft 'add rule ip nat post ip saddr 10.200.0.0/15 ip daddr != 10.200.0.0/15 masquerade'
 `;
 
+/**
+ * IPv6 beside it, in a node whose network has that: `pod1` has the bridge's address as gateway, `pod2` and `pod3` a link-local one of
+ * the node's, as kindnet and Calico have it.
+ */
+export const MAKE_IPV6 = `
+set -e
+echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
+ip address add fd00:10:244::1/64 dev cni0 nodad
+ip address add fe80::1/64 dev cni0 nodad
+pod() { # NUMBER ADDRESS GATEWAY
+  in="nsenter --net=/run/netns/pod$1"
+  $in ip address add $2 dev eth0 nodad
+  $in ip route add default via $3 dev eth0
+}
+pod 1 fd00:10:244::11/64 fd00:10:244::1
+pod 2 fd00:10:244::12/64 fe80::1
+ip address add fe80::1/64 dev veth3 nodad
+pod 3 fd00:10:244:1::2/128 fe80::1
+ip route add fd00:10:244:1::2/128 dev veth3
+nft add table ip6 nat
+nft 'add chain ip6 nat post { type nat hook postrouting priority srcnat; }'
+nft 'add rule ip6 nat post ip6 saddr fd00:10:244::/48 ip6 daddr != fd00:10:244::/48 masquerade'
+`;
+
 // Not "ip netns exec" or "ip -n", which want to mount a sysfs and may not in a rootless container.
 export const inPod = (number: number) => `nsenter --net=/run/netns/pod${number}`;
 

@@ -7,6 +7,7 @@
 #     host2 eth0 --- port2 /      10.77.0.100, fd77::100   remote itself, on-link
 #                           lo    10.99.0.1, fd99::1       remote again, only reached by the hosts' default route
 #                                 203.0.113.1              the same, and a public address (for documentation, RFC 5737)
+#                                 2d00:113::1              the same of IPv6 (2d00::/8 is allocated to nobody)
 #
 # One segment, MTU 1500, host1 .11 and host2 .12. The bridge lives in remote's namespace, so a packet crosses one veth and
 # one bridge. remote forwards and knows no way to anything else: other destinations are answered "unreachable", except
@@ -43,6 +44,7 @@ address add fd77::100/64 dev br0 nodad
 address add 10.99.0.1/32 dev lo
 address add 203.0.113.1/32 dev lo
 address add fd99::1/128 dev lo nodad
+address add 2d00:113::1/128 dev lo nodad
 route add blackhole 10.98.0.0/24
 route add blackhole fd98::/64
 IP

@@ -6,8 +6,10 @@
 #include <linux/ip_vs.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter_ipv6/ip6_tables.h>
 #include <linux/rtnetlink.h>
 #include <linux/xfrm.h>
+#include <netinet/ip6.h>
 
 #include "check.h"
 #include "firewall_recorded.h"
@@ -280,8 +282,8 @@ TEST(a_destination_that_is_known_in_part) {
   constexpr std::uint32_t kLength8 = 0xff000000;
   constexpr std::uint32_t kLength24 = 0xffffff00;
   const auto sent = [](const FilterRules& rules) {
-    PacketFacts packet = packet_to("203.0.0.0", 0);
-    packet.known_destination = kLength8;
+    PacketFacts packet;
+    packet.go_anywhere_in(*Prefix::parse("203.0.0.0/8"));
     return evaluate_hook(rules, FilterHook::kPrerouting, packet);
   };
   using Kind = FilterOperation::Kind;
@@ -292,6 +294,85 @@ TEST(a_destination_that_is_known_in_part) {
   CHECK(!beside.may_translate && beside.may_stay);
   const HookResult around = sent(rule_on("203.0.0.0", kLength8, Kind::kTranslate));
   CHECK(around.may_translate && !around.may_stay);
+}
+
+// "ip6 daddr PREFIX VERDICT", as nft writes it, or ip6tables (`xtables`).
+FilterRules rule_on6(const char* prefix, FilterOperation::Kind verdict, bool xtables) {
+  using Kind = FilterOperation::Kind;
+  const Prefix to = *Prefix::parse(prefix);
+  PacketFacts mask;
+  mask.known_bits = to.bits();
+  const auto bits = mask.known_address();
+  const auto network = to.network().bytes;
+  FilterRule rule;
+  if (xtables) {
+    ip6t_ip6 header{};
+    std::ranges::copy(network, header.dst.s6_addr);
+    std::ranges::copy(bits, header.dmsk.s6_addr);
+    const auto* raw = reinterpret_cast<const std::uint8_t*>(&header);
+    rule.operations = {
+        {.kind = Kind::kXtPacket, .key = AF_INET6, .value = {raw, raw + sizeof header}}};
+  } else {
+    rule.operations = {{.kind = Kind::kLoadPayload, .target = 16, .length = 16},
+                       {.kind = Kind::kBitwise, .source = 16, .target = 16, .length = 16},
+                       {.kind = Kind::kCompare, .source = 16, .key = NFT_CMP_EQ}};
+    rule.operations[0].key = NFT_PAYLOAD_NETWORK_HEADER;
+    rule.operations[0].offset = offsetof(ip6_hdr, ip6_dst);
+    rule.operations[1].value.assign(bits.begin(), bits.end());
+    rule.operations[1].second.assign(16, 0);
+    rule.operations[2].value.assign(network.begin(), network.end());
+  }
+  rule.operations.push_back({.kind = verdict});
+  FilterChain chain;
+  chain.family = NFPROTO_IPV6;
+  chain.is_base = true;
+  chain.is_nat = true;
+  chain.hook = FilterHook::kPostrouting;
+  chain.rules = {rule};
+  FilterRules rules;
+  rules.chains = {chain};
+  return rules;
+}
+
+TEST(a_destination_of_ipv6_that_is_known_in_part) {
+  using Kind = FilterOperation::Kind;
+  for (const bool xtables : {false, true}) {
+    const auto sent = [&](const char* to, Kind verdict) {
+      PacketFacts packet;
+      packet.go_anywhere_in(*Prefix::parse("2400::/8"));
+      return evaluate_hook(rule_on6(to, verdict, xtables), FilterHook::kPostrouting, packet);
+    };
+    // One address, a network, half of it, beside it, all of it and more.
+    for (const char* part : {"2400::1/128", "2400:1::/32", "2480::/9"}) {
+      const HookResult within = sent(part, Kind::kMasquerade);
+      CHECK(within.may_masquerade && within.may_stay);
+    }
+    for (const char* other : {"2500::/8", "fd00::/8", "fd00::1/128"}) {
+      const HookResult beside = sent(other, Kind::kMasquerade);
+      CHECK(!beside.may_masquerade && beside.may_stay);
+    }
+    for (const char* whole : {"2400::/8", "2000::/3", "::/0"}) {
+      const HookResult around = sent(whole, Kind::kMasquerade);
+      CHECK(around.may_masquerade && !around.may_stay);
+    }
+  }
+}
+
+TEST(a_destination_of_one_address_leaves_the_port_open) {
+  Ipvs ipvs;
+  auto v4 = ipvs_service(AF_INET, "10.96.0.1", 443);
+  auto v6 = ipvs_service(AF_INET6, "2400::1", 443);
+  ipvs.services.push_back(*parse_ipvs_service(first(v4.bytes(1))));
+  ipvs.services.push_back(*parse_ipvs_service(first(v6.bytes(1))));
+  const auto anywhere = [&](const char* prefix) {
+    PacketFacts packet;
+    packet.go_anywhere_in(*Prefix::parse(prefix));
+    return ipvs.may_translate(packet);
+  };
+  for (const char* prefix : {"10.96.0.1", "10.96.0.0/16", "2400::1", "2400::/8", "2000::/3"})
+    CHECK(anywhere(prefix));
+  for (const char* prefix : {"10.96.0.2", "10.97.0.0/16", "2400::2", "2500::/8"})
+    CHECK(!anywhere(prefix));
 }
 
 // A rule of KUBE-SERVICES on one destination.

@@ -79,6 +79,9 @@ constexpr const char* kNetwork =
     "for device in host wire many cable; do ip link set $device up || exit; done && "
     "ip address add 192.0.2.1/24 dev host && "
     "{ ip address add fd00::1/64 dev host nodad || true; } && "
+    "{ ip address add 2400:1::1/64 dev host nodad || true; } && "
+    "{ for address in 2400::1 2001:200::1 3ffe::1 fd01::1 2001:db8::1 2002:a01:203::1 2001::1 "
+    "3fff::1; do ip address add $address/128 dev lo nodad; done || true; } && "
     "for i in $(seq 1 17); do ip address add 203.0.113.$i/24 dev many || exit; done";
 
 GuardUse client_use() { return {.device = device("host")}; }
@@ -144,6 +147,32 @@ void a_pods_client_hears_public_addresses_only(Guarding& guarding) {
   Loopback closed("10.1.2.3");
   CHECK_EQ(connect_error(guarding.socket(use, AF_INET6), name6("10.1.2.3", closed.port())),
            EINPROGRESS);
+}
+
+// From addresses that the device does not have.
+void a_pods_client_of_ipv6_hears_public_addresses_only(Guarding& guarding) {
+  UniqueFd listener = tcp(AF_INET6);
+  sockaddr_in6 any{};
+  any.sin6_family = AF_INET6;
+  if (::bind(listener.get(), reinterpret_cast<sockaddr*>(&any), sizeof any) != 0) return;
+  CHECK_EQ(::listen(listener.get(), 16), 0);
+  socklen_t length = sizeof any;
+  CHECK_EQ(::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&any), &length), 0);
+  const auto tried = [&](GuardKind kind, const char* address) {
+    const GuardUse use{.kind = kind, .device = device("host")};
+    return connect_error(guarding.socket(use, AF_INET6), name6(address, ntohs(any.sin6_port)));
+  };
+  const auto kind = GuardKind::kPodClientV6;
+  for (const char* address : {"2400::1", "2001:200::1", "3ffe::1"})
+    CHECK_EQ(tried(kind, address), 0);
+  for (const char* address : {"fd01::1", "2001:db8::1", "2002:a01:203::1", "2001::1", "3fff::1",
+                              "::1", kThisMachine6, kAnother, "10.1.2.3", "127.0.0.1"}) {
+    CHECK_EQ(tried(kind, address), EINPROGRESS);
+  }
+  CHECK_EQ(tried(kind, "2400:1::1"), EINPROGRESS);  // the device's own
+  CHECK_EQ(tried(GuardKind::kPodClient, "2400::1"), EINPROGRESS);
+  Loopback turned(guarding.socket({.kind = kind, .device = device("host")}), kAnother);
+  CHECK_EQ(turned.connect(impatient()), EINPROGRESS);
 }
 
 // Whichever bit differs, as far as it was tried.
@@ -314,6 +343,7 @@ void guards_with(GuardSource& source) {
   a_client_hears_addresses_that_are_not_this_machines(guarding);
   a_client_hears_no_loopback_address(guarding);
   a_pods_client_hears_public_addresses_only(guarding);
+  a_pods_client_of_ipv6_hears_public_addresses_only(guarding);
   a_pods_client_hears_one_network_only(guarding);
   a_client_is_not_refused_by_this_machine(guarding);
   a_client_is_guarded_in_ipv6_too(guarding);
@@ -422,9 +452,10 @@ bool may_load(const RunningGuard& guard) {
 
 TEST(a_guard_takes_no_other_question) {
   const RunningGuard guard;
-  for (const std::uint16_t kind : {4, 6}) CHECK_EQ(guard.error_of({.kind = kind}), EINVAL);
+  for (const std::uint16_t kind : {4, 7}) CHECK_EQ(guard.error_of({.kind = kind}), EINVAL);
   CHECK_EQ(guard.error_of({.port = 80}), EINVAL);
   CHECK_EQ(guard.error_of({.kind = 2, .port = 80, .device = 1}), EINVAL);
+  CHECK_EQ(guard.error_of({.kind = 6, .port = 80}), EINVAL);
   CHECK_EQ(guard.error_of({.device = -1}), EINVAL);
   CHECK_EQ(guard.error_of({.family = 3}), EINVAL);
   CHECK_EQ(guard.error_of({.kind = 2, .port = 80, .family = 1}), EINVAL);
@@ -475,7 +506,7 @@ TEST(a_guard_and_a_daemon_of_other_versions_say_so) {
 
 TEST(a_guard_is_confined) {
   const RunningGuard guard;
-  CHECK_EQ(guard.error_of({.kind = 6}), EINVAL);
+  CHECK_EQ(guard.error_of({.kind = 7}), EINVAL);
   const std::string status = guard.status();
   for (const char* line : {"NoNewPrivs:\t1", "Seccomp:\t2", "CapEff:\t0000000000000000",
                            "CapInh:\t0000000000000000", "CapAmb:\t0000000000000000"}) {

@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "base/public_address.h"
 #include "check.h"
 #include "kernel/netlink.h"
 #include "path/block_routes.h"
@@ -265,6 +266,78 @@ TEST(a_block_goes_the_default_way_where_nothing_of_it_goes_another) {
   RoutingTables ruled = tables({out});
   ruled.v4.plain = false;
   CHECK_EQ(led_elsewhere(ruled, block), "routing rules");
+}
+
+// Of the main table, IPv6.
+FoundRoute route6(const char* prefix, int device, const char* gateway = nullptr,
+                  std::uint8_t type = RTN_UNICAST) {
+  const Prefix network = *Prefix::parse(prefix);
+  FoundRoute made;
+  made.type = type;
+  made.device = device;
+  made.table = RT_TABLE_MAIN;
+  if (gateway) made.gateway = Address::parse(gateway);
+  made.network = network.network();
+  made.prefix_length = network.bits();
+  return made;
+}
+
+TEST(public_addresses_of_ipv6_go_the_default_way_where_none_goes_another) {
+  const auto words_of = [](const RoutingTables& routes, int on_link) {
+    return led_elsewhere(
+        routes, false,
+        [](const Address& network, unsigned length) {
+          return holds_public(network, length, false);
+        },
+        on_link);
+  };
+  const FoundRoute out = route6("::/0", 2, "fe80::1");
+  const auto words = [&](const FoundRoute& other) { return words_of(tables({out, other}), 0); };
+  CHECK_EQ(words_of(tables({out}), 0), "");
+  for (const char* prefix : {"fe80::/64", "fd00::/64", "2001:db8::/32", "2002::/16", "fc00::/7"})
+    CHECK_EQ(words(route6(prefix, 3)), "");
+  CHECK_EQ(words(route("8.8.8.0/24", 3)), "");
+  CHECK_EQ(words(route6("2400::/64", 3)), "a route to 2400::/64");
+  CHECK_EQ(words(route6("2400::1/128", 2, "fe80::1")), "a route to 2400::1/128");
+  CHECK_EQ(words(route6("2000::/3", 2, "fe80::2")), "a route to 2000::/3");
+  CHECK_EQ(words(route6("2400::/64", 0, nullptr, RTN_BLACKHOLE)), "a route that refuses 2400::/64");
+  CHECK_EQ(words_of(tables({out, route6("2400::/64", 3)}), 3), "");
+  FoundRoute worse = route6("::/0", 3, "fe80::2");
+  worse.priority = 2048;
+  CHECK_EQ(words(worse), "several default routes");
+  FoundRoute by_source = out;
+  by_source.source_length = 64;
+  CHECK_EQ(words_of(tables({by_source}), 0), "a route by source address to ::/0");
+  RoutingTables ruled = tables({out});
+  ruled.v4.plain = false;
+  CHECK_EQ(words_of(ruled, 0), "");
+  ruled.v6.plain = false;
+  CHECK_EQ(words_of(ruled, 0), "routing rules");
+}
+
+TEST(routes_by_source_address_are_known) {
+  Recorded recorded(RTM_NEWROUTE,
+                    rtmsg{.rtm_family = AF_INET6, .rtm_src_len = 64, .rtm_type = RTN_UNICAST});
+  CHECK_EQ(parse_route(recorded.message())->source_length, 64U);
+}
+
+// The kernel answers a question for a forwarded packet also where it would not forward it.
+TEST(whether_ipv6_is_forwarded_is_known_and_reported) {
+  in_a_network_of_its_own("true", [] {
+    NetlinkSocket routes(open_route_socket());
+    const UniqueFd monitor = open_packet_monitor();
+    const auto set = [&](const char* value) {
+      const std::string command =
+          std::string("echo ") + value + " >/proc/sys/net/ipv6/conf/all/forwarding";
+      CHECK_EQ(std::system(command.c_str()), 0);
+      return drain_packet_monitor(monitor.get());
+    };
+    CHECK(forwards_ipv6(routes) == false);
+    CHECK_EQ(set("1"), true);
+    CHECK(forwards_ipv6(routes) == true);
+    CHECK_EQ(set("0"), true);
+    CHECK(forwards_ipv6(routes) == false);
+  });
 }
 
 TEST(a_host_sends_a_block_by_one_device_or_it_is_not_known_where) {

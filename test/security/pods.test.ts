@@ -5,10 +5,11 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { describeOnLab, FAR, HOST1, PUBLIC, REMOTE } from '../integration/support/lab.js';
-import { startNode } from '../integration/support/node.js';
+import { MAKE_IPV6, startNode } from '../integration/support/node.js';
 import { ENABLED } from '../integration/support/podman.js';
 
 const ATTACK = readFileSync(new URL('./attacks/pods.py', import.meta.url), 'utf8');
+const ATTACK_IPV6 = readFileSync(new URL('./attacks/pods_ipv6.py', import.meta.url), 'utf8');
 const ROUNDS = 25;
 const KINDS_OF_CHANGES = 4;
 
@@ -59,5 +60,20 @@ describeOnLab('attacks from pods', () => {
     expect(plain.changed[1]).toEqual([]);
     expect(reached).toEqual([]);
     expect(switched).toBeGreaterThan((ROUNDS * KINDS_OF_CHANGES) / 2);
+  });
+
+  test('over IPv6', async () => {
+    const node = await startNode({ annotations: { ...ENABLED, 'sockswitch/pods': 'egress' } });
+    await node.output(['bash', '-c', MAKE_IPV6]);
+    const closed = [FAR.v6, REMOTE.v6, HOST1.v6, '::1', `::ffff:${FAR.v4}`, `::ffff:${PUBLIC.v4}`];
+    const words = [PUBLIC.v6, ...closed];
+    const text = await node.output(['python3', '-', ...words], { stdin: ATTACK_IPV6 });
+    await node.remove();
+    const refused = ['Connection refused', 'host'];
+    const found = JSON.parse(text);
+    expect(found[PUBLIC.v6]).toEqual([...refused, 'connected']);
+    for (const address of closed) {
+      expect(found[address]).toEqual([...refused, expect.not.stringMatching('connected')]);
+    }
   });
 });

@@ -17,6 +17,7 @@ namespace {
 // messages that are longer (links with many virtual functions).
 constexpr std::size_t kBufferSize = std::size_t{64} * 1024;
 
+constexpr int kBusy = 10;     // times what a question may take, on a machine that is busy
 constexpr int kAttempts = 2;  // where a dump was interrupted by a change
 
 std::size_t aligned(std::size_t size) { return NLMSG_ALIGN(size); }
@@ -214,21 +215,48 @@ NetlinkAnswerReader::Progress NetlinkAnswerReader::end(int error) {
   return Progress::kRefused;
 }
 
+NetlinkSocket::NetlinkSocket(UniqueFd fd) : fd_(std::move(fd)) {
+  if (!fd_) return;
+  sockaddr_nl kernel{};
+  kernel.nl_family = AF_NETLINK;
+  // Where that fails, others' messages are told by their sender, and cost their time only.
+  (void)::connect(fd_.get(), reinterpret_cast<const sockaddr*>(&kernel), sizeof kernel);
+}
+
+NetlinkSocket::Deadline::Deadline(std::chrono::milliseconds time)
+    : worked_(ThreadClock::now() + time), end_(Clock::now() + kBusy * time), waiting_(time) {}
+
+bool NetlinkSocket::Deadline::is_over() const {
+  return ThreadClock::now() >= worked_ || Clock::now() >= end_;
+}
+
+int NetlinkSocket::Deadline::wait(int fd) {
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(waiting_).count();
+  if (left <= 0) return ETIMEDOUT;
+  const auto since = Clock::now();
+  struct pollfd waiting{.fd = fd, .events = POLLIN, .revents = 0};
+  const int ready = ::poll(&waiting, 1, static_cast<int>(left));
+  const int error = errno;
+  waiting_ -= Clock::now() - since;
+  if (ready == 0) return ETIMEDOUT;
+  return ready < 0 && error != EINTR ? error : 0;
+}
+
 NetlinkAnswer NetlinkSocket::ask(NetlinkRequest& request, const NetlinkLimits& limits) {
-  const auto end = Clock::now() + limits.time;
+  Deadline deadline(limits.time);
   auto answer = NetlinkAnswer::unknown(EINTR, "");
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    answer = ask_once(request, limits.bytes, end);
+    answer = ask_once(request, limits.bytes, deadline);
     if (answer.status() != NetlinkStatus::kUnknown || answer.error() != EINTR) break;
   }
   return answer;
 }
 
 NetlinkAnswer NetlinkSocket::ask_once(NetlinkRequest& request, std::size_t limit,
-                                      Clock::time_point end) {
+                                      Deadline& deadline) {
   using Progress = NetlinkAnswerReader::Progress;
   buffer_.resize(kBufferSize);
-  if (unfinished_ && !read_rest_away(end)) {
+  if (unfinished_ && !read_rest_away(deadline)) {
     return NetlinkAnswer::unknown(ETIMEDOUT, "an earlier answer is still being read away");
   }
   const NetlinkBytes question = request.bytes(++sequence_);
@@ -244,7 +272,7 @@ NetlinkAnswer NetlinkSocket::ask_once(NetlinkRequest& request, std::size_t limit
   NetlinkAnswerReader reader(sequence_, request.is_dump(), request.wants_acknowledgement(), limit);
   unfinished_ = request.is_dump();
   for (;;) {
-    const Received received = receive(end);
+    const Received received = receive(deadline);
     if (received.error != 0) {
       return NetlinkAnswer::unknown(received.error,
                                     std::string("recv: ") + ::strerror(received.error));
@@ -270,7 +298,7 @@ NetlinkAnswer NetlinkSocket::ask_once(NetlinkRequest& request, std::size_t limit
   }
 }
 
-NetlinkSocket::Received NetlinkSocket::receive(Clock::time_point end) {
+NetlinkSocket::Received NetlinkSocket::receive(Deadline& deadline) {
   for (;;) {
     sockaddr_nl from{};
     socklen_t length = sizeof from;
@@ -278,14 +306,10 @@ NetlinkSocket::Received NetlinkSocket::receive(Clock::time_point end) {
     ssize_t size = ::recvfrom(fd_.get(), buffer_.data(), buffer_.size(), MSG_DONTWAIT | MSG_TRUNC,
                               reinterpret_cast<sockaddr*>(&from), &length);
     int error = size < 0 ? errno : 0;
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now());
-    if (left.count() <= 0) return {.error = ETIMEDOUT};
+    if (deadline.is_over()) return {.error = ETIMEDOUT};
     if (error == EAGAIN) {
-      struct pollfd waiting{.fd = fd_.get(), .events = POLLIN, .revents = 0};
-      const int ready = ::poll(&waiting, 1, static_cast<int>(left.count()));
-      if (ready == 0) return {.error = ETIMEDOUT};
-      if (ready < 0 && errno != EINTR) return {.error = errno};
-      continue;
+      error = deadline.wait(fd_.get());
+      if (error == 0) continue;
     }
     if (error == EINTR) continue;
     if (error != 0) return {.error = error};  // ENOBUFS: something of the answer was dropped
@@ -297,8 +321,8 @@ NetlinkSocket::Received NetlinkSocket::receive(Clock::time_point end) {
 
 // Each datagram that is taken makes the kernel add the next one at once, so an empty queue is the
 // end of the dump. False when the time is over before.
-bool NetlinkSocket::read_rest_away(Clock::time_point end) {
-  while (Clock::now() < end) {
+bool NetlinkSocket::read_rest_away(const Deadline& deadline) {
+  while (!deadline.is_over()) {
     if (::recv(fd_.get(), buffer_.data(), buffer_.size(), MSG_DONTWAIT) >= 0) continue;
     if (errno == EINTR || errno == ENOBUFS) continue;
     unfinished_ = errno != EAGAIN;

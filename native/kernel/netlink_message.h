@@ -163,8 +163,8 @@ class NetlinkRequest {
 
 struct NetlinkLimits {
   std::size_t bytes = std::size_t{4} * 1024 * 1024;  // of the whole answer
-  // Of the thread's processor time, in which the kernel makes the whole answer; for a second
-  // attempt, too.
+  // Of the thread's processor time, in which the kernel makes the whole answer, a second attempt
+  // included. By the clock ten times as long, of which as long may be spent waiting for nothing.
   std::chrono::milliseconds time{200};
 };
 
@@ -228,8 +228,9 @@ class NetlinkAnswerReader {
 class NetlinkSocket {
  public:
   // Takes a netlink socket of the namespace to ask, bound or unbound, in no group: a group's
-  // messages would be taken for answers' and thrown away.
-  explicit NetlinkSocket(UniqueFd fd) : fd_(std::move(fd)) {}
+  // messages would be taken for answers' and thrown away. Connects it to the kernel, which refuses
+  // others' messages to it from then on (netlink_getsockbyportid()).
+  explicit NetlinkSocket(UniqueFd fd);
 
   int fd() const { return fd_.get(); }
   explicit operator bool() const { return static_cast<bool>(fd_); }
@@ -238,15 +239,28 @@ class NetlinkSocket {
   NetlinkAnswer ask(NetlinkRequest& request, const NetlinkLimits& limits = {});
 
  private:
-  using Clock = ThreadClock;
+  // When an answer is late (NetlinkLimits).
+  class Deadline {
+   public:
+    explicit Deadline(std::chrono::milliseconds time);
+    bool is_over() const;
+    // Until something can be read; 0 or an errno.
+    int wait(int fd);
+
+   private:
+    using Clock = std::chrono::steady_clock;
+    ThreadClock::time_point worked_;
+    Clock::time_point end_;
+    Clock::duration waiting_;  // what is left of it
+  };
   struct Received {
     int error = 0;  // 0: `datagram` is one of the kernel's
     NetlinkBytes datagram;
   };
 
-  NetlinkAnswer ask_once(NetlinkRequest& request, std::size_t limit, Clock::time_point end);
-  Received receive(Clock::time_point end);
-  bool read_rest_away(Clock::time_point end);
+  NetlinkAnswer ask_once(NetlinkRequest& request, std::size_t limit, Deadline& deadline);
+  Received receive(Deadline& deadline);
+  bool read_rest_away(const Deadline& deadline);
 
   UniqueFd fd_;
   std::uint32_t sequence_ = 0;

@@ -58,9 +58,9 @@ struct Translated {
 
 class Firewall {
  public:
-  // Asks the kernel; waits for at most about a second, commonly for less than a millisecond. Keeps
-  // nothing of `sockets`. Throws nothing that the kernel's answers cause: what could not be read is
-  // unknown.
+  // Asks the kernel; takes at most about a second of the processor, commonly less than a
+  // millisecond. Keeps nothing of `sockets`. Throws nothing that the kernel's answers cause: what
+  // could not be read is unknown.
   static Firewall read(FirewallSockets& sockets);
 
   // A snapshot of nothing: no obstacles. For tests.

@@ -168,25 +168,41 @@ TEST(a_socket_that_is_none_is_unknown_at_once) {
   CHECK_EQ(answer.error(), EBADF);
 }
 
-TEST(a_message_of_another_process_is_no_answer) {
-  // CAP_NET_ADMIN is needed to send to a port; without it there is nothing to test.
-  UniqueFd asking = open_netlink(NETLINK_ROUTE);
-  sockaddr_nl to{};
-  to.nl_family = AF_NETLINK;
-  CHECK(::bind(asking.get(), reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0);
-  socklen_t length = sizeof to;
-  CHECK(::getsockname(asking.get(), reinterpret_cast<sockaddr*>(&to), &length) == 0);
-  const UniqueFd forger = open_netlink(NETLINK_ROUTE);
-  const auto forged = message(RTM_NEWLINK, 1, 0);
-  if (::sendto(forger.get(), forged.data(), forged.size(), 0,
-               reinterpret_cast<const sockaddr*>(&to), sizeof to) < 0) {
-    return;
+// The address of a socket that asks, and one that sends to it; CAP_NET_ADMIN is needed for that.
+struct Forgery {
+  explicit Forgery(const UniqueFd& asking) : forger(open_netlink(NETLINK_ROUTE)) {
+    to.nl_family = AF_NETLINK;
+    CHECK(::bind(asking.get(), reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0);
+    socklen_t length = sizeof to;
+    CHECK(::getsockname(asking.get(), reinterpret_cast<sockaddr*>(&to), &length) == 0);
   }
-  NetlinkSocket socket(std::move(asking));
+  // 0 or an errno.
+  int send() const {
+    const auto forged = message(RTM_NEWLINK, 1, 0);
+    const auto sent = ::sendto(forger.get(), forged.data(), forged.size(), MSG_DONTWAIT,
+                               reinterpret_cast<const sockaddr*>(&to), sizeof to);
+    return sent < 0 ? errno : 0;
+  }
+  UniqueFd forger;
+  sockaddr_nl to{};
+};
+
+NetlinkRequest for_no_link() {
   NetlinkRequest nobody(RTM_GETLINK);
   ifinfomsg unknown{};
   unknown.ifi_index = 0x7fffffff;
   nobody.header(unknown);
+  return nobody;
+}
+
+TEST(a_message_of_another_process_is_refused) {
+  UniqueFd asking = open_netlink(NETLINK_ROUTE);
+  const Forgery forgery(asking);
+  if (::geteuid() == 0) CHECK_EQ(forgery.send(), 0);
+  NetlinkSocket socket(std::move(asking));
+  CHECK_EQ(forgery.send(), ::geteuid() == 0 ? ECONNREFUSED : EPERM);
+  NetlinkRequest nobody = for_no_link();
+  // The one that came before is no answer.
   CHECK(socket.ask(nobody).status() == NetlinkStatus::kRefused);
 }
 

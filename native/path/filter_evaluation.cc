@@ -140,12 +140,17 @@ class Evaluation {
     }
     // Forwarded packets show it at postrouting since Linux 5.7 or so only.
     in_known_ = hook != FilterHook::kPostrouting || packet_.in.index == 0;
-    state_.mark = packet_.mark;
-    if (!packet_.mark_known) state_.known_mark = 0;
+    state_.known_mark = packet_.known_mark;
+    state_.mark = packet_.mark & packet_.known_mark;
   }
 
   void base_chain(std::size_t chain);
-  HookResult result() const { return result_; }
+  HookResult result() const {
+    HookResult result = result_;
+    result.mark = state_.mark;
+    result.known_mark = state_.known_mark;
+    return result;
+  }
 
  private:
   // A rule while it is walked.
@@ -191,6 +196,7 @@ class Evaluation {
   bool in_known_ = true;
   bool connection_known_ = true;
   State state_;  // between base chains
+  Ways left_;    // out of the present base chain by a verdict, without being dropped
   RegisterFile registers_;
   unsigned outcomes_ = 0;  // of the present base chain
   HookResult result_;
@@ -203,13 +209,15 @@ void Evaluation::base_chain(std::size_t chain) {
   // Of several nat chains the first that translates decides.
   if (base.is_nat && !result_.may_stay) return;
   outcomes_ = 0;
+  left_ = {};
   // Before connection tracking no packet has a connection.
   connection_known_ = base.priority > NF_IP_PRI_CONNTRACK;
   Ways end = walk(chain, state_, 0, true);
   if (end.state) {
     outcomes_ |= base.accepts ? FilterOutcome::kAccept : FilterOutcome::kDrop;
-    state_ = *end.state;
+    if (base.accepts) left_.add(*end.state);
   }
+  if (left_.state) state_ = *left_.state;
   state_.destination_named = false;
   result_.may_drop = result_.may_drop || (outcomes_ & FilterOutcome::kDrop) != 0;
   result_.may_pass = result_.may_pass && (outcomes_ & ~FilterOutcome::kDrop) != 0;
@@ -252,6 +260,7 @@ Ways Evaluation::walk(std::size_t chain, State state, unsigned depth, bool sure)
 void Evaluation::end(unsigned outcomes, Step& step) {
   outcomes_ |= outcomes;
   step.ended = true;
+  if (outcomes != FilterOutcome::kDrop) left_.add(step.state);
 }
 
 // What a rule has changed stays changed, also where a later operation of it does not match.
@@ -272,6 +281,7 @@ void Evaluation::anything(Step& step) {
   step.state.mark = 0;
   step.state.tracked = false;
   step.otherwise = joined(step.otherwise, step.state);
+  left_.add(step.state);
 }
 
 void Evaluation::apply(const FilterOperation& operation, Step& step, unsigned depth, bool sure) {

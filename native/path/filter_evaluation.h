@@ -30,6 +30,15 @@ struct HookResult {
   bool may_masquerade = false;     // to the device's
   // A rule that surely matches this very destination surely refuses it.
   bool refuses_destination = false;
+  // Of a packet that passes.
+  std::uint32_t mark = 0;
+  std::uint32_t known_mark = UINT32_MAX;
+
+  // For the next hook.
+  void hand_mark_to(PacketFacts& packet) const {
+    packet.mark = mark;
+    packet.known_mark = known_mark;
+  }
 };
 
 // All base chains of `hook` that would see the packet, in their order, except those that `skip`

@@ -29,6 +29,9 @@ struct Firewall::Snapshot {
   TrafficControl traffic;
   Ipvs ipvs;
   bool has_ebtables = false;  // legacy ones, which report no changes
+
+  // Whether something that is not evaluated may mark packets that are forwarded.
+  bool may_mark_unseen() const;
 };
 
 namespace {
@@ -78,6 +81,14 @@ bool on_forwarded_way(const FilterChain& chain, const PacketFacts& packet) {
          chain.hook != FilterHook::kOutput;
 }
 
+// Whether the chain is of frames, perhaps those of another device than the packet's: a port of its
+// bridge.
+bool is_of_frames(const FilterChain& chain) {
+  if (!chain.is_base || chain.dormant) return false;
+  return chain.family == NFPROTO_BRIDGE || chain.family == NFPROTO_NETDEV ||
+         chain.hook == FilterHook::kIngress;
+}
+
 std::optional<std::string> rules_obstacle(const FilterRules& rules, const PacketFacts& packet) {
   if (rules.trouble) return rules.trouble;
   for (const FilterChain& chain : rules.chains) {
@@ -88,6 +99,11 @@ std::optional<std::string> rules_obstacle(const FilterRules& rules, const Packet
 }
 
 }  // namespace
+
+bool Firewall::Snapshot::may_mark_unseen() const {
+  return has_ebtables || xfrm.trouble || xfrm.obstacle || traffic.trouble ||
+         !traffic.devices.empty() || std::ranges::any_of(rules.chains, is_of_frames);
+}
 
 Firewall::Firewall() : snapshot_(std::make_unique<Snapshot>()) {}
 Firewall::~Firewall() = default;
@@ -193,20 +209,25 @@ std::optional<std::string> Firewall::forwarding_obstacle(const PacketFacts& pack
 Translated Firewall::translate(const PacketFacts& packet) const {
   const FilterRules& rules = snapshot_->rules;
   if (rules.trouble || snapshot_->ipvs.trouble) return {};
-  PacketFacts later = packet;
-  later.mark_known = false;
-  const HookResult ingress = evaluate_hook(rules, FilterHook::kIngress, packet);
-  const HookResult in = evaluate_hook(rules, FilterHook::kPrerouting, packet);
-  const HookResult through = evaluate_hook(rules, FilterHook::kForward, later);
-  const HookResult out = evaluate_hook(rules, FilterHook::kPostrouting, later);
+  // A mark does not outlive the way into another namespace (skb_scrub_packet()).
+  PacketFacts facts = packet;
+  if (snapshot_->may_mark_unseen()) facts.known_mark = 0;
+  const HookResult ingress = evaluate_hook(rules, FilterHook::kIngress, facts);
+  ingress.hand_mark_to(facts);
+  const PacketFacts before = facts;
+  const HookResult in = evaluate_hook(rules, FilterHook::kPrerouting, facts);
+  in.hand_mark_to(facts);
+  const HookResult through = evaluate_hook(rules, FilterHook::kForward, facts);
+  through.hand_mark_to(facts);
+  const HookResult out = evaluate_hook(rules, FilterHook::kPostrouting, facts);
   const auto no_nat = [](const FilterChain& chain) { return !chain.is_nat; };
   Translated result;
   result.passes = in.may_pass && through.may_pass && out.may_pass;
   result.may_be_sent = ingress.may_translate || in.may_translate || through.may_translate ||
                        out.may_translate || snapshot_->ipvs.may_translate(packet);
   result.masqueraded = out.may_masquerade && !out.may_stay && !out.may_change_source;
-  result.is_sure = !evaluate_hook(rules, FilterHook::kPrerouting, packet, no_nat).may_drop &&
-                   !evaluate_hook(rules, FilterHook::kPostrouting, later, no_nat).may_drop;
+  result.is_sure = !evaluate_hook(rules, FilterHook::kPrerouting, before, no_nat).may_drop &&
+                   !evaluate_hook(rules, FilterHook::kPostrouting, facts, no_nat).may_drop;
   return result;
 }
 

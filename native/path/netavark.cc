@@ -88,9 +88,12 @@ Forwarded forwarded_by(const FilterRules& rules, const PacketFacts& packet) {
   const HookResult in = evaluate_hook(rules, FilterHook::kPrerouting, packet);
   if (in.may_drop) return dropped_or_unknown(in, "prerouting");
   if (in.may_translate) return {Verdict::kUnknown, "a published port may translate it"};
-  const HookResult through = evaluate_hook(rules, FilterHook::kForward, packet);
+  PacketFacts later = packet;
+  in.hand_mark_to(later);
+  const HookResult through = evaluate_hook(rules, FilterHook::kForward, later);
   if (through.may_drop) return dropped_or_unknown(through, "forward");
-  const HookResult out = evaluate_hook(rules, FilterHook::kPostrouting, packet);
+  through.hand_mark_to(later);
+  const HookResult out = evaluate_hook(rules, FilterHook::kPostrouting, later);
   if (out.may_drop) return dropped_or_unknown(out, "postrouting");
 
   const bool otherwise = out.may_change_source || out.may_translate || through.may_translate;

@@ -1,6 +1,7 @@
 // What is known of the packets that are asked about: the first one of a new connection.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -26,8 +27,8 @@ struct PacketFacts {
   int protocol = IPPROTO_TCP;
   PacketDevice in;
   PacketDevice out;
-  std::uint32_t mark = 0;  // SO_MARK
-  bool mark_known = true;  // false: rules that are not evaluated may have set another one
+  std::uint32_t mark = 0;                 // SO_MARK, or what rules have made of it
+  std::uint32_t known_mark = UINT32_MAX;  // which of its bits are known
   // Of the sending process, in the initial user namespace; no value: not known.
   std::optional<std::uint32_t> uid;
 
@@ -39,9 +40,12 @@ struct PacketFacts {
   }
   // The bits that are known, in the 16 bytes.
   std::array<std::uint8_t, sizeof(Address::bytes)> known_address() const {
-    Address all;
-    all.bytes.fill(0xff);
-    return Prefix::of(all, known_bits).network().bytes;
+    constexpr unsigned kByte = 8;
+    std::array<std::uint8_t, sizeof(Address::bytes)> known{};
+    std::fill_n(known.begin(), known_bits / kByte, 0xff);
+    const unsigned rest = known_bits % kByte;
+    if (rest != 0) known.at(known_bits / kByte) = static_cast<std::uint8_t>(0xff00U >> rest);
+    return known;
   }
 };
 

@@ -296,6 +296,73 @@ TEST(a_destination_that_is_known_in_part) {
   CHECK(around.may_translate && !around.may_stay);
 }
 
+// "meta mark and 0x4000 == 0x4000 VERDICT".
+FilterRule marked_rule(FilterOperation::Kind verdict) {
+  using Kind = FilterOperation::Kind;
+  FilterRule rule;
+  rule.operations = {{.kind = Kind::kLoadMeta, .target = 16, .length = 4},
+                     {.kind = Kind::kBitwise, .source = 16, .target = 16, .length = 4},
+                     {.kind = Kind::kCompare, .source = 16, .key = NFT_CMP_EQ},
+                     {.kind = verdict}};
+  rule.operations[0].key = NFT_META_MARK;
+  rule.operations[1].value = {0, 0x40, 0, 0};
+  rule.operations[1].second = {0, 0, 0, 0};
+  rule.operations[2].value = {0, 0x40, 0, 0};
+  if (verdict == Kind::kVerdict) {
+    rule.operations[3].verdict = {.kind = FilterVerdict::Kind::kReturn};
+  }
+  return rule;
+}
+
+FilterChain base_chain(FilterHook hook, int priority, std::vector<FilterRule> rules) {
+  FilterChain chain;
+  chain.family = NFPROTO_IPV4;
+  chain.is_base = true;
+  chain.hook = hook;
+  chain.priority = priority;
+  chain.rules = std::move(rules);
+  return chain;
+}
+
+TEST(a_mark_goes_from_chain_to_chain_and_from_hook_to_hook) {
+  using Kind = FilterOperation::Kind;
+  PacketFacts packet;
+  packet.destination.address = *Address::parse("203.0.113.1");
+  // As flannel has it: what kube-proxy has marked stays, the rest is masqueraded.
+  FilterRules flannel;
+  flannel.chains = {
+      base_chain(FilterHook::kPostrouting, 100,
+                 {marked_rule(Kind::kVerdict), {.operations = {{.kind = Kind::kMasquerade}}}})};
+  flannel.chains[0].is_nat = true;
+  const auto out = [&](const PacketFacts& facts) {
+    return evaluate_hook(flannel, FilterHook::kPostrouting, facts);
+  };
+  CHECK(out(packet).may_masquerade && !out(packet).may_stay);
+
+  FilterOperation mark{.kind = Kind::kMaskMark};
+  mark.value = {0, 0x40, 0, 0};
+  mark.second = {0, 0x40, 0, 0};
+  const FilterOperation accept{.kind = Kind::kVerdict,
+                               .verdict = {.kind = FilterVerdict::Kind::kAccept}};
+  const auto marked = [&](std::vector<FilterOperation> operations) {
+    FilterRules before;
+    before.chains = {
+        base_chain(FilterHook::kPrerouting, -150, {{.operations = std::move(operations)}}),
+        base_chain(FilterHook::kPrerouting, -100, {})};
+    PacketFacts later = packet;
+    evaluate_hook(before, FilterHook::kPrerouting, packet).hand_mark_to(later);
+    return out(later);
+  };
+  for (const HookResult& surely : {marked({mark}), marked({mark, accept})}) {
+    CHECK(!surely.may_masquerade && surely.may_stay);
+  }
+  const FilterOperation perhaps{.kind = Kind::kPerhaps};
+  for (const HookResult& maybe : {marked({perhaps, mark}), marked({perhaps, mark, accept}),
+                                  marked({{.kind = Kind::kUnknown}})}) {
+    CHECK(maybe.may_masquerade && maybe.may_stay);
+  }
+}
+
 // "ip6 daddr PREFIX VERDICT", as nft writes it, or ip6tables (`xtables`).
 FilterRules rule_on6(const char* prefix, FilterOperation::Kind verdict, bool xtables) {
   using Kind = FilterOperation::Kind;

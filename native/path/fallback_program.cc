@@ -276,6 +276,7 @@ FallbackSearch find_fallback_programs(std::vector<std::string>* problems, pid_t 
   const auto host = identity_of(AT_FDCWD, "/proc/thread-self/ns/net");
   if (!proc || !host) {
     report(std::string("/proc cannot be read: ") + ::strerror(errno));
+    search.left_at = after;
     return search;
   }
   const int proc_fd = ::dirfd(proc.get());

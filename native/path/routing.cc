@@ -20,6 +20,11 @@ constexpr std::uint16_t kFraDportMask = 29;  // 6.14: of FRA_DPORT_RANGE, report
 // The priority of the route that Linux puts where an IPv6 namespace has no default route.
 constexpr std::uint32_t kNullEntryPriority = 0xffffffff;
 
+bool is_null_entry(const FoundRoute& route) {
+  return !route.v4 && route.type != RTN_UNICAST && route.prefix_length == 0 &&
+         route.priority == kNullEntryPriority;
+}
+
 // Attributes of a route that say nothing about where its packets go, or that are read below.
 bool is_plain(std::uint16_t type) {
   switch (type) {
@@ -301,7 +306,7 @@ RoutingTables read_tables(NetlinkSocket& socket) {
       case RTN_MULTICAST:
         break;
       default:
-        if (route->type != RTN_UNICAST && route->priority == kNullEntryPriority) break;
+        if (is_null_entry(*route)) break;
         tables.routes.push_back(std::move(*route));
     }
   }

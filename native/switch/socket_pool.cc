@@ -42,7 +42,7 @@ MadeSocket SocketPool::make(const ClientUse& use, const OptionBaselines& contain
               : of_pod    ? guard_.guard_pods_client(fd.get(), device, family != GuardFamily::kV6)
               : port == 0 ? guard_.guard_client(fd.get(), device, family)
                           : guard_.guard_neighbours_client(fd.get(), device, family, port);
-  if (error == EPROTONOSUPPORT || (of_pod && error == EINVAL)) {
+  if (error == EPROTONOSUPPORT || (of_pod && family == GuardFamily::kV6 && error == EINVAL)) {
     return failed(
         Outcome::kUnguarded,
         "sockswitch-guard is of an older version, which knows no networks and no IPv6 of pods: "

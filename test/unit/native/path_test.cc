@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstdio>
 #include <cstdlib>
@@ -18,6 +19,7 @@
 #include "base/public_address.h"
 #include "check.h"
 #include "kernel/netlink.h"
+#include "own_network.h"
 #include "path/block_routes.h"
 #include "path/link.h"
 #include "path/routing.h"
@@ -368,6 +370,16 @@ TEST(what_is_near_in_a_block_is_found) {
   CHECK_EQ(near_part(tables({route("0.0.0.0/0", 2, "192.0.2.1")}), block), "");
   CHECK_EQ(near_part(tables({route("0.0.0.0/0", 2, "10.20.0.1")}), block), "the gateway 10.20.0.1");
   CHECK_EQ(near_part(tables({route("10.20.5.0/24", 2)}), block), "the network 10.20.5.0/24");
+}
+
+TEST(a_refusal_of_ipv6_is_seen_whatever_its_metric) {
+  const char* refused = "ip -6 route add unreachable 2600::/16 metric 4294967295 2>/dev/null";
+  in_own_network(refused, [] {
+    NetlinkSocket socket(open_route_socket());
+    const RoutingTables tables = read_tables(socket);
+    const auto refuses = [](const FoundRoute& route) { return route.type == RTN_UNREACHABLE; };
+    CHECK_EQ(std::ranges::count_if(tables.routes, refuses), 1);
+  });
 }
 
 }  // namespace

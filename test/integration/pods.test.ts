@@ -66,6 +66,24 @@ async function expectCase(node: Container, one: Case): Promise<void> {
   });
 }
 
+const MASQUERADE = 'ip saddr 10.200.0.0/15 ip daddr != 10.200.0.0/15 masquerade';
+const UNFLANNEL = `nft 'add rule ip nat post ${MASQUERADE}'`;
+/** flannel's, in both of its modes: what kube-proxy has marked is left to that. */
+const FLANNEL = `nft flush chain ip nat post
+iptables -t nat -N FLANNEL-POSTRTG
+iptables -t nat -A POSTROUTING -j FLANNEL-POSTRTG
+iptables -t nat -A FLANNEL-POSTRTG -m mark --mark 0x4000/0x4000 -j RETURN
+iptables -t nat -A FLANNEL-POSTRTG -s 10.200.0.0/24 -d 10.200.0.0/15 -j RETURN
+iptables -t nat -A FLANNEL-POSTRTG -s 10.200.0.0/15 ! -d 224.0.0.0/4 -j MASQUERADE --random-fully`;
+const FLANNEL_NFT = `nft flush chain ip nat post
+nft add table ip flannel-ipv4
+nft 'add chain ip flannel-ipv4 postrtg { type nat hook postrouting priority srcnat; }'
+nft add rule ip flannel-ipv4 postrtg meta mark 0x4000 return
+nft add rule ip flannel-ipv4 postrtg ip saddr 10.200.0.0/24 ip daddr 10.200.0.0/15 return
+nft add rule ip flannel-ipv4 postrtg ip saddr 10.200.0.0/15 ip daddr != 224.0.0.0/4 masquerade fully-random`;
+const MARKED = `nft add table ip m; nft 'add chain ip m pre { type filter hook prerouting priority mangle; }'
+nft add rule ip m pre ip daddr 198.51.100.1 meta mark set 0x4000 accept`;
+
 describeOnLab('connections of pods', () => {
   let node: Container;
   beforeAll(async () => {
@@ -97,6 +115,33 @@ describeOnLab('connections of pods', () => {
         undo: 'ip route del 10.201.1.4/32 dev cni0; ip route add 10.201.1.4/32 dev veth4',
         outcome: 'not-uplink',
         reached: false,
+      },
+    ],
+    [
+      'over flannel’s masquerading',
+      {
+        change: FLANNEL,
+        undo: `iptables -t nat -F; iptables -t nat -X; ${UNFLANNEL}`,
+        outcome: 'switched',
+        reached: true,
+      },
+    ],
+    [
+      'over flannel’s masquerading by nftables',
+      {
+        change: FLANNEL_NFT,
+        undo: `nft delete table ip flannel-ipv4; ${UNFLANNEL}`,
+        outcome: 'switched',
+        reached: true,
+      },
+    ],
+    [
+      'over it, where a rule may have marked it',
+      {
+        change: `${MARKED}; ${FLANNEL_NFT}`,
+        undo: `nft delete table ip m; nft delete table ip flannel-ipv4; ${UNFLANNEL}`,
+        outcome: 'firewall',
+        reached: true,
       },
     ],
     ['to a private address', { to: PRIVATE, outcome: 'pod-address', reached: false }],

@@ -42,10 +42,12 @@ const KUBE_PROXY = KUBE_PROXY_NFTABLES.replaceAll('10.96.0.0/12', '10.96.0.0/16'
 const known = new Map<string, Counters>();
 
 /** The outcome of a pod's connect, and whether somebody answered. */
-async function connect(node: Container, { change, undo, pod = 1, to = PUBLIC.v4 }: Case) {
+async function connect(node: Container, { change, undo, pod = 1, to = PUBLIC.v4, reached }: Case) {
   const before = known.get(node.id) ?? (await counters(node.id));
   const url = to.includes(':') ? `http://[${to}]/` : `http://${to}/`;
-  const probe = `${inPod(pod)} curl -s -o /dev/null --max-time 0.3 '${url}'; status=$?`;
+  // What is not reached costs that time; what is may take long on a busy machine.
+  const time = reached ? 10 : 0.3;
+  const probe = `${inPod(pod)} curl -s -o /dev/null --max-time ${time} '${url}'; status=$?`;
   const script = `${change ?? 'true'}\n${probe}\n${undo ?? 'true'}\nexit $status`;
   const result = await node.sh(script);
   const after = await counters(node.id);

@@ -248,10 +248,11 @@ where it can see it, and does not start the command with --required. "podman
 kube play", "podman farm build" and "buildah run" work without acceleration.
 
 --preset kubernetes is for commands that make Kubernetes nodes of containers:
-addresses of pods and services stay inside, as the usual tools number them
-(kind, minikube, kubeadm, k3s), or as the command itself says: kind and kubeadm
-by --config FILE, minikube, kubeadm and k3s by their options, "make" of Usernetes
-by kubeadm-config.yaml. --pod-cidr and --service-cidr win over that. The preset
+addresses of pods and services stay inside, as the tool that it runs usually
+numbers them (kind, minikube, kubeadm, k3s; all of these where it is none of
+them), or as the command itself says: kind and kubeadm by --config FILE,
+minikube, kubeadm and k3s by their options, "make" of Usernetes by
+kubeadm-config.yaml. --pod-cidr and --service-cidr win over that. The preset
 also sets --firewall ignore and --tunnels; --tunnels=false undoes the latter.
 --pods egress accelerates pods' connections to public addresses, too, and
 --pods egress,10.20.0.0/16 those to a private network; with the preset, network

@@ -8,7 +8,7 @@
  * Nothing is read that only one can read, or that this process does not see: standard input, pipes (`--config <(...)`), files of a container.
  *
  * It is the tool that judges its words and files. So nothing here fails: what is not understood becomes a warning and
- * counts as not said. Where the command names one of pods and services, the other is what the tool itself takes for it (`usual`).
+ * counts as not said. What nobody names is what the tool itself takes for it (`usual`).
  *
  * The library for YAML is loaded only where a file has one of the keys: it is larger than all else that `with` loads.
  */
@@ -30,7 +30,7 @@ export interface Named {
 
 /** Of the sides that were asked for. */
 export interface Said extends Partial<Readonly<Record<Side, Named>>> {
-  /** The tool's numbers for the side that nobody names; undefined where no side is named, or the command is none of TOOLS. */
+  /** The tool's numbers for a side that nobody names; undefined where the command is none of TOOLS. */
   readonly usual?: Usual | undefined;
   readonly warnings: readonly string[];
 }
@@ -84,7 +84,6 @@ const TOOLS: readonly Tool[] = [
   { name: 'make', verb: [], usual: KUBEADM, options: {}, kind: 'ClusterConfiguration' },
 ];
 
-const ALL_SIDES = 2;
 const KEYS = { pods: 'podSubnet', services: 'serviceSubnet' } as const;
 
 const INSTEAD =
@@ -115,6 +114,7 @@ export async function saidBy(words: readonly string[], sides: readonly Side[]): 
   }
   const open = sides.filter((side) => found[side] === undefined);
   const path = open.length > 0 ? configOf(tool, behind) : undefined;
+  if (tool.name === 'make' && path === undefined) return { warnings }; // whatever it makes
   try {
     if (path !== undefined) await readConfig(path, tool, isOfContainer(before), open, take);
   } catch (error) {
@@ -122,9 +122,7 @@ export async function saidBy(words: readonly string[], sides: readonly Side[]): 
     const what = `${quote(path ?? '')}, which ${tool.name} reads,`;
     warnings.push(`${what} ${error.message}: ${INSTEAD}`);
   }
-  // An option names the side that was not asked for.
-  const isNamed = sides.length < ALL_SIDES || Object.keys(found).length > 0;
-  return { ...found, usual: isNamed ? tool.usual : undefined, warnings };
+  return { ...found, usual: tool.usual, warnings };
 }
 
 /** The first tool of the words, with those before and behind it. */

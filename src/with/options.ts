@@ -1,10 +1,11 @@
 /** The options of `sockswitch with`, and the annotations that they stand for. */
 
+import type { networkInterfaces } from 'node:os';
 import { UserError } from '../base/errors.js';
 import { quote } from '../base/text.js';
 import { MAX_IGNORED } from '../oci/annotation-names.js';
 import type { Prefix } from '../policy/prefix.js';
-import type { Named, Said, Side } from './cluster-command.js';
+import type { Said, Side } from './cluster-command.js';
 
 export interface WithOptions {
   readonly ignore?: readonly string[];
@@ -27,6 +28,8 @@ const KUBERNETES = {
   /** kubeadm and minikube, whose default holds kind's, too; k3s; kind's IPv6. */
   services: ['10.96.0.0/12', '10.43.0.0/16', 'fd00:10:96::/112'],
 } as const;
+
+const OPTIONS = { pods: '--pod-cidr', services: '--service-cidr' } as const;
 
 /** What the command says itself of its cluster's networks, as far as no option does; undefined where nothing is asked of it. */
 export async function saidBy(
@@ -53,7 +56,7 @@ export async function annotationsFor(
   }
   const ignore = [
     ...(await prefixes('--ignore', options.ignore ?? [])),
-    ...(isKubernetes ? await clusterNetworks(options, said) : []),
+    ...(isKubernetes ? await listed(options, said) : []),
   ];
   const unique = [...new Set(ignore)];
   limit(unique);
@@ -103,28 +106,32 @@ function tunnelsOf(value: string): string {
   );
 }
 
-/** Warnings of networks of this host that are given as a cluster's: connections to them would not be switched. */
-export async function hostNetworksIn(options: WithOptions, said?: Said): Promise<string[]> {
-  const { pods, services } = await named(options, said);
-  const given = [pods, services].filter((one) => one !== undefined);
-  if (given.length === 0) return [];
-  const { networkInterfaces } = await import('node:os');
+/** Warnings of networks of this host that are a cluster's, too: connections to them would not be switched. */
+export async function hostNetworksIn(
+  options: WithOptions,
+  said?: Said,
+  interfaces?: ReturnType<typeof networkInterfaces>,
+): Promise<string[]> {
+  if (options.preset !== 'kubernetes') return [];
+  const given = interfaces ?? (await import('node:os')).networkInterfaces();
   const { holds, parsePrefix } = await import('../policy/prefix.js');
-  const own = Object.entries(networkInterfaces()).flatMap(([device, addresses = []]) =>
+  const own = Object.entries(given).flatMap(([device, addresses = []]) =>
     addresses
       .filter(({ internal, cidr }) => !internal && cidr !== null)
       .map(({ cidr }) => [device, parsePrefix(cidr ?? '') ?? ''] as const),
   );
   const warnings: string[] = [];
-  for (const { networks, place } of given) {
+  for (const { networks, place, side } of await clusterNetworks(options, said)) {
     for (const network of networks) {
       const other = own.find(
         ([, one]) => one !== '' && (holds(network, one) || holds(one, network)),
       );
       if (other === undefined) continue;
-      warnings.push(
-        `${place} ${network} overlaps ${other[1]}, this host's network on ${other[0]}: what is in both is not accelerated, and a cluster may not reach it`,
-      );
+      const whose =
+        place === undefined ? `${network}, a usual network of ${side},` : `${place} ${network}`;
+      const what = `${whose} overlaps ${other[1]}, this host's network on ${other[0]}: what is in both is not accelerated, and a cluster may not reach it`;
+      const remedy = `: name the cluster's own by ${OPTIONS[side]}, and give it another one where that overlaps, too`;
+      warnings.push(place === undefined ? what + remedy : what);
     }
   }
   return warnings;
@@ -138,31 +145,38 @@ async function pods(values: readonly string[], ignore: readonly Prefix[]): Promi
   return egress ? ['egress', ...networks].join(' ') : 'none';
 }
 
-async function clusterNetworks(options: WithOptions, said?: Said): Promise<Prefix[]> {
+/** What stands on the list, pods' first. Throws UserError. */
+async function listed(options: WithOptions, said?: Said): Promise<Prefix[]> {
   const { holds } = await import('../policy/prefix.js');
-  const usual = said?.usual ?? KUBERNETES;
-  const { pods, services } = await named(options, said);
-  const allPods = pods?.networks ?? (await networks('--pod-cidr', usual.pods));
-  const allServices = services?.networks ?? (await networks('--service-cidr', usual.services));
-  const whose = (one: Named | undefined) => ` (${one?.place ?? 'of the preset'})`;
-  for (const pod of allPods) {
-    const other = allServices.find((service) => holds(pod, service) || holds(service, pod));
+  const [pods, services] = await clusterNetworks(options, said);
+  const whose = ({ place }: ClusterNetworks) => ` (${place ?? 'of the preset'})`;
+  for (const pod of pods.networks) {
+    const other = services.networks.find((service) => holds(pod, service) || holds(service, pod));
     if (other === undefined) continue;
     throw new UserError(
       `the pod CIDR ${pod}${whose(pods)} and the service CIDR ${other}${whose(services)} overlap, which no cluster can have: correct them, or give --pod-cidr and --service-cidr`,
     );
   }
-  return [...allPods, ...allServices];
+  return [...pods.networks, ...services.networks];
 }
 
-/** What the options name, and else the command. Throws UserError. */
-async function named({ podCidr, serviceCidr }: WithOptions, said?: Said) {
-  const of = async (place: string, values: readonly string[] | undefined, otherwise?: Named) =>
-    values === undefined ? otherwise : { place, networks: await networks(place, values) };
-  return {
-    pods: await of('--pod-cidr', podCidr, said?.pods),
-    services: await of('--service-cidr', serviceCidr, said?.services),
+interface ClusterNetworks {
+  readonly side: Side;
+  readonly networks: readonly Prefix[];
+  /** Undefined: nobody has named them. */
+  readonly place?: string;
+}
+
+/** Those that the options name, else the command's, else the usual ones. Throws UserError. */
+async function clusterNetworks({ podCidr, serviceCidr }: WithOptions, said?: Said) {
+  const usual = said?.usual ?? KUBERNETES;
+  const of = async (side: Side, values?: readonly string[]): Promise<ClusterNetworks> => {
+    const place = OPTIONS[side];
+    if (values !== undefined) return { side, place, networks: await networks(place, values) };
+    const { [side]: named } = said ?? {};
+    return { side, ...(named ?? { networks: await networks(place, usual[side]) }) };
   };
+  return [await of('pods', podCidr), await of('services', serviceCidr)] as const;
 }
 
 /** As `prefixes`, and there is one: a list without these would keep nothing in the node. */

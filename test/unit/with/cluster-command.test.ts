@@ -31,6 +31,15 @@ kind: KubeletConfiguration
 port: \${PORT_KUBELET}
 `;
 
+const HOST = {
+  lo: [interfaceWith('127.0.0.1/8', true)],
+  lan0: [interfaceWith('10.96.7.9/24')],
+};
+function interfaceWith(cidr: string, internal = false) {
+  const [address = ''] = cidr.split('/');
+  return { address, cidr, internal, family: 'IPv4' as const, netmask: '', mac: '' };
+}
+
 let base: string;
 beforeAll(() => {
   base = mkdtempSync(join(tmpdir(), 'cluster-'));
@@ -111,16 +120,23 @@ test('the working directory is the one of make without -C', async () => {
 });
 
 test.each([
-  'kind create cluster',
+  ['kind create cluster', '10.244.0.0/16 fd00:10:244::/56 10.96.0.0/16 fd00:10:96::/112'],
+  ['kind create cluster --config=', '10.244.0.0/16 fd00:10:244::/56 10.96.0.0/16 fd00:10:96::/112'],
+  ['minikube start --driver=podman', '10.244.0.0/16 10.96.0.0/12'],
+  ['kubeadm init', '10.244.0.0/16 10.96.0.0/12'],
+  ['podman run docker.io/rancher/k3s server', '10.42.0.0/16 10.43.0.0/16'],
+])("the tool's own usual networks: %s", async (line, expected) => {
+  expect((await ignored(line)).join(' ')).toBe(expected);
+});
+
+test.each([
   'kind load docker-image --config DIR/kind.yaml',
-  'kind create cluster --config=',
-  'minikube start --driver=podman',
   'make -C DIR up',
   'podman run -v DIR/usernetes:/u image make -C DIR/other up',
   'k3s agent --cluster-cidr=10.1.0.0/16',
   'sh -c kind',
   'true',
-])('the usual networks: %s', async (line) => {
+])('the usual networks of all tools: %s', async (line) => {
   const usual = (await annotationsFor(KUBERNETES))['sockswitch/ignore'];
   expect((await ignored(line)).join(' ')).toBe(usual);
 });
@@ -232,6 +248,22 @@ test('overlaps are an error, and networks of this host get a warning, with the p
     /the pod CIDR 10\.1\.0\.0\/16 \(networking\.podSubnet in line 3 of ".*overlap\.yaml"\) and the service CIDR/,
   );
   const all = await saidBy(words('k3s server --cluster-cidr 0.0.0.0/0'), KUBERNETES);
-  for (const one of await hostNetworksIn(KUBERNETES, all))
-    expect(one).toMatch(/^--cluster-cidr of k3s 0\.0\.0\.0\/0 overlaps \S+, this host's network/);
+  expect(await hostNetworksIn(KUBERNETES, all, HOST)).toEqual([
+    "--cluster-cidr of k3s 0.0.0.0/0 overlaps 10.96.7.0/24, this host's network on lan0: what is in both is not accelerated, and a cluster may not reach it",
+  ]);
+});
+
+test('usual networks that are this host’s, too, get a warning with a remedy', async () => {
+  const warnings = async (line: string, options = {}) => {
+    const all = { ...KUBERNETES, ...options };
+    return hostNetworksIn(all, await saidBy(words(line), all), HOST);
+  };
+  const ofKind = await warnings('kind create cluster');
+  expect(ofKind).toEqual([
+    "10.96.0.0/16, a usual network of services, overlaps 10.96.7.0/24, this host's network on lan0: what is in both is not accelerated, and a cluster may not reach it: name the cluster's own by --service-cidr, and give it another one where that overlaps, too",
+  ]);
+  expect(await warnings('k3s server'), 'k3s has other ones').toEqual([]);
+  expect(await warnings('sh -c kind'), 'all of the preset are on the list').toHaveLength(1);
+  expect(await warnings('kind create cluster', { serviceCidr: ['10.8.0.0/16'] })).toEqual([]);
+  expect(await hostNetworksIn({}, undefined, HOST), 'no preset').toEqual([]);
 });

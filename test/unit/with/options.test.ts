@@ -99,7 +99,11 @@ test('ignore lists are limited, and held against pods, together', async () => {
 });
 
 test('a network of this host as the cluster’s is named', async () => {
-  const everything = await hostNetworksIn({ podCidr: ['0.0.0.0/0'], serviceCidr: ['fd77::/64'] });
+  const everything = await hostNetworksIn({
+    preset: 'kubernetes',
+    podCidr: ['0.0.0.0/0'],
+    serviceCidr: ['fd77::/64'],
+  });
   const own = Object.values(networkInterfaces())
     .flat()
     .some((one) => one?.internal === false && one.family === 'IPv4');

@@ -245,7 +245,8 @@ says otherwise wins, as "--annotation sockswitch/enable=false" does. Builds
 from the one that they would have had. Neither reaches a Podman service (podman
 --remote, podman-remote, DOCKER_HOST), which runs elsewhere: sockswitch says so
 where it can see it, and does not start the command with --required. "podman
-kube play", "podman farm build" and "buildah run" work without acceleration.
+farm build", "buildah run" and the builds of "podman kube play" (not its
+containers) work without acceleration.
 
 --preset kubernetes is for commands that make Kubernetes nodes of containers:
 addresses of pods and services stay inside, as the tool that it runs usually

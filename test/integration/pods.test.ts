@@ -11,7 +11,7 @@ import {
   ENABLED,
   ps,
 } from './support/podman.js';
-import { SAMPLE } from './support/sample.js';
+import { SAMPLE, unlessSample } from './support/sample.js';
 
 /** The network of FAR; the hosts' own, which all fallback networks know; an address that nobody has. */
 const LISTED = '10.99.0.0/16 10.77.0.0/24';
@@ -85,6 +85,18 @@ nft add rule ip flannel-ipv4 postrtg ip saddr 10.200.0.0/24 ip daddr 10.200.0.0/
 nft add rule ip flannel-ipv4 postrtg ip saddr 10.200.0.0/15 ip daddr != 224.0.0.0/4 masquerade fully-random`;
 const MARKED = `nft add table ip m; nft 'add chain ip m pre { type filter hook prerouting priority mangle; }'
 nft add rule ip m pre ip daddr 198.51.100.1 meta mark set 0x4000 accept`;
+
+/** A process of pod 1, as the host sees it. */
+async function sleeper(node: Container): Promise<string> {
+  const pid = await node.output(['sh', '-c', `${IN_POD} sleep 60 >/dev/null 2>&1 & echo $!`]);
+  const inside = (await node.host.output(['podman', 'top', node.id, 'hpid', 'pid'])).split('\n');
+  const words = inside.map((line) => line.trim().split(/\s+/));
+  return words.find(([, own]) => own === pid.trim())?.[0] ?? '';
+}
+
+async function explained(node: Container, to: string, pid: string): Promise<string> {
+  return node.host.output(['sockswitch', 'explain', node.id, to, '--pod', pid]);
+}
 
 describeOnLab('connections of pods', () => {
   let node: Container;
@@ -409,12 +421,8 @@ describeOnLab('connections of pods', () => {
   });
 
   test('are explained', async () => {
-    const pid = await node.output(['sh', '-c', `${IN_POD} sleep 60 >/dev/null 2>&1 & echo $!`]);
-    const inside = (await node.host.output(['podman', 'top', node.id, 'hpid', 'pid'])).split('\n');
-    const words = inside.map((line) => line.trim().split(/\s+/));
-    const host = words.find(([, own]) => own === pid.trim())?.[0] ?? '';
-    const explain = (to: string) =>
-      node.host.output(['sockswitch', 'explain', node.id, to, '--pod', host]);
+    const pid = await sleeper(node);
+    const explain = (to: string) => explained(node, to, pid);
     expect(await explain(PUBLIC.v4)).toMatch(
       /the pod's eth0 leads to the node's cni0.*Rule: switched/,
     );
@@ -792,5 +800,14 @@ describeOnLab('a node that waives its firewall', () => {
     ['and else it is switched', { outcome: 'switched', reached: true }],
   ])('%s', async (_title, one) => {
     await expectCase(node, one);
+  });
+
+  unlessSample('that network policies do not count is explained', async () => {
+    const pid = await sleeper(node);
+    expect(await explained(node, PUBLIC.v4, pid)).not.toContain('waived');
+    await node.output(['bash', '-c', SHUT_OFF]);
+    const text = await explained(node, PUBLIC.v4, pid);
+    await node.output(['bash', '-c', UNFILTER]);
+    expect(text).toMatch(/packet filters are waived, network policies included .*Rule: switched/);
   });
 });

@@ -220,7 +220,8 @@ NetlinkSocket::NetlinkSocket(UniqueFd fd) : fd_(std::move(fd)) {
   sockaddr_nl kernel{};
   kernel.nl_family = AF_NETLINK;
   // Where that fails, others' messages are told by their sender, and cost their time only.
-  (void)::connect(fd_.get(), reinterpret_cast<const sockaddr*>(&kernel), sizeof kernel);
+  [[maybe_unused]] const int result =
+      ::connect(fd_.get(), reinterpret_cast<const sockaddr*>(&kernel), sizeof kernel);
 }
 
 NetlinkSocket::Deadline::Deadline(std::chrono::milliseconds time)

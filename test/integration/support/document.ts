@@ -133,14 +133,19 @@ An accelerated connection is a connection of the host. So a program can notice t
 - **Errors are the host's.** A destination that the host cannot reach gives the host's own error (say,
   \`ENETUNREACH\`) at once. pasta answers every failure with \`ECONNREFUSED\`, and slirp4netns lets the
   connect time out.
-- **\`getsockname\` on an outbound connection reports the host's address and port.** The other side sees the host's address with or without
-  acceleration. Protocols that put the local address into messages (active FTP, some peer-to-peer programs)
-  announce the host's address, where nothing listens for them. On sockets of published ports it reports the
+- **\`getsockname\` on an outbound connection reports the host's address and port.** Other machines see the host's address with or without
+  acceleration; a neighbour on a Podman network sees the container's own (below). Protocols that put the local address into messages (active FTP, some
+  peer-to-peer programs) announce the host's address, where nothing listens for them. On sockets of published ports it reports the
   [container's address and port](annotations.md#the-names-of-services).
 - **A socket that is bound to the host's address**, as \`getsockname\` of a connection showed it (passive FTP, FTP clients), is bound to the
   container's own address. \`getsockname\` of that socket reports the container's address.
-- **\`getpeername\` on a connection to a neighbour's published port** reports the host's address and port, not the neighbour's. The service sees the client's own address, if
-  [\`sockswitch-names\`](operations.md#names-of-clients) has its capabilities.
+- **At the client of a neighbour's published port** \`getsockname\` and \`getpeername\` report the host's addresses and ports, neither the container's nor the neighbour's
+  ([why](architecture.md#published-ports)). The service sees the client's own address, if [\`sockswitch-names\`](operations.md#names-of-clients) has its capabilities.
+- **Redis Sentinel announces the address of its own connection to a Redis server**, so the host's where that connection is accelerated. Set \`sentinel announce-ip\` to the address by which the other sentinels reach it. The addresses of
+  etcd (\`--initial-advertise-peer-urls\`, \`--advertise-client-urls\`), Kafka (\`advertised.listeners\`), RabbitMQ (names of nodes, by host name), Cassandra (\`listen_address\`,
+  \`broadcast_address\`) and Elasticsearch (\`network.publish_host\`) come from their configuration, the host name or the container's interfaces, which sockswitch does not change. One thing to know:
+  where etcd's peers use certificates that name addresses, each compares these with the address of the peer that connects. Between neighbours that takes \`sockswitch-names\`. This was read in these programs'
+  documents and source; clusters of them were not run.
 - **A signal can interrupt \`getsockname\`** in a container that publishes ports, as it can \`connect\` (below): \`EINTR\`, if its handler
   does not restart calls.
 - **Packet filters, proxies and traffic control inside the container's network namespace do not see accelerated connections.** A

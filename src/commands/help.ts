@@ -296,7 +296,9 @@ nothing; nor does it anything where the configuration is not understood.
 On recent kernels the socket guard needs a capability before anything is
 accelerated. Where it has none, the last lines say so, with the command that an
 administrator gives. Lines that begin with "optional" say it of the two programs
-for published ports, without which everything else works.`;
+for published ports, without which everything else works, and those that begin
+with "In the way" of what containers cannot have here, where sockswitch itself
+runs in a container.`;
 
 export const install = `
 Files:

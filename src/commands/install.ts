@@ -4,12 +4,13 @@ import { execa } from 'execa';
 import { loadAddon } from '../addon/addon.js';
 import { UserError } from '../base/errors.js';
 import { type ConfigPaths, configPaths, programs, runtimePaths } from '../base/paths.js';
-import { quote } from '../base/text.js';
-import { checkNames, checkRepin } from '../doctor/check-kernel.js';
+import { escapeControl, quote } from '../base/text.js';
+import { checkNames, checkRepin, checkSurroundings } from '../doctor/check-kernel.js';
 import { type InstallFile, installFiles } from '../install/installed-files.js';
 import { installAll } from '../install/put-in-place.js';
 import { type Config, loadConfig } from '../policy/config.js';
 import { guardProblem, LISTENER_IN_USE } from '../system/kernel-requirements.js';
+import { type Surroundings, surroundings } from '../system/surroundings.js';
 import { systemctl, systemdRuns } from '../system/systemd.js';
 import { print } from './output.js';
 
@@ -38,7 +39,15 @@ export async function install(options: { readonly dryRun?: boolean }): Promise<v
     print('No systemd user instance runs here. Start the daemon with: sockswitch daemon');
   }
   for (const line of optional()) print(`optional  ${line}`);
+  for (const paragraph of inTheWay(surroundings())) print(`\n${paragraph}`);
   if (missing !== undefined) print(`\n${missing}`);
+}
+
+/** What containers cannot have here, as where sockswitch itself runs in one, in the words of `sockswitch doctor`. */
+export function inTheWay(here: Surroundings): string[] {
+  return checkSurroundings(here)
+    .filter(({ remedy }) => remedy !== undefined)
+    .map(({ message, remedy = '' }) => `In the way: ${escapeControl(message)}.\n-> ${remedy}`);
 }
 
 /** What published ports go without, as long as an administrator gives programs of ours no capabilities. */

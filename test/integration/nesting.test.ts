@@ -174,9 +174,11 @@ describeOnLab('sockswitch in a container', () => {
     },
   );
 
-  test('with /proc masked and no /dev/net/tun: no inner container, and doctor says why', async () => {
+  test('with /proc masked and no /dev/net/tun: no inner container, and install and doctor say why', async () => {
     const inner = await start({ name: 'masked', outer: [], configuration: WAIVED });
-    await inner.startDaemon();
+    const daemon = await inner.startDaemon();
+    expect(daemon.stdout).toMatch(/^In the way: \/dev\/net\/tun cannot be opened \(ENOENT\)/m);
+    expect(daemon.stdout).toMatch(/^In the way: parts of \/proc are covered here \(/m);
     const { stdout } = await inner.sh('sockswitch doctor');
     expect(stdout).toContain('PROBLEM /dev/net/tun cannot be opened (ENOENT)');
     expect(stdout).toContain('--device /dev/net/tun');

@@ -251,4 +251,26 @@ podman run --rm --annotation sockswitch/enable=true -v /usr/local/bin/node:/usr/
     expect(stdout).toMatch(/^PROBLEM .*has a listener already/m);
     expect(stdout).toMatch(/^Nothing is accelerated yet: .*has a listener already/m);
   });
+
+  unlessSample('and inner containers run, on their own network', async () => {
+    // The host's programs in an image that has none: its root cannot be the host's own here.
+    const mounts = ['/usr:/usr', '/usr/bin:/bin', '/usr/sbin:/sbin', '/usr/lib:/lib']
+      .concat(['/usr/lib64:/lib64', '/etc:/etc', '/var/lib/lab-images:/var/lib/lab-images'])
+      .map((one) => `-v ${one}:ro`);
+    const script = `
+id=$(podman run -d --privileged --network pasta --annotation sockswitch/enable=true \
+  --tmpfs /inner --tmpfs /tmp --tmpfs /run --tmpfs /var/tmp ${mounts.join(' ')} localhost/tiny sleep infinity)
+podman exec -i $id bash -s <<'INNER'
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/inner
+podman --root /inner/storage --runroot /inner/run --storage-opt additionalimagestore=/var/lib/lab-images --cgroup-manager cgroupfs \
+  run --rm --cgroups=disabled --cgroupns=host --uts=host --network slirp4netns localhost/tiny wget -q -O - http://${REMOTE.v4}/
+INNER
+sockswitch ps --json
+podman rm --force --time 0 $id >/dev/null`;
+    const { stdout, stderr } = await host1.sh(script);
+    expect(stdout, stderr).toMatch(new RegExp(`^${PAGE}$`, 'm'));
+    expect(stdout).toMatch(/"nested": \{\s*"networks": 1,\s*"connects": 1\b/);
+    // The connection of the inner slirp4netns, which is a process of the outer container.
+    expect(stdout).toMatch(/"switched": 1\b/);
+  });
 });

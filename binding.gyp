@@ -57,6 +57,7 @@
         "native/notify/container_network.cc",
         "native/notify/engine.cc",
         "native/notify/get_name.cc",
+        "native/notify/get_option.cc",
         "native/notify/host_socket.cc",
         "native/notify/interface_ioctl.cc",
         "native/notify/interrupted.cc",

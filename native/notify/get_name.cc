@@ -36,6 +36,7 @@
 #include "kernel/endpoint.h"
 #include "kernel/syscalls.h"
 #include "notify/handlers.h"
+#include "notify/published.h"
 #include "notify/target.h"
 
 namespace sockswitch {
@@ -43,19 +44,6 @@ namespace {
 
 // A name that is cut to so many bytes holds neither address nor port.
 constexpr int kFamilyOnly = sizeof(sa_family_t);
-
-// The published port that a socket of the host with this name is bound to; null if it is none.
-const Publication* publication_of(const Policy& policy, const Endpoint& local) {
-  const auto& [address, port] = local;
-  for (const auto& publication : policy.published) {
-    const Mapping& mapping = publication->mapping;
-    if (mapping.protocol != IPPROTO_TCP || mapping.host_port != port) continue;
-    const bool same = !mapping.host || *mapping.host == address ||
-                      (is_unspecified(*mapping.host) && mapping.host->is_v4() == address.is_v4());
-    if (same) return publication.get();
-  }
-  return nullptr;
-}
 
 // Whether it is the service's own and not one that was accepted. Both have a specific address where
 // the port is published on one, and only there.
@@ -80,10 +68,8 @@ std::optional<Address> own_address(Context& context, bool v4) {
 // What a socket is called where its name in the kernel is `local`; no value if by that name.
 std::optional<SocketName> name_inside(Context& context, int socket, int domain,
                                       const Endpoint& local) {
-  const Publication* port = publication_of(context.policy, local);
-  if (!port || !context.container.view) return {};
-  if (netns_cookie(socket) != context.host.network.cookie()) return {};
-  if (is_handed_in(socket)) return {};  // ours are TCP sockets
+  const Publication* port = served_port(context, socket, local);
+  if (!port) return {};
   Address inside;
   if (is_the_service(socket, local.first, port->mapping)) {
     inside = context.bound.of(socket_cookie(socket), port->mapping.container_port, domain);

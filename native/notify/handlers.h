@@ -25,6 +25,8 @@ Outcome handle_ioctl(Context& context, const abi::SeccompNotif& notification,
                      const CallArguments& arguments);
 Outcome handle_set_option(Context& context, const abi::SeccompNotif& notification,
                           const CallArguments& arguments);
+Outcome handle_get_option(Context& context, const abi::SeccompNotif& notification,
+                          const CallArguments& arguments);
 Outcome handle_get_name(Context& context, const abi::SeccompNotif& notification,
                         const CallArguments& arguments);
 // The end of a getsockname whose length a daemon had overwritten, or was about to, when it was

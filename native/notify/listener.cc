@@ -389,6 +389,8 @@ Outcome Listener::dispatch(Session& session, Context& context,
       return continue_call(context, notification.id, Outcome::kHousekeeping);
     case Call::kSetOption:
       return handle_set_option(context, notification, arguments);
+    case Call::kGetOption:
+      return handle_get_option(context, notification, arguments);
     case Call::kGetName:
       return handle_get_name(context, notification, arguments);
     case Call::kOther:

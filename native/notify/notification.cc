@@ -18,7 +18,7 @@ struct CallNumber {
 };
 
 // x32 has the numbers of x86_64 with abi::kX32Bit set (connect, bind, listen, getsockname,
-// epoll_create*), and an ioctl and a setsockopt of its own.
+// epoll_create*), and an ioctl, a setsockopt and a getsockopt of its own.
 constexpr CallNumber kCalls[] = {
     // landlock_restrict_self(2) has one number everywhere.
     {abi::kArchX86_64, 446, Call::kRestrictSelf},
@@ -58,6 +58,11 @@ constexpr CallNumber kCalls[] = {
     {abi::kArchI386, 367, Call::kGetName},
     {abi::kArchAarch64, 204, Call::kGetName},
     {abi::kArchArm, 286, Call::kGetName},
+    {abi::kArchX86_64, 55, Call::kGetOption},
+    {abi::kArchX86_64, 542, Call::kGetOption},
+    {abi::kArchI386, 365, Call::kGetOption},
+    {abi::kArchAarch64, 209, Call::kGetOption},
+    {abi::kArchArm, 295, Call::kGetOption},
 };
 
 constexpr std::int32_t kI386Socketcall = 102;
@@ -67,11 +72,13 @@ bool is_small(const abi::SeccompData& data) {
          (data.arch == abi::kArchX86_64 && (data.nr & abi::kX32Bit) != 0);
 }
 
+// `fifth`: getsockopt's.
 CallArguments with_arguments(Call call, std::uint64_t first, std::uint64_t second,
-                             std::uint64_t third) {
-  if (call == Call::kSetOption) {
+                             std::uint64_t third, std::uint64_t fifth) {
+  if (call == Call::kSetOption || call == Call::kGetOption) {
     return {.call = call,
             .fd = static_cast<int>(first),
+            .length_at = fifth,
             .level = static_cast<int>(second),
             .name = static_cast<int>(third)};
   }
@@ -79,6 +86,12 @@ CallArguments with_arguments(Call call, std::uint64_t first, std::uint64_t secon
     return {.call = call, .fd = static_cast<int>(first), .address = second, .length_at = third};
   }
   return {call, static_cast<int>(first), second, static_cast<std::uint32_t>(third)};
+}
+
+// How many arguments of a sub-call matter here.
+std::size_t words_read(Call call) {
+  if (call == Call::kListen) return 2;
+  return call == Call::kGetOption ? 5 : 3;
 }
 
 // socketcall(2): the call's number is the first argument, its arguments are 32-bit words in memory.
@@ -100,16 +113,19 @@ CallArguments decode_socketcall(const abi::SeccompNotif& notification) {
     case 14:
       call = Call::kSetOption;
       break;
+    case 15:
+      call = Call::kGetOption;
+      break;
     default:
       return {};
   }
-  std::array<std::uint32_t, 3> words{};
-  std::size_t size = (call == Call::kListen ? 2 : 3) * sizeof(std::uint32_t);
+  std::array<std::uint32_t, 5> words{};
+  std::size_t size = words_read(call) * sizeof(std::uint32_t);
   auto pid = static_cast<pid_t>(notification.pid);
   if (!read_memory(pid, notification.data.args[1] & 0xFFFFFFFF, words.data(), size)) {
     return {.call = call, .unreadable = true};
   }
-  return with_arguments(call, words[0], words[1], words[2]);
+  return with_arguments(call, words[0], words[1], words[2], words[4]);
 }
 
 }  // namespace
@@ -170,7 +186,7 @@ CallArguments decode(const abi::SeccompNotif& notification) {
   for (const CallNumber& known : kCalls) {
     if (known.arch == data.arch && known.number == number) {
       if (known.call != Call::kIoctl) {
-        return with_arguments(known.call, data.args[0], data.args[1], data.args[2]);
+        return with_arguments(known.call, data.args[0], data.args[1], data.args[2], data.args[4]);
       }
       return {.call = known.call,
               .fd = static_cast<int>(data.args[0]),

@@ -71,6 +71,7 @@ enum class Call : std::uint8_t {
   kRestrictSelf,
   kSetOption,
   kGetName,
+  kGetOption,
   kOther
 };
 
@@ -80,9 +81,9 @@ struct CallArguments {
   std::uint64_t address = 0;    // connect, bind: where the socket address is; getsockname: where it
                                 // is to be written; listen: the backlog
   std::uint32_t length = 0;     // connect, bind: its length as given, unchecked
-  std::uint64_t length_at = 0;  // getsockname: where its length is
+  std::uint64_t length_at = 0;  // getsockname, getsockopt: where the length is
   std::uint32_t request = 0;    // ioctl, whose argument is in `address`
-  int level = 0;                // setsockopt: which option
+  int level = 0;                // setsockopt, getsockopt: which option
   int name = 0;
   bool small = false;       // by the 32-bit rules: pointers in structures have four bytes
   bool unreadable = false;  // `socketcall`: there is no reading the arguments (EFAULT)

@@ -45,6 +45,19 @@ std::shared_ptr<Publication> find_port(const Policy& policy, int protocol, std::
   return nullptr;
 }
 
+// Null if no socket of the host with this name is one of a published port.
+const Publication* port_of_name(const Policy& policy, const Endpoint& local) {
+  const auto& [address, port] = local;
+  for (const auto& publication : policy.published) {
+    const Mapping& mapping = publication->mapping;
+    if (mapping.protocol != IPPROTO_TCP || mapping.host_port != port) continue;
+    const bool same = !mapping.host || *mapping.host == address ||
+                      (is_unspecified(*mapping.host) && mapping.host->is_v4() == address.is_v4());
+    if (same) return publication.get();
+  }
+  return nullptr;
+}
+
 // A socket of the service that listens already and does not share.
 bool is_taken(const Publication& port, int domain, bool v6_only, bool wants_to_share) {
   if (wants_to_share && port.shared) return false;
@@ -193,6 +206,13 @@ std::shared_ptr<Publication> published_port(const Context& context, const Target
     if (same) return publication;
   }
   return nullptr;
+}
+
+const Publication* served_port(const Context& context, int socket, const Endpoint& local) {
+  const Publication* port = port_of_name(context.policy, local);
+  if (!port || !context.container.view) return nullptr;
+  if (netns_cookie(socket) != context.host.network.cookie()) return nullptr;
+  return is_handed_in(socket) ? nullptr : port;  // ours are TCP sockets
 }
 
 Outcome published_listen(Context& context, int socket, const SocketIdentity& identity,

@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 
+#include "kernel/endpoint.h"
 #include "notify/target.h"
 #include "policy/publication.h"
 
@@ -29,7 +30,11 @@ std::optional<Outcome> bind_published(Context& context, Target& target, const De
 // The published port that a socket of the host is bound to; null if it is none.
 std::shared_ptr<Publication> published_port(const Context& context, const Target& target);
 
-// listen(2) on such a socket. 0 or its errno.
+// The published port for which a socket that is called `local` in the kernel is a service's socket
+// of the host, or was accepted by one. Null for all other sockets: these keep their names.
+const Publication* served_port(const Context& context, int socket, const Endpoint& local);
+
+// listen(2) on a published port's socket of the host. 0 or its errno.
 int listen_published(const Context& context, int socket, int backlog, const Publication& port);
 
 // `socket` listens by now: opens the relay's doors. `port` is null for a container socket, whose

@@ -8,13 +8,10 @@
  * What is set often, also on connections that are there, is not reported and costs some 0.1 to 0.3 us more, since the filter has
  * to look at its arguments. Levels that are no TCP socket's are not reported either. Options that we do not know are.
  */
-import { type Cell, condition, cut } from './seccomp-cells.js';
+import { reportOptions } from './seccomp-options.js';
 import type { SeccompRule } from './seccomp-types.js';
 
 export const SETSOCKOPT = 'setsockopt';
-const LEVEL = 1;
-const NAME = 2;
-const LEVEL_BITS = 6;
 const NAME_BITS = 7;
 
 interface Level {
@@ -64,38 +61,13 @@ export const LEVELS: Readonly<Record<number, Level>> = {
 
 /** For a call that nothing denies: `allow` is the action of what is not reported; undefined if it is the default. */
 export function reportRareOptions(allow: string | undefined): SeccompRule[] {
-  // All levels with any rare option are apart; what they have in common with others is in `reported`.
-  const levels = cut(LEVEL_BITS, (level) => LEVELS[level] !== undefined);
-  return levels.flatMap((cell) => {
-    if (!cell.reported) return allow === undefined ? [] : [rule(allow, cell)];
-    return singles(cell).flatMap((level) => {
-      const names = LEVELS[level.value];
-      if (names === undefined) return [];
-      return cut(NAME_BITS, (name) => wanted(names, name)).flatMap((name) => {
-        const action = name.reported ? 'SCMP_ACT_NOTIFY' : allow;
-        return action === undefined ? [] : [rule(action, level, name)];
-      });
-    });
+  return reportOptions(SETSOCKOPT, NAME_BITS, allow, (level) => {
+    const names = LEVELS[level];
+    return names && ((name) => wanted(names, name));
   });
 }
 
 function wanted({ usual, rare, unknownFrom }: Level, name: number): boolean | undefined {
   if (usual.includes(name)) return false;
   return rare.includes(name) || name >= unknownFrom ? true : undefined;
-}
-
-/** The values of a cell, a cell each: two levels that are neighbours come as one. */
-function singles({ mask, value }: Cell): Cell[] {
-  const size = 2 ** LEVEL_BITS - mask;
-  return Array.from({ length: size }, (_, low) => ({
-    mask: 2 ** LEVEL_BITS - 1,
-    value: value + low,
-    reported: true,
-  }));
-}
-
-function rule(action: string, level: Cell, name?: Cell): SeccompRule {
-  const args = [condition(LEVEL, level)];
-  if (name !== undefined) args.push(condition(NAME, name));
-  return { names: [SETSOCKOPT], action, args };
 }

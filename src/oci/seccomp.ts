@@ -23,6 +23,7 @@ import { quote } from '../base/text.js';
 import { LISTENER_METADATA, printMetadata } from './listener-metadata.js';
 import { CONNECT, reportInternetLengths } from './seccomp-connect.js';
 import { refuseFastOpen } from './seccomp-fastopen.js';
+import { GETSOCKOPT, reportOriginalDestination } from './seccomp-getsockopt.js';
 import { IOCTL, reportInterfaceRequests } from './seccomp-ioctl.js';
 import { reportRareOptions, SETSOCKOPT } from './seccomp-setsockopt.js';
 import type { Seccomp, SeccompRule } from './seccomp-types.js';
@@ -56,7 +57,10 @@ export interface RewriteOptions {
   readonly waitKillable: boolean;
   /** See seccomp-fastopen.ts. */
   readonly refuseFastOpen: boolean;
-  /** Report getsockname: the container publishes ports and is to see its own names (native/notify/get_name.cc). */
+  /**
+   * Report getsockname, and getsockopt for the original destination: the container publishes ports and is to see its own names
+   * (native/notify/get_name.cc, native/notify/get_option.cc).
+   */
   readonly reportNames?: boolean;
   /** `process.arch`, for a spec that has no seccomp section. */
   readonly machine: string;
@@ -105,7 +109,10 @@ export function rewriteSeccomp(seccomp: Seccomp | undefined, options: RewriteOpt
   }
   for (const name of RESTRICTING) rules = notify(profile, rules, name, true);
   for (const name of OBSERVED) rules = notify(profile, rules, name, false);
-  if (options.reportNames === true) rules = notify(profile, rules, GETSOCKNAME, false);
+  if (options.reportNames === true) {
+    rules = notify(profile, rules, GETSOCKNAME, false);
+    rules = report(profile, rules, GETSOCKOPT, reportOriginalDestination, false);
+  }
   rules = report(profile, rules, IOCTL, reportInterfaceRequests, false);
   rules = report(profile, rules, SETSOCKOPT, reportRareOptions, false);
   rules = guardSocketcall(profile, rules, options);
@@ -230,7 +237,7 @@ function guardSocketcall(
 
 /** For calls that are reported in part: libseccomp would look for their arguments where a sub-call has none. */
 function wholeSubCalls(rules: readonly SeccompRule[]): SeccompRule[] {
-  return [CONNECT, SETSOCKOPT]
+  return [CONNECT, SETSOCKOPT, GETSOCKOPT]
     .filter((name) =>
       rules.some(
         (rule) => rule.names.includes(name) && rule.action === NOTIFY && !isUnconditional(rule),
@@ -242,7 +249,7 @@ function wholeSubCalls(rules: readonly SeccompRule[]): SeccompRule[] {
 /** A rule for each sub-call, but for those that libseccomp derives another rule for by itself. */
 function subCalls(profile: Seccomp, action: string, options: RewriteOptions): SeccompRule[] {
   return SOCKETCALLS.flatMap((name, index) => {
-    const guarded = isGuarded(name) || (name === GETSOCKNAME && options.reportNames === true);
+    const guarded = isGuarded(name) || (isAboutNames(name) && options.reportNames === true);
     const contradicted = rulesOf(profile, name)
       .filter(isUnconditional)
       .some((rule) => !isAllowing(rule) || (!guarded && rule.action !== action));
@@ -261,6 +268,10 @@ function socketcallRule(call: number, action: string): SeccompRule {
 /** Calls whose arguments are in memory when they come as sub-calls, where no filter looks: reported as a whole. */
 function isGuarded(name: string): boolean {
   return name === SETSOCKOPT || GUARDED.some((guarded) => guarded === name);
+}
+
+function isAboutNames(name: string): boolean {
+  return name === GETSOCKNAME || name === GETSOCKOPT;
 }
 
 function answerEnosys(

@@ -1,6 +1,6 @@
 /**
- * `getsockname` of services on published ports: the container's address and port, as without sockswitch. What real programs
- * make of it is tried in test/programs.
+ * `getsockname` of services on published ports, and the original destination of their connections: the container's address and
+ * port, as without sockswitch. What real programs make of it is tried in test/programs.
  */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
@@ -14,6 +14,7 @@ import {
 import { describeOnLab, eventually, HOST1, host1, remote } from './support/lab.js';
 import { startContainer } from './support/podman.js';
 import { addressOf, listening, publish } from './support/published.js';
+import { trackConnections } from './support/tracking.js';
 
 const PROBE = readFileSync(new URL('probes/names.c', import.meta.url), 'utf8');
 /** Says what its listener is called, and to each client what the connection is called. */
@@ -28,6 +29,21 @@ print('listening', flush=True)
 while True:
     client = server.accept()[0]
     client.sendall(f'{bound}, {name(server)}, {name(client)}\\n'.encode())
+    client.close()
+`;
+/** Tells each client which destination the kernel knows of it (SO_ORIGINAL_DST, IP6T_SO_ORIGINAL_DST), and of the listener. */
+const ORIGINAL = `
+import errno, socket, sys
+def asked(s, level, size):
+    try: return s.getsockopt(level, 80, size).hex()
+    except OSError as error: return errno.errorcode[error.errno]
+def both(s): return f'{asked(s, socket.IPPROTO_IP, 16)} {asked(s, socket.IPPROTO_IPV6, 28)}'
+server = socket.create_server(('::', 80), family=socket.AF_INET6, dualstack_ipv6=True)
+print('listening', flush=True)
+while True:
+    client = server.accept()[0]
+    short = f'{asked(client, socket.IPPROTO_IP, 15)} {asked(client, socket.IPPROTO_IPV6, 27)}'
+    client.sendall(f'{both(server)}, {both(client)}, {short}\\n'.encode())
     client.close()
 `;
 /** Asks once for a name in six bytes: what stands behind these must stay. */
@@ -51,6 +67,7 @@ describeOnLab('names of services on published ports', () => {
   test.each(['crun', 'runc'] as const)(
     'whatever is asked, and whoever interferes, as the kernel answers: %s',
     async (runtime) => {
+      await trackConnections();
       const container = await startContainer({ runtime, annotations: publish('8080:80') });
       const script = 'cat >/tmp/n.c; gcc -O1 -pthread -o /tmp/n /tmp/n.c && /tmp/n';
       const { stdout } = await container.sh(script, [], { stdin: PROBE });
@@ -70,6 +87,17 @@ describeOnLab('names of services on published ports', () => {
     await killDaemon();
     await startDaemon();
     expect(await names(HOST1.v4, 8080)).toBe(expected);
+    await container.remove();
+  });
+
+  test('the host tracks connections: nothing is known of an original destination', async () => {
+    await trackConnections();
+    const command = ['python3', '-c', ORIGINAL];
+    const container = await startContainer({ annotations: publish('8080:80'), command });
+    await listening(container);
+    const unknown = 'ENOENT ENOENT, ENOENT ENOENT, EINVAL EINVAL';
+    expect(await names(HOST1.v4, 8080)).toBe(unknown);
+    expect(await names(HOST1.v6, 8080)).toBe(unknown);
     await container.remove();
   });
 

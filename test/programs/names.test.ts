@@ -8,6 +8,7 @@ import { describeOnLab, eventually, HOST1, host1, remote } from '../integration/
 import { NETWORKS } from '../integration/support/places.js';
 import { type Container, startContainer } from '../integration/support/podman.js';
 import { addressOf, publish } from '../integration/support/published.js';
+import { trackConnections } from '../integration/support/tracking.js';
 
 /** Of the host, for ports 80 and 443 of the container. */
 const OURS = { plain: 8080, secure: 8443 } as const;
@@ -205,6 +206,14 @@ describeOnLab('programs that look at their own sockets', () => {
       expect(await answer(OURS.secure)).toBe(`secure ${inside}:443`);
       expect(await answer(PODMANS.plain)).toMatch(/^plain .*:80$/);
       expect(await answer(PODMANS.secure)).toMatch(/^secure .*:443$/);
+    });
+
+    test('haproxy, where the host tracks connections', async () => {
+      await trackConnections();
+      const ours = await serve(network, OURS, HAPROXY, 'exec haproxy -db -f /tmp/config');
+      const inside = await addressOf(ours);
+      expect(await answer(OURS.plain)).toBe(`plain ${inside}:80`);
+      expect(await answer(OURS.secure)).toBe(`secure ${inside}:443`);
     });
 
     test('Apache: virtual hosts by port', async () => {

@@ -1,6 +1,7 @@
 /*
  * getsockname(2) in a container that publishes port 80: a service's socket on it must answer as a socket on port 81, which is
- * not published and therefore the kernel's, whatever it is asked. Tells each difference, and counts what was equal.
+ * not published and therefore the kernel's, whatever it is asked. So must getsockopt(2) with SO_ORIGINAL_DST. Tells each
+ * difference, and counts what was equal.
  *
  *   names         all of it
  *   names cost N  N calls on a service's socket, and as many on the other one: nanoseconds each
@@ -24,7 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PUBLISHED = 80, OTHER = 81, PAGE = 4096, ROOM = 256, CANARY = 0x5a };
+enum { ORIGINAL = 80 /* SO_ORIGINAL_DST, IP6T_SO_ORIGINAL_DST */, PUBLISHED = 80, OTHER = 81, PAGE = 4096, ROOM = 256, CANARY = 0x5a };
 
 static int equal, different;
 
@@ -50,11 +51,34 @@ static long direct(long fd, const void *address, const void *length) {
   return result < 0 ? -errno : result;
 }
 
+static long original(long fd, const void *address, const void *length) {
+  long result = syscall(SYS_getsockopt, fd, IPPROTO_IP, ORIGINAL, address, length);
+  return result < 0 ? -errno : result;
+}
+
+static long original6(long fd, const void *address, const void *length) {
+  long result = syscall(SYS_getsockopt, fd, IPPROTO_IPV6, ORIGINAL, address, length);
+  return result < 0 ? -errno : result;
+}
+
 #ifdef __x86_64__
-static long int80(long number, long a, long b, long c) {
+static long int80_5(long number, long a, long b, long c, long d, long e) {
   long result;
-  __asm__ volatile("int $0x80" : "=a"(result) : "a"(number), "b"(a), "c"(b), "d"(c), "S"(0L), "D"(0L) : "memory", "r8", "r9", "r10", "r11");
+  __asm__ volatile("int $0x80" : "=a"(result) : "a"(number), "b"(a), "c"(b), "d"(c), "S"(d), "D"(e) : "memory", "r8", "r9", "r10", "r11");
   return result;
+}
+static long int80(long number, long a, long b, long c) { return int80_5(number, a, b, c, 0, 0); }
+static long i386_original(long fd, const void *address, const void *length) {
+  return int80_5(365, fd, IPPROTO_IP, ORIGINAL, (long)address, (long)length);
+}
+static long socketcall_original(long fd, const void *address, const void *length) {
+  uint32_t words[] = {(uint32_t)fd, IPPROTO_IP, ORIGINAL, (uint32_t)(uintptr_t)address, (uint32_t)(uintptr_t)length};
+  memcpy(low + PAGE - sizeof words, words, sizeof words);
+  return int80(102, 15, (long)(low + PAGE - sizeof words), 0);
+}
+static long x32_original(long fd, const void *address, const void *length) {
+  long result = syscall(542 | 0x40000000, fd, IPPROTO_IP, ORIGINAL, address, length);
+  return result < 0 ? -errno : result;
 }
 static long i386(long fd, const void *address, const void *length) { return int80(367, fd, (long)address, (long)length); }
 static long socketcall(long fd, const void *address, const void *length) {
@@ -183,6 +207,27 @@ static void no_sockets(int service) {
   expect("O_PATH", direct(path, room, &length), -EBADF);
   expect("AF_UNIX", direct(socket(AF_UNIX, SOCK_STREAM, 0), room, &length), 0);
   expect("high bits of the descriptor", direct(((long)service | (1L << 32)), room, &length), 0);
+}
+
+/* Where the host tracks connections, it knows those of a service by its own address and port. */
+static void originals(const int v4[2], const int v6[2], const int connections[2]) {
+  compare_all("original destination of a listener", original, v4);
+  compare_all("original destination of a listener, IPv6", original6, v6);
+  compare_all("original destination", original, connections);
+  compare_all("original destination, of IPv6", original6, connections);
+#ifdef __x86_64__
+  compare_all("original destination, i386", i386_original, connections);
+  compare_all("original destination, socketcall", socketcall_original, connections);
+  if (syscall(SYS_getpid | 0x40000000) > 0) compare_all("original destination, x32", x32_original, connections);
+  expect("socketcall for an option without arguments", int80(102, 15, 1, 0), -EFAULT);
+#endif
+  char room[ROOM];
+  socklen_t length = ROOM;
+  expect("original destination of no descriptor", original(-1, room, &length), -EBADF);
+  expect("original destination of a free number", original(1000000, room, &length), -EBADF);
+  expect("original destination of /dev/null", original(open("/dev/null", O_RDWR), room, &length), -ENOTSOCK);
+  expect("original destination of AF_UNIX", original(socket(AF_UNIX, SOCK_STREAM, 0), room, &length), -EOPNOTSUPP);
+  expect("original destination of UDP", original(socket(AF_INET, SOCK_DGRAM, 0), room, &length), -ENOPROTOOPT);
 }
 
 /* --- races --- */
@@ -334,6 +379,7 @@ int main(int argc, char **argv) {
   compare_all("i386, accepted", i386, connections);
 #endif
   far_pointers(connections);
+  originals(v4, v6, connections);
   no_sockets(v4[0]);
   races(v4);
   signals(v4[0], 0);

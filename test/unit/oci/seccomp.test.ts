@@ -291,6 +291,82 @@ describe('getsockname, for containers that publish ports', () => {
   });
 });
 
+describe('getsockopt for the original destination, for containers that publish ports', () => {
+  const NAME = 'getsockopt';
+  const NUMBER = 15n; // among socketcall's
+  const LISTED = { ...PODMAN, syscalls: [...(PODMAN.syscalls ?? []), allow(NAME)] };
+  const HIGH = [0n, 1n << 32n, 0xffffffffn << 32n];
+  const LEVELS = [0n, 1n, 6n, 17n, 40n, 41n, 42n, 43n, 58n, 132n, 255n, 263n, 270n, 282n, 287n];
+  const isReported = (level: bigint, name: bigint) =>
+    name === 80n && (level === 0n || level === 41n);
+
+  test.each([
+    ['an allow list', LISTED],
+    ['everything allowed', ALLOW_ALL],
+  ])('is reported, and no other option: %s', (_, before) => {
+    const after = rewrite(before, { reportNames: true });
+    checkPromise(before, after);
+    for (const level of LEVELS) {
+      for (let name = 0n; name < 256n; name++) {
+        const expected = isReported(level, name) ? 'NOTIFY' : 'ALLOW';
+        for (const high of HIGH) {
+          const args = [3n, high | level, high | name];
+          expect(decide(after, NAME, args), `${level} ${name}`).toBe(expected);
+        }
+      }
+    }
+  });
+
+  test('nothing is decided by two rules', () => {
+    const rules = rewrite(LISTED, { reportNames: true }).syscalls ?? [];
+    for (const level of LEVELS) {
+      for (let name = 0n; name < 256n; name++) {
+        const deciding = rules.filter(
+          (rule) =>
+            rule.names.includes(NAME) &&
+            decide({ ...DENY_ALL, syscalls: [rule] }, NAME, [3n, level, name]) ===
+              rule.action.slice(9),
+        );
+        expect(deciding, `${level} ${name}`).toHaveLength(1);
+      }
+    }
+  });
+
+  test('as a sub-call, whose arguments no filter sees, it is reported as a whole', () => {
+    for (const before of [LISTED, ALLOW_ALL]) {
+      const after = rewrite(before, { reportNames: true });
+      expect(decide(after, 'socketcall', [NUMBER, 7n])).toBe('NOTIFY');
+    }
+  });
+
+  test('is left alone for all others', () => {
+    for (const before of [LISTED, ALLOW_ALL]) {
+      expect(decide(rewrite(before), NAME, [3n, 0n, 80n])).toBe('ALLOW');
+      expect(decide(rewrite(before), 'socketcall', [NUMBER])).toBe('ALLOW');
+    }
+  });
+
+  test('stays denied, in whole or in part; what a list allows in part is reported', () => {
+    const published = { reportNames: true };
+    expect(decide(rewrite(PODMAN, published), NAME, [3n, 0n, 80n])).toBe('ERRNO 38');
+    expect(decide(rewrite(PODMAN, published), NAME, [3n, 1n, 4n])).toBe('ERRNO 38');
+    const args = [{ index: 1, value: 0, op: 'SCMP_CMP_EQ' }];
+    const denied: Seccomp = {
+      defaultAction: 'SCMP_ACT_ALLOW',
+      syscalls: [{ names: [NAME], action: 'SCMP_ACT_ERRNO', args }],
+    };
+    expect(decide(rewrite(denied, published), NAME, [3n, 0n, 80n])).toBe('ERRNO 1');
+    expect(decide(rewrite(denied, published), NAME, [3n, 41n, 80n])).toBe('ALLOW');
+    const allowed = {
+      ...PODMAN,
+      syscalls: [...(PODMAN.syscalls ?? []), { ...allow(NAME), args }],
+    };
+    checkPromise(allowed, rewrite(allowed, published));
+    expect(decide(rewrite(allowed, published), NAME, [3n, 0n, 4n])).toBe('NOTIFY');
+    expect(decide(rewrite(allowed, published), NAME, [3n, 1n, 4n])).toBe('ERRNO 38');
+  });
+});
+
 describe('what cannot be done is said', () => {
   test.each(GUARDED)('conditional denials of %s under an allowing default', (name) => {
     const before: Seccomp = {

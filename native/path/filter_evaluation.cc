@@ -335,6 +335,7 @@ void Evaluation::apply(const FilterOperation& operation, Step& step, unsigned de
       return end(FilterOutcome::kTranslate, step);
     case Kind::kMayTranslate:
       outcomes_ |= FilterOutcome::kTranslate;
+      left_.add(step.state);
       return;
     case Kind::kSourceNat:
       return end(FilterOutcome::kSourceNat, step);

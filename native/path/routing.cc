@@ -248,9 +248,12 @@ bool add_rule(const NetlinkMessage& message, RuleSelectors& selectors) {
                                    case FRA_FLOW:
                                    case FRA_PAD:
                                    case FRA_PROTOCOL:
+                                     return;
+                                   // -1: what it finds counts.
                                    case FRA_SUPPRESS_IFGROUP:
                                    case FRA_SUPPRESS_PREFIXLEN:
-                                     return;
+                                     if (attribute.number<std::uint32_t>() == UINT32_MAX) return;
+                                     break;
                                    default:
                                      other = "attribute " + std::to_string(attribute.type);
                                      unknown = other.c_str();

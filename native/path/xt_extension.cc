@@ -187,17 +187,6 @@ Tristate multiport(const FilterOperation& match, const PacketFacts& packet) {
   return tristate(found != (info->invert != 0));
 }
 
-Tristate masked_address(const std::optional<Address>& address, const std::uint8_t* wanted,
-                        const std::uint8_t* mask, std::size_t size) {
-  const std::uint8_t* actual = address ? address->bytes.data() + (16 - size) : nullptr;
-  bool any = false;
-  for (std::size_t i = 0; i < size; ++i) {
-    any = any || mask[i] != 0;
-    if (actual != nullptr && ((actual[i] & mask[i]) != wanted[i])) return Tristate::kNo;
-  }
-  return actual != nullptr || !any ? Tristate::kYes : Tristate::kPerhaps;
-}
-
 bool device_matches(const std::string& name, const char* wanted, const unsigned char* mask) {
   for (std::size_t i = 0; i < IFNAMSIZ; ++i) {
     const char actual = i < name.size() ? name[i] : '\0';
@@ -211,20 +200,32 @@ bool device_matches(const std::string& name, const char* wanted, const unsigned 
 
 Tristate inverted_if(bool inverted, Tristate value) { return inverted ? !value : value; }
 
-// As masked_address(), where some bits of the address are not known.
-Tristate destination_matches(const PacketFacts& packet, const std::uint8_t* wanted,
-                             const std::uint8_t* mask, std::size_t size) {
-  const std::size_t from = packet.destination.address.bytes.size() - size;
-  const auto known = packet.known_address();
+// An address of which the bits in `known` are known, under a rule's mask. ip_tables compares all of
+// the rule's address, ip6_tables only what is under the mask.
+using AddressBytes = std::array<std::uint8_t, sizeof(Address::bytes)>;
+Tristate address_matches(const Address& address, const AddressBytes& known,
+                         const std::uint8_t* wanted, const std::uint8_t* mask, std::size_t size) {
+  const std::size_t from = known.size() - size;
   Tristate result = Tristate::kYes;
   for (std::size_t i = 0; i < size; ++i) {
-    const std::uint8_t actual = packet.destination.address.bytes.at(from + i);
     const std::uint8_t sure = known.at(from + i);
-    if ((wanted[i] & ~mask[i]) != 0) return Tristate::kNo;
-    if (((actual ^ wanted[i]) & mask[i] & sure) != 0) return Tristate::kNo;
+    if (size == sizeof(in_addr) && (wanted[i] & ~mask[i]) != 0) return Tristate::kNo;
+    if (((address.bytes.at(from + i) ^ wanted[i]) & mask[i] & sure) != 0) return Tristate::kNo;
     if ((mask[i] & ~sure) != 0) result = Tristate::kPerhaps;
   }
   return result;
+}
+
+Tristate source_matches(const PacketFacts& packet, const std::uint8_t* wanted,
+                        const std::uint8_t* mask, std::size_t size) {
+  AddressBytes known{};
+  if (packet.source) known.fill(0xff);
+  return address_matches(packet.source.value_or(Address{}), known, wanted, mask, size);
+}
+
+Tristate destination_matches(const PacketFacts& packet, const std::uint8_t* wanted,
+                             const std::uint8_t* mask, std::size_t size) {
+  return address_matches(packet.destination.address, packet.known_address(), wanted, mask, size);
 }
 
 template <typename Header>
@@ -240,7 +241,7 @@ Tristate header_matches(const Header& header, const XtPacket& packet) {
   if (!packet.in_known && !any_device) in = Tristate::kPerhaps;
   Tristate result =
       inverted_if((inverted & IPT_INV_SRCIP) != 0,
-                  masked_address(packet.packet.source, source, source_mask, sizeof header.src)) &
+                  source_matches(packet.packet, source, source_mask, sizeof header.src)) &
       inverted_if((inverted & IPT_INV_DSTIP) != 0,
                   destination_matches(packet.packet, to, to_mask, sizeof header.dst)) &
       inverted_if((inverted & IPT_INV_VIA_IN) != 0, in) &

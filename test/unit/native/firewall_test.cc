@@ -247,6 +247,23 @@ TEST(ipvs_is_found_among_the_families) {
   CHECK_EQ(ipvs_in(NetlinkAnswer::unknown(ETIMEDOUT, "late")).trouble, std::string("late"));
 }
 
+FilterChain base_chain(int family, FilterHook hook, std::vector<FilterRule> rules) {
+  FilterChain chain;
+  chain.family = family;
+  chain.is_base = true;
+  chain.hook = hook;
+  chain.rules = std::move(rules);
+  return chain;
+}
+
+// One chain of address translation.
+FilterRules translating(int family, FilterHook hook, std::vector<FilterRule> rules) {
+  FilterRules made;
+  made.chains = {base_chain(family, hook, std::move(rules))};
+  made.chains[0].is_nat = true;
+  return made;
+}
+
 // "ip daddr NETWORK/MASK VERDICT" in a base chain.
 FilterRules rule_on(const char* network, std::uint32_t mask, FilterOperation::Kind verdict) {
   using Kind = FilterOperation::Kind;
@@ -267,15 +284,7 @@ FilterRules rule_on(const char* network, std::uint32_t mask, FilterOperation::Ki
   compare.value = bytes(Address::parse(network)->v4());
   FilterRule rule;
   rule.operations = {load, keep, compare, {.kind = verdict}};
-  FilterChain chain;
-  chain.family = NFPROTO_IPV4;
-  chain.is_base = true;
-  chain.is_nat = true;
-  chain.hook = FilterHook::kPrerouting;
-  chain.rules = {rule};
-  FilterRules rules;
-  rules.chains = {chain};
-  return rules;
+  return translating(NFPROTO_IPV4, FilterHook::kPrerouting, {std::move(rule)});
 }
 
 TEST(a_destination_that_is_known_in_part) {
@@ -314,26 +323,14 @@ FilterRule marked_rule(FilterOperation::Kind verdict) {
   return rule;
 }
 
-FilterChain base_chain(FilterHook hook, int priority, std::vector<FilterRule> rules) {
-  FilterChain chain;
-  chain.family = NFPROTO_IPV4;
-  chain.is_base = true;
-  chain.hook = hook;
-  chain.priority = priority;
-  chain.rules = std::move(rules);
-  return chain;
-}
-
 TEST(a_mark_goes_from_chain_to_chain_and_from_hook_to_hook) {
   using Kind = FilterOperation::Kind;
   PacketFacts packet;
   packet.destination.address = *Address::parse("203.0.113.1");
   // As flannel has it: what kube-proxy has marked stays, the rest is masqueraded.
-  FilterRules flannel;
-  flannel.chains = {
-      base_chain(FilterHook::kPostrouting, 100,
-                 {marked_rule(Kind::kVerdict), {.operations = {{.kind = Kind::kMasquerade}}}})};
-  flannel.chains[0].is_nat = true;
+  const FilterRules flannel =
+      translating(NFPROTO_IPV4, FilterHook::kPostrouting,
+                  {marked_rule(Kind::kVerdict), {.operations = {{.kind = Kind::kMasquerade}}}});
   const auto out = [&](const PacketFacts& facts) {
     return evaluate_hook(flannel, FilterHook::kPostrouting, facts);
   };
@@ -347,8 +344,8 @@ TEST(a_mark_goes_from_chain_to_chain_and_from_hook_to_hook) {
   const auto marked = [&](std::vector<FilterOperation> operations) {
     FilterRules before;
     before.chains = {
-        base_chain(FilterHook::kPrerouting, -150, {{.operations = std::move(operations)}}),
-        base_chain(FilterHook::kPrerouting, -100, {})};
+        base_chain(NFPROTO_IPV4, FilterHook::kPrerouting, {{.operations = std::move(operations)}}),
+        base_chain(NFPROTO_IPV4, FilterHook::kPrerouting, {})};
     PacketFacts later = packet;
     evaluate_hook(before, FilterHook::kPrerouting, packet).hand_mark_to(later);
     return out(later);
@@ -390,15 +387,7 @@ FilterRules rule_on6(const char* prefix, FilterOperation::Kind verdict, bool xta
     rule.operations[2].value.assign(network.begin(), network.end());
   }
   rule.operations.push_back({.kind = verdict});
-  FilterChain chain;
-  chain.family = NFPROTO_IPV6;
-  chain.is_base = true;
-  chain.is_nat = true;
-  chain.hook = FilterHook::kPostrouting;
-  chain.rules = {rule};
-  FilterRules rules;
-  rules.chains = {chain};
-  return rules;
+  return translating(NFPROTO_IPV6, FilterHook::kPostrouting, {std::move(rule)});
 }
 
 TEST(a_destination_of_ipv6_that_is_known_in_part) {
@@ -423,6 +412,15 @@ TEST(a_destination_of_ipv6_that_is_known_in_part) {
       CHECK(around.may_masquerade && !around.may_stay);
     }
   }
+}
+
+TEST(ip6tables_looks_at_no_bits_beside_the_mask) {
+  FilterRules rules = rule_on6("2400::/8", FilterOperation::Kind::kMasquerade, true);
+  rules.chains[0].rules[0].operations[0].value[offsetof(ip6t_ip6, dst) + 15] = 1;
+  PacketFacts packet;
+  packet.go_anywhere_in(*Prefix::parse("2400::/8"));
+  const HookResult result = evaluate_hook(rules, FilterHook::kPostrouting, packet);
+  CHECK(result.may_masquerade && !result.may_stay);
 }
 
 TEST(a_destination_of_one_address_leaves_the_port_open) {

@@ -109,6 +109,14 @@ TEST(a_rule_for_another_table_is_not_plain) {
   CHECK(!selectors_of(rule(32766, 100)).plain);
 }
 
+TEST(a_rule_that_suppresses_routes_is_not_plain) {
+  for (const std::uint16_t suppressed : {FRA_SUPPRESS_PREFIXLEN, FRA_SUPPRESS_IFGROUP}) {
+    Recorded recorded = rule(32766, RT_TABLE_MAIN);
+    recorded->number<std::uint32_t>(suppressed, 0);
+    CHECK(!selectors_of(recorded).plain);
+  }
+}
+
 TEST(rules_that_tcp_does_not_meet_are_left_out) {
   auto other = [](std::uint32_t flags) {
     Recorded recorded(

@@ -106,6 +106,22 @@ int connect_error(const UniqueFd& socket, const sockaddr_in6& name) {
   return ::connect(socket.get(), raw, sizeof name) == 0 ? 0 : errno;
 }
 
+// A socket that listens for both families on a port of its own: 0 where there is no IPv6.
+struct BothFamilies {
+  BothFamilies() {
+    sockaddr_in6 any{};
+    any.sin6_family = AF_INET6;
+    auto* name = reinterpret_cast<sockaddr*>(&any);
+    if (::bind(listener.get(), name, sizeof any) != 0) return;
+    CHECK_EQ(::listen(listener.get(), 16), 0);
+    socklen_t length = sizeof any;
+    CHECK_EQ(::getsockname(listener.get(), name, &length), 0);
+    port = ntohs(any.sin6_port);
+  }
+  UniqueFd listener = tcp(AF_INET6);
+  std::uint16_t port = 0;
+};
+
 void a_client_reaches_and_serves_nothing_on_this_machine(Guarding& guarding) {
   Loopback server(kThisMachine);
   UniqueFd client = guarding.socket(client_use());
@@ -151,16 +167,11 @@ void a_pods_client_hears_public_addresses_only(Guarding& guarding) {
 
 // From addresses that the device does not have.
 void a_pods_client_of_ipv6_hears_public_addresses_only(Guarding& guarding) {
-  UniqueFd listener = tcp(AF_INET6);
-  sockaddr_in6 any{};
-  any.sin6_family = AF_INET6;
-  if (::bind(listener.get(), reinterpret_cast<sockaddr*>(&any), sizeof any) != 0) return;
-  CHECK_EQ(::listen(listener.get(), 16), 0);
-  socklen_t length = sizeof any;
-  CHECK_EQ(::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&any), &length), 0);
+  const BothFamilies server;
+  if (server.port == 0) return skip("this kernel has no IPv6");
   const auto tried = [&](GuardKind kind, const char* address) {
     const GuardUse use{.kind = kind, .device = device("host")};
-    return connect_error(guarding.socket(use, AF_INET6), name6(address, ntohs(any.sin6_port)));
+    return connect_error(guarding.socket(use, AF_INET6), name6(address, server.port));
   };
   const auto kind = GuardKind::kPodClientV6;
   for (const char* address : {"2400::1", "2001:200::1", "3ffe::1"})
@@ -235,15 +246,10 @@ void a_client_is_guarded_in_ipv6_too(Guarding& guarding) {
 
 // From the loopback device's addresses, which are no reason by themselves.
 void a_client_hears_one_family_where_the_network_carries_one(Guarding& guarding) {
-  UniqueFd listener = tcp(AF_INET6);
-  sockaddr_in6 any{};
-  any.sin6_family = AF_INET6;
-  if (::bind(listener.get(), reinterpret_cast<sockaddr*>(&any), sizeof any) != 0) return;
-  CHECK_EQ(::listen(listener.get(), 8), 0);
-  socklen_t length = sizeof any;
-  CHECK_EQ(::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&any), &length), 0);
-  const sockaddr_in6 v4 = name6(kAnother, ntohs(any.sin6_port));
-  const sockaddr_in6 v6 = name6(kThisMachine6, ntohs(any.sin6_port));
+  const BothFamilies server;
+  if (server.port == 0) return skip("this kernel has no IPv6");
+  const sockaddr_in6 v4 = name6(kAnother, server.port);
+  const sockaddr_in6 v6 = name6(kThisMachine6, server.port);
   for (const GuardKind kind : {GuardKind::kClient, GuardKind::kNeighbour}) {
     const auto made = [&](GuardFamily family) {
       return guarding.socket({.kind = kind, .device = device("lo"), .family = family}, AF_INET6);

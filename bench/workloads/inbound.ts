@@ -4,7 +4,8 @@
  */
 import { notTuned } from '../drivers/pasta-tuned.js';
 import { parseWrk, WRK, wrk } from './connections.js';
-import { outputs, steps } from './steps.js';
+import { configureNginx, NGINX } from './nginx.js';
+import { answered, outputs, steps } from './steps.js';
 import { iperf3, readTcpReport } from './throughput.js';
 import type { InboundTarget, InboundWorkload, Metrics, Settings } from './workload.js';
 
@@ -20,31 +21,17 @@ const COMMON = {
   suits: notTuned,
   ports: 2,
   serve: ([http, bulk]: readonly number[]) => `iperf3 -s -p ${bulk} >/dev/null &
-cat >/tmp/nginx.conf <<'END'
-daemon off;
-pid /tmp/nginx.pid;
-worker_processes 1;
-events { worker_connections 4096; }
-http {
-  access_log off;
-  server {
+${configureNginx(`  server {
     listen ${http};
     location / { default_type text/plain; return 200 "$remote_addr\n"; }
-  }
-}
-END
-exec nginx -e /dev/stderr -c /tmp/nginx.conf`,
+  }`)}
+exec ${NGINX}`,
 } as const;
 
 /** Prints the client's address as the service sees it, once the service answers. */
 function firstRequest({ server, ports: [http], client }: InboundTarget): string {
-  return `
-      i=0
-      until seen=$(curl -sf -m 1 --interface ${client} http://${server}:${http}/); do
-        i=$((i + 1))
-        [ $i -lt 50 ] || { echo 'the published port does not answer' >&2; exit 1; }
-        sleep 0.1
-      done
+  const request = `seen=$(curl -sf -m 1 --interface ${client} http://${server}:${http}/)`;
+  return `${answered(request)}
       printf '%s\n' "$seen"`;
 }
 

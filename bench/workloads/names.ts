@@ -4,7 +4,8 @@
  */
 import { NAMES_HOST } from '../drivers/names-host.js';
 import { parseWrk, wrk, wrkKept } from './connections.js';
-import { outputs, steps } from './steps.js';
+import { configureNginx, NGINX } from './nginx.js';
+import { answered, outputs, steps } from './steps.js';
 import type { InboundTarget, InboundWorkload, Metric, Metrics, Settings } from './workload.js';
 
 const CLIENTS = 50;
@@ -28,15 +29,6 @@ const COMMON = {
   from: 'remote',
 } as const;
 
-/** Waits until a command succeeds. */
-const ready = (command: string) => `
-      i=0
-      until ${command}; do
-        i=$((i + 1))
-        [ $i -lt 50 ] || { echo 'the published port does not answer' >&2; exit 1; }
-        sleep 0.1
-      done`;
-
 /** The first server needs its own address for each connection, and the second one never. */
 export const namesNginx: InboundWorkload = {
   ...COMMON,
@@ -51,22 +43,13 @@ export const namesNginx: InboundWorkload = {
   ],
   seconds: 1,
   ports: 2,
-  serve: ([asks, plain]) => `cat >/tmp/nginx.conf <<'END'
-daemon off;
-pid /tmp/nginx.pid;
-worker_processes 1;
-events { worker_connections 4096; }
-http {
-  access_log off;
-  keepalive_requests 100000000;
+  serve: ([asks, plain]) => `${configureNginx(`  keepalive_requests 100000000;
   server { listen ${asks}; location / { return 200 "$server_addr:$server_port\n"; } }
-  server { listen ${plain}; location / { return 200 "$remote_addr\n"; } }
-}
-END
-exec nginx -e /dev/stderr -c /tmp/nginx.conf`,
+  server { listen ${plain}; location / { return 200 "$remote_addr\n"; } }`)}
+exec ${NGINX}`,
   client: ({ server, ports }: InboundTarget, { seconds }: Settings) => {
     const urls = ports.map((port) => `http://${server}:${port}/`);
-    const answers = urls.map((url) => ready(`curl -sf -m 1 ${url} >/dev/null`)).join('\n');
+    const answers = urls.map((url) => answered(`curl -sf -m 1 ${url} >/dev/null`)).join('\n');
     const measured = urls.flatMap((url) => [
       wrk(url, seconds).join(' && '),
       wrkKept(url, seconds).join(' && '),
@@ -93,7 +76,7 @@ export const namesRedis: InboundWorkload = {
   client: ({ server, ports: [port] }: InboundTarget) => {
     const load = (requests: number, options = '') =>
       `redis-benchmark -h ${server} -p ${port} -t get -c ${CLIENTS} -n ${requests}${options} --csv`;
-    const answers = ready(`[ "$(redis-cli -h ${server} -p ${port} ping 2>&1)" = PONG ]`);
+    const answers = answered(`[ "$(redis-cli -h ${server} -p ${port} ping 2>&1)" = PONG ]`);
     return `${answers}\n${load(KEPT_REQUESTS / 4)} >/dev/null\n${steps(load(KEPT_REQUESTS), load(NEW_CONNECTIONS, ' -k 0'))}`;
   },
   parse: (output): Metrics => {

@@ -8,6 +8,7 @@
 import type { Driver } from '../drivers/driver.js';
 import { PROBE } from '../runner/session.js';
 import { withCpu } from './cpu.js';
+import { configureNginx, NGINX } from './nginx.js';
 import { outputs, steps } from './steps.js';
 import { iperf3, parseTcp, parseUdp, readTcpReport } from './throughput.js';
 import { type Metric, parseJsonLine, type ScriptWorkload } from './workload.js';
@@ -79,21 +80,15 @@ set +e`;
 
 function far(mtu: MtuOf): NonNullable<ScriptWorkload['far']> {
   return (place) => `${node(2, place.address, mtu)}
-cat >/tmp/nginx.conf <<'END'
-daemon off;
-pid /tmp/nginx.pid;
-worker_processes 1;
-events { worker_connections 64; }
-http {
-  access_log off;
-  keepalive_requests 1000000;
+${configureNginx(
+  `  keepalive_requests 1000000;
   server {
     listen ${HTTP_PORT};
     location / { default_type text/plain; return 200 "hello\\n"; }
-  }
-}
-END
-${IN_POD} nginx -e /dev/stderr -c /tmp/nginx.conf &
+  }`,
+  64,
+)}
+${IN_POD} ${NGINX} &
 exec ${IN_POD} iperf3 -s`;
 }
 

@@ -2,7 +2,7 @@
 import { beforeAll, expect, test } from 'vitest';
 import { KUBE_PROXY_NFTABLES, nft } from '../kernel/firewall-rules.js';
 import { describeOnLab, FAR, PUBLIC, REMOTE } from './support/lab.js';
-import { inPod, MAKE_IPV6, startNode } from './support/node.js';
+import { inPod, MAKE_IPV6, MASQUERADE6, startNode, TRANSLATE, TRANSLATE6 } from './support/node.js';
 import {
   type Container,
   type Counters,
@@ -68,8 +68,6 @@ async function expectCase(node: Container, one: Case): Promise<void> {
   });
 }
 
-const MASQUERADE = 'ip saddr 10.200.0.0/15 ip daddr != 10.200.0.0/15 masquerade';
-const UNFLANNEL = `nft 'add rule ip nat post ${MASQUERADE}'`;
 /** flannel's, in both of its modes: what kube-proxy has marked is left to that. */
 const FLANNEL = `nft flush chain ip nat post
 iptables -t nat -N FLANNEL-POSTRTG
@@ -135,7 +133,7 @@ describeOnLab('connections of pods', () => {
       'over flannel’s masquerading',
       {
         change: FLANNEL,
-        undo: `iptables -t nat -F; iptables -t nat -X; ${UNFLANNEL}`,
+        undo: `iptables -t nat -F; iptables -t nat -X; ${TRANSLATE}`,
         outcome: 'switched',
         reached: true,
       },
@@ -144,7 +142,7 @@ describeOnLab('connections of pods', () => {
       'over flannel’s masquerading by nftables',
       {
         change: FLANNEL_NFT,
-        undo: `nft delete table ip flannel-ipv4; ${UNFLANNEL}`,
+        undo: `nft delete table ip flannel-ipv4; ${TRANSLATE}`,
         outcome: 'switched',
         reached: true,
       },
@@ -153,7 +151,7 @@ describeOnLab('connections of pods', () => {
       'over it, where a rule may have marked it',
       {
         change: `${MARKED}; ${FLANNEL_NFT}`,
-        undo: `nft delete table ip m; nft delete table ip flannel-ipv4; ${UNFLANNEL}`,
+        undo: `nft delete table ip m; nft delete table ip flannel-ipv4; ${TRANSLATE}`,
         outcome: 'firewall',
         reached: true,
       },
@@ -465,14 +463,13 @@ const SHUT_IN6 = `${FILTER6}; nft add rule ip6 f forward ip6 saddr fd00:10:244::
 const SHUT_OFF6 = `${FILTER6}; nft add rule ip6 f forward ip6 saddr fd00:10:244::11 ip6 daddr 2a00::1 drop`;
 const PRE6 = `nft 'add chain ip6 nat pre { type nat hook prerouting priority dstnat; }'; nft add rule ip6 nat pre`;
 const UNPRE6 = 'nft delete chain ip6 nat pre';
-const MASQUERADE6 = 'ip6 saddr fd00:10:244::/48 ip6 daddr != fd00:10:244::/48 masquerade';
 /** The rules of address translation, instead of the node's own. */
 const translatedBy = (...rules: readonly string[]) => ({
   change: [
     'nft flush chain ip6 nat post',
     ...rules.map((rule) => `nft 'add rule ip6 nat post ${rule}'`),
   ].join('; '),
-  undo: `nft flush chain ip6 nat post; nft 'add rule ip6 nat post ${MASQUERADE6}'`,
+  undo: `nft flush chain ip6 nat post; ${TRANSLATE6}`,
 });
 /** kind's ip-masq-agent. */
 const KIND = `nft flush chain ip6 nat post
@@ -480,7 +477,7 @@ ip6tables -t nat -N KIND-MASQ-AGENT
 ip6tables -t nat -A POSTROUTING -m addrtype ! --dst-type LOCAL -j KIND-MASQ-AGENT
 ip6tables -t nat -A KIND-MASQ-AGENT -d fd00:10:244::/48 -j RETURN
 ip6tables -t nat -A KIND-MASQ-AGENT -j MASQUERADE`;
-const UNKIND = `ip6tables -t nat -F; ip6tables -t nat -X; nft 'add rule ip6 nat post ${MASQUERADE6}'`;
+const UNKIND = `ip6tables -t nat -F; ip6tables -t nat -X; ${TRANSLATE6}`;
 
 describeOnLab('connections of pods over IPv6', () => {
   let node: Container;

@@ -7,6 +7,12 @@
  */
 import { type Container, type ContainerOptions, startContainer } from './podman.js';
 
+/** The rules by which the node translates its pods' addresses, and what makes them. */
+const MASQUERADE = 'ip saddr 10.200.0.0/15 ip daddr != 10.200.0.0/15 masquerade';
+export const MASQUERADE6 = 'ip6 saddr fd00:10:244::/48 ip6 daddr != fd00:10:244::/48 masquerade';
+export const TRANSLATE = `nft 'add rule ip nat post ${MASQUERADE}'`;
+export const TRANSLATE6 = `nft 'add rule ip6 nat post ${MASQUERADE6}'`;
+
 export const MAKE_NODE = `
 set -e
 echo 1 >/proc/sys/net/ipv4/ip_forward
@@ -40,7 +46,7 @@ echo 1 >/proc/sys/net/ipv4/conf/veth4/proxy_arp
 ip route add 10.201.1.4/32 dev veth4 scope link
 nft add table ip nat
 nft 'add chain ip nat post { type nat hook postrouting priority srcnat; }'
-nft 'add rule ip nat post ip saddr 10.200.0.0/15 ip daddr != 10.200.0.0/15 masquerade'
+${TRANSLATE}
 `;
 
 /**
@@ -64,7 +70,7 @@ pod 3 fd00:10:244:1::2/128 fe80::1
 ip route add fd00:10:244:1::2/128 dev veth3
 nft add table ip6 nat
 nft 'add chain ip6 nat post { type nat hook postrouting priority srcnat; }'
-nft 'add rule ip6 nat post ip6 saddr fd00:10:244::/48 ip6 daddr != fd00:10:244::/48 masquerade'
+${TRANSLATE6}
 `;
 
 // Not "ip netns exec" or "ip -n", which want to mount a sysfs and may not in a rootless container.
